@@ -1,0 +1,253 @@
+"""An experiment as strict, frozen data: what a TOML file says, and nothing it does not say.
+
+Every key must be stated and no other key may be. A comparison trains *arms*: the experiment with a
+few keys overridden. `tied` and `untied` exist in every experiment; a file may add more.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
+TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
+
+# What all arms must share for "steps and tokens are equal" and "the same masks" to hold.
+SHARED_TRAIN_KEYS = ("num_steps", "batch_size", "mlm_probability", "num_evaluations", "eval_mask_seed")
+Overrides = dict[Literal["model", "train"], dict[str, Any]]
+BUILT_IN_ARMS: dict[str, Overrides] = {
+    "tied": {"model": {"tie_word_embeddings": True}},
+    "untied": {"model": {"tie_word_embeddings": False}},
+}
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+Size = Annotated[int, Field(gt=0, le=1_000_000)]
+M = TypeVar("M", bound=BaseModel)
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: one sentence with the field, the value and the remedy."""
+
+
+class Strict(BaseModel):
+    """A frozen model without defaults, coercion, or unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ModelConfig(Strict):
+    """The masked LM, but for `vocab_size`, which the tokenizer decides."""
+
+    encoder: Literal["modernbert", "bert"]
+    hidden_size: Size
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1_000)]
+    num_attention_heads: Size
+    intermediate_size: Size
+    max_position_embeddings: Size
+    """`bert` has a learned vector for each position; for `modernbert` (rotary) it is only a limit."""
+    hidden_dropout_prob: Probability
+    attention_probs_dropout_prob: Probability
+    initializer_range: Annotated[float, Field(gt=0.0)]
+    """Standard deviation of every matrix at the start, the embeddings among them."""
+    tie_word_embeddings: bool
+    head_transform: bool
+    """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by "
+                f"num_attention_heads={self.num_attention_heads}; change one of them"
+            )
+        if self.encoder == "modernbert" and (self.hidden_size // self.num_attention_heads) % 2:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} over num_attention_heads={self.num_attention_heads} gives an "
+                "odd head size, which rotary positions cannot split; change one of them"
+            )
+        return self
+
+
+class CorpusConfig(Strict):
+    """Which text, how it becomes tokens, and how long a block is."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """`pydoc`, `ptb`, `wikitext-2`, or a folder of train/valid/test text files."""
+    tokenizer: Annotated[str, Field(pattern=TOKENIZER_PATTERN)]
+    """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens."""
+    seq_length: Annotated[int, Field(ge=8, le=1_000_000)]
+
+
+class TrainConfig(Strict):
+    """The recipe; the same for all arms unless an arm says otherwise."""
+
+    num_steps: Size
+    batch_size: Size
+    """Blocks a step."""
+    mlm_probability: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """Share of each block predicted in training; evaluation always masks folds of about 15 %."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    muon_learning_rate: Annotated[float, Field(ge=0.0)]
+    """For the encoder's matrices, by Muon; 0 leaves them to AdamW with the rest."""
+    adam_beta1: Probability
+    adam_beta2: Probability
+    weight_decay: Annotated[float, Field(ge=0.0)]
+    warmup_fraction: Probability
+    """Linear warm-up over this share of the steps, then linear decay to zero."""
+    max_grad_norm: Annotated[float, Field(gt=0.0)]
+    num_evaluations: Annotated[int, Field(gt=0, le=10_000)]
+    """Points of the learning curve after the one at step 0; never more than there are steps."""
+    eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class RunConfig(Strict):
+    """One arm's full configuration."""
+
+    model: ModelConfig
+    corpus: CorpusConfig
+    train: TrainConfig
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if self.corpus.seq_length > self.model.max_position_embeddings:
+            raise ValueError(
+                f"corpus.seq_length={self.corpus.seq_length} exceeds "
+                f"model.max_position_embeddings={self.model.max_position_embeddings}; lower the one or raise the other"
+            )
+        return self
+
+
+class Experiment(RunConfig):
+    """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
+
+    name: Name
+    seeds: Annotated[int, Field(gt=0, le=1_000)]
+    arms: dict[Name, Overrides] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _arms_fit(self) -> Self:
+        for arm, overrides in self.arms.items():
+            if arm in BUILT_IN_ARMS:
+                raise ValueError(f"arms.{arm} is built in and cannot be redefined; give the arm another name")
+            for key in overrides.get("train", {}):
+                if key in SHARED_TRAIN_KEYS:
+                    raise ValueError(f"arms.{arm}.train.{key} must be the same in all arms; set train.{key} instead")
+            self.run_config(arm)
+        return self
+
+    @property
+    def arm_names(self) -> list[str]:
+        """The built-in two first, then those of the file."""
+        return [*BUILT_IN_ARMS, *self.arms]
+
+    def overrides(self, arm: str) -> Overrides:
+        """What an arm changes.
+
+        Raises:
+            InputError: the arm is unknown.
+        """
+        if arm not in self.arm_names:
+            raise InputError(f"arm {arm!r} is not one of {', '.join(self.arm_names)}; choose one of these")
+        return BUILT_IN_ARMS.get(arm) or self.arms[arm]
+
+    def run_config(self, arm: str) -> RunConfig:
+        """Apply an arm's overrides.
+
+        Raises:
+            InputError: the arm is unknown, or one of its overrides is.
+        """
+        overrides = self.overrides(arm)
+        merged = {
+            "model": {**self.model.model_dump(), **overrides.get("model", {})},
+            "corpus": self.corpus.model_dump(),
+            "train": {**self.train.model_dump(), **overrides.get("train", {})},
+        }
+        return _validated(RunConfig, merged, f"arm {arm!r}")
+
+
+def load_experiment(path: Path, settings: list[str] = []) -> Experiment:  # noqa: B006 (never mutated)
+    """Read a TOML file and apply `section.key=value` settings to it.
+
+    Raises:
+        InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid TOML ({error}); correct the file") from error
+    for setting in settings:
+        _apply_setting(raw, setting)
+    return _validated(Experiment, raw, str(path))
+
+
+def shipped_experiments() -> dict[str, Path]:
+    """Name → file of the experiments that come with the package."""
+    package = Path(__file__).parent
+    for folder in (package / "experiments", package.parent / "experiments"):  # a wheel; a checkout
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    raise InputError(f"{package}: the shipped experiments are missing; reinstall tiedlm")
+
+
+def find_experiment(name_or_path: str) -> Path:
+    """A path that exists, or the name of a shipped experiment.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    shipped = shipped_experiments()
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    raise InputError(
+        f"experiment {name_or_path!r} is neither a file nor one of {', '.join(shipped)}; check the path or use a name"
+    )
+
+
+def _apply_setting(raw: dict[str, Any], setting: str) -> None:
+    matched = re.fullmatch(r"(?:([a-z_]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL)
+    if not matched:
+        raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
+    section, key, text = matched.groups()
+    target = raw.setdefault(section, {}) if section else raw
+    if not isinstance(target, dict):
+        raise InputError(f"--set {setting!r}: {section!r} is no section; write e.g. train.num_steps=100")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word, so that strings need no second pair of quotes in a shell
+    target[key] = value
+
+
+def _validated(model: type[M], raw: dict[str, Any], source: str) -> M:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(f"{source}: {'; '.join(_sentences(error))}") from error
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Say each problem of a validation in words: where, what, and what is allowed."""
+    sentences = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        match problem["type"]:
+            case "missing":
+                sentences.append(f"key {place} is missing; add it")
+            case "extra_forbidden":
+                sentences.append(f"key {place} is unknown; remove it or correct its spelling")
+            case "value_error":
+                sentences.append(str(problem["ctx"]["error"]))
+            case _:
+                sentences.append(f"{place}={problem['input']!r}: {problem['msg'].lower()}; change the value")
+    return sentences
