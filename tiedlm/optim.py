@@ -1,0 +1,52 @@
+"""Parameter groups, optimizers and the schedule; the same rules in every arm.
+
+Muon (Jordan et al. 2024) takes the matrices of the encoder's layers, AdamW all else: the embeddings,
+the output matrix, the head's transform, norms and biases. A tied matrix is one parameter and is
+updated once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tiedlm.config import TrainConfig
+
+
+def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW and, if `muon_learning_rate` > 0, Muon. Weight decay touches matrices, never norms or biases."""
+    muon, decayed, plain = [], [], []
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            plain.append(parameter)
+        elif config.muon_learning_rate > 0 and name.startswith("encoder.layers."):
+            muon.append(parameter)
+        else:
+            decayed.append(parameter)
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    betas = (config.adam_beta1, config.adam_beta2)
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+    ]
+    if muon:
+        optimizers.append(torch.optim.Muon(muon, lr=config.muon_learning_rate, weight_decay=config.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], step: int, config: TrainConfig) -> None:
+    """Scale every group's rate for step 0 … num_steps − 1: linear warm-up, then linear decay towards zero."""
+    factor = schedule(step, config.num_steps, config.warmup_fraction)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def schedule(step: int, num_steps: int, warmup_fraction: float) -> float:
+    """The factor in (0, 1] for a step; no step is spent at a rate of zero."""
+    num_warmup_steps = int(num_steps * warmup_fraction)
+    if step < num_warmup_steps:
+        return (step + 1) / num_warmup_steps
+    return (num_steps - step) / max(1, num_steps - num_warmup_steps)
