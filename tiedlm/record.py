@@ -1,0 +1,195 @@
+"""RunRecord: what one run leaves behind. Sums rather than means, and enough to say what was run.
+
+Reports are generated from records and from nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError, model_validator
+
+from tiedlm.config import InputError, Name, Overrides, RunConfig, Strict
+
+SCHEMA_VERSION = 1
+RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
+
+
+class SplitMetrics(Strict):
+    """The fold evaluation of one split: sums over all its tokens, and over those of each block."""
+
+    num_tokens: int
+    total_nll_nats: float
+    num_correct: int
+    unigram_perplexity: float
+    """Of the split under the train split's token frequencies: the level of having learned nothing else."""
+    block_nll_nats: list[float]
+    block_num_tokens: list[int]
+
+    @property
+    def masked_lm_loss_nats(self) -> float:
+        """Mean over all tokens of the split."""
+        return self.total_nll_nats / self.num_tokens
+
+    @property
+    def masked_lm_perplexity(self) -> float:
+        """exp(Σ nll / n); not comparable with a causal perplexity."""
+        return math.exp(self.masked_lm_loss_nats)
+
+    @property
+    def masked_lm_accuracy(self) -> float:
+        """Share of tokens whose top-1 prediction is right."""
+        return self.num_correct / self.num_tokens
+
+
+class CurvePoint(Strict):
+    """One look at the model during training, by one evaluation fold of evenly spaced blocks of each split."""
+
+    step: int
+    num_tokens: int
+    """Read in training so far."""
+    train_seconds: float
+    train_loss_nats: float
+    valid_loss_nats: float
+
+
+class Data(Strict):
+    """Which text and which tokens."""
+
+    corpus: str
+    text_sha256: dict[str, str]
+    num_tokens: dict[str, int]
+    tokenizer_sha256: str
+    vocab_size: int
+
+
+class Cost(Strict):
+    """What the run took; evaluation is not counted as training."""
+
+    train_seconds: float
+    tokens_per_second: float
+    total_seconds: float
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+
+
+class Provenance(Strict):
+    """Where the run came from; `device` and `precision` must agree between the runs of a comparison."""
+
+    command: str
+    finished_at: str
+    tiedlm_version: str
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    torch: str
+    device: str
+    processor: str
+    precision: str
+    num_threads: int
+
+
+class RunRecord(Strict):
+    """One arm, one seed."""
+
+    schema_version: int
+    experiment: Name
+    arm: Name
+    seed: int
+    overrides: Overrides
+    """What the arm changes in the experiment."""
+    config: RunConfig
+    """The arm's full configuration, overrides applied."""
+    data: Data
+    parameters: dict[str, int]
+    """Stored parameters by group, measured on the model; `decoder_weight` is 0 when it is the embedding table."""
+    metrics: dict[str, SplitMetrics]
+    curve: list[CurvePoint]
+    cost: Cost
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _proves_its_arm(self) -> Self:
+        if self.config.model.tie_word_embeddings != (self.parameters["decoder_weight"] == 0):
+            raise ValueError(
+                f"tie_word_embeddings={self.config.model.tie_word_embeddings} but the model stored "
+                f"decoder_weight={self.parameters['decoder_weight']}; the record is wrong, delete it and train again"
+            )
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """`<arm>-seed<k>.json`."""
+        return record_file_name(self.arm, self.seed)
+
+
+def record_file_name(arm: str, seed: int) -> str:
+    """The name of a run's record in its experiment's folder."""
+    return f"{arm}-seed{seed}.json"
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read one record.
+
+    Raises:
+        InputError: it cannot be read, or is not a record of this schema.
+    """
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({error}); delete it and train again") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{path}: has schema_version={version}, this tiedlm reads {SCHEMA_VERSION}; train again")
+    try:
+        return RunRecord.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "record"
+        raise InputError(f"{path}: {place}: {problem['msg']}; delete it and train again") from error
+
+
+def load_records(folder: Path) -> list[RunRecord]:
+    """Every record of a folder, in file order.
+
+    Raises:
+        InputError: the folder does not exist, or one of its records cannot be used.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder; give the one that tiedlm compare wrote")
+    return [load_record(path) for path in sorted(folder.iterdir()) if RECORD_PATTERN.fullmatch(path.name)]
+
+
+def save_record(record: RunRecord, folder: Path) -> Path:
+    """Write a record so that a reader finds all of it or nothing."""
+    path = folder / record.file_name
+    text = json.dumps(record.model_dump(), indent=1)
+    number_lists = re.compile(
+        r"\[\s*(-?[\d.e+-]+(?:,\s*-?[\d.e+-]+)*)\s*\]"
+    )  # one line each, so that a person can scroll
+    write_atomically(path, number_lists.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text) + "\n")
+    return path
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a temporary file beside `path`, sync it, and rename it into place."""
+    data = content.encode() if isinstance(content, str) else content
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
