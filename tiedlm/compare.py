@@ -1,0 +1,326 @@
+"""Records → Comparison: who may be compared with whom, and what the difference is worth.
+
+Seeds are paired: for one seed both arms saw the same batches and masks and began with the same
+values, so the statistics are those of the paired differences in nats a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tiedlm.config import Experiment, InputError, Strict
+from tiedlm.counting import saved_formula
+from tiedlm.record import CurvePoint, RunRecord
+
+COMPARISON_SCHEMA_VERSION = 1
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 9_999
+METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")
+
+
+class Summary(Strict):
+    """One number a seed; `std` over seeds (n − 1), absent for one seed."""
+
+    mean: float
+    std: float | None
+    values: list[float]
+
+
+class SplitSummary(Strict):
+    """One arm on one split."""
+
+    masked_lm_perplexity: Summary
+    masked_lm_loss_nats: Summary
+    masked_lm_accuracy: Summary
+    num_tokens: int
+    unigram_perplexity: float
+
+
+class ArmSummary(Strict):
+    """One arm over its seeds; costs are means, memory the largest."""
+
+    overrides: dict[str, Any]
+    """What the arm changes, as `section.key`."""
+    parameters: dict[str, int]
+    metrics: dict[str, SplitSummary]
+    train_seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+    curves: dict[str, list[CurvePoint]]
+    """The learning curve of each seed."""
+
+
+class Saved(Strict):
+    """What tying saves at this size."""
+
+    parameters: int
+    fraction: float
+    """Of the untied model."""
+    formula: str
+
+
+class Delta(Strict):
+    """Loss of the second arm minus loss of the first, in nats a token: positive favours the first."""
+
+    mean: float
+    ci95: tuple[float, float]
+    p_value: float
+    values: list[float]
+    method: str
+
+
+class Difference(Strict):
+    """Two arms on one split."""
+
+    arms: tuple[str, str]
+    split: str
+    delta_nats: Delta
+    perplexity_ratio: float
+    """exp(mean delta): perplexity of the second arm over that of the first."""
+    verdict: str
+
+
+class Comparison(Strict):
+    """Everything a report says; `tiedlm compare --json` prints it."""
+
+    schema_version: int
+    experiment: str
+    corpus: str
+    seeds: list[int]
+    arms: dict[str, ArmSummary]
+    saved: Saved
+    differences: list[Difference]
+    shared_config: dict[str, Any]
+    """What is equal in all arms, as `section.key`."""
+    provenance: dict[str, list[str]]
+    """The distinct values over all records."""
+    notes: list[str]
+    records_sha256: str
+
+
+def compare(records: list[RunRecord]) -> Comparison:
+    """Summarise each arm and test every other arm against the first.
+
+    Raises:
+        InputError: there is nothing to compare, or the records differ in more than arm and seed.
+    """
+    arms = _arms_in_order(records)
+    if len(arms) < 2:
+        raise InputError(f"{len(arms)} arms have records, a comparison needs two; train the missing arm first")
+    check_comparable(records)
+    by_run = {(record.arm, record.seed): record for record in records}
+    seeds_of = {arm: {record.seed for record in records if record.arm == arm} for arm in arms}
+    seeds = sorted(set.intersection(*seeds_of.values()))
+    if not seeds:
+        raise InputError("no seed has a record of every arm, so nothing can be paired; train the missing runs first")
+    paired = {arm: [by_run[arm, seed] for seed in seeds] for arm in arms}
+    first = records[0]
+    vocab_size, model = first.data.vocab_size, paired[arms[0]][0].config.model
+    untied_total = sum(paired[arms[0]][0].parameters.values()) + (
+        vocab_size * model.hidden_size if model.tie_word_embeddings else 0
+    )
+    return Comparison(
+        schema_version=COMPARISON_SCHEMA_VERSION,
+        experiment=first.experiment,
+        corpus=first.data.corpus,
+        seeds=seeds,
+        arms={arm: _summarise(paired[arm]) for arm in arms},
+        saved=Saved(
+            parameters=vocab_size * model.hidden_size,
+            fraction=vocab_size * model.hidden_size / untied_total,
+            formula=saved_formula(vocab_size, model.hidden_size),
+        ),
+        differences=[_difference(paired[arms[0]], paired[arm], split) for arm in arms[1:] for split in first.metrics],
+        shared_config=_shared_config(records),
+        provenance=_distinct_provenance(records),
+        notes=[
+            f"seed {seed} of {arm} has no partner in every arm and is left out"
+            for arm in arms
+            for seed in sorted(seeds_of[arm] - set(seeds))
+        ],
+        records_sha256=fingerprint(records),
+    )
+
+
+def missing_runs(
+    experiment: Experiment, arms: list[str], seeds: int, records: list[RunRecord]
+) -> list[tuple[str, int]]:
+    """The (arm, seed) pairs without a record, the arms of one seed next to each other.
+
+    Raises:
+        InputError: a record is of another experiment or configuration.
+    """
+    for record in records:
+        where = f"{record.file_name} in the output folder"
+        if record.experiment != experiment.name or record.arm not in experiment.arm_names:
+            raise InputError(
+                f"{where} is of arm {record.arm!r} of experiment {record.experiment!r}, not of {experiment.name!r}; "
+                "choose another --out"
+            )
+        expected, found = (
+            _flatten(config.model_dump()) for config in (experiment.run_config(record.arm), record.config)
+        )
+        for field in expected:
+            if expected[field] != found[field]:
+                raise InputError(
+                    f"{where} was made with {field}={found[field]!r}, now it is {expected[field]!r}; "
+                    "choose another --out or set it back"
+                )
+    present = {(record.arm, record.seed) for record in records}
+    return [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in present]
+
+
+def fingerprint(records: list[RunRecord]) -> str:
+    """A hash of the records and of the code that turns them into a report; both unchanged, so is the report."""
+    digest = hashlib.sha256()
+    for record in sorted(records, key=lambda record: record.file_name):
+        digest.update(record.model_dump_json().encode())
+    for name in ("compare.py", "tables.py", "markdown.py", "plots.py"):
+        digest.update((Path(__file__).parent / name).read_bytes())
+    return digest.hexdigest()
+
+
+def check_comparable(records: list[RunRecord]) -> None:
+    """Refuse records that differ in anything but what their arms declare and the seed.
+
+    Raises:
+        InputError: naming two records, the field, and both values.
+    """
+    first = records[0]
+    for record in records[1:]:
+        if record.arm == first.arm and record.overrides != first.overrides:
+            raise InputError(
+                f"{first.file_name} and {record.file_name} define arm {record.arm!r} differently; train again"
+            )
+        for field, mine, other in _differing(first, record):
+            raise InputError(
+                f"{first.file_name} and {record.file_name} differ in {field} ({mine!r}, {other!r}); only arm and seed "
+                "may differ, so keep them in folders of their own"
+            )
+
+
+def _differing(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, Any, Any]]:
+    mine, other = _comparable_fields(first), _comparable_fields(second)
+    declared = {*_flatten(first.overrides), *_flatten(second.overrides)}
+    for field in mine:
+        if field not in declared and mine[field] != other.get(field):
+            yield field, mine[field], other.get(field)
+
+
+def _comparable_fields(record: RunRecord) -> dict[str, Any]:
+    """What must agree, but for what an arm overrides."""
+    return {
+        "experiment": record.experiment,
+        **_flatten(record.config.model_dump()),
+        **{f"data.{key}": value for key, value in record.data.model_dump().items()},
+        "device": record.provenance.device,
+        "precision": record.provenance.precision,
+    }
+
+
+def _flatten(sections: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
+def _shared_config(records: list[RunRecord]) -> dict[str, Any]:
+    declared = {field for record in records for field in _flatten(record.overrides)}
+    return {field: value for field, value in _flatten(records[0].config.model_dump()).items() if field not in declared}
+
+
+def _arms_in_order(records: list[RunRecord]) -> list[str]:
+    """`tied` first, since it is what the others are measured against, then `untied`, then by name."""
+    present = {record.arm for record in records}
+    return [arm for arm in ("tied", "untied") if arm in present] + sorted(present - {"tied", "untied"})
+
+
+def _summarise(records: list[RunRecord]) -> ArmSummary:
+    first = records[0]
+    return ArmSummary(
+        overrides=_flatten(first.overrides),
+        parameters={**first.parameters, "total": sum(first.parameters.values())},
+        metrics={
+            split: SplitSummary(
+                **{name: _summary([getattr(record.metrics[split], name) for record in records]) for name in METRICS},
+                num_tokens=metrics.num_tokens,
+                unigram_perplexity=metrics.unigram_perplexity,
+            )
+            for split, metrics in first.metrics.items()
+        },
+        train_seconds=statistics.fmean(record.cost.train_seconds for record in records),
+        tokens_per_second=statistics.fmean(record.cost.tokens_per_second for record in records),
+        peak_memory_bytes=max(record.cost.peak_memory_bytes for record in records),
+        checkpoint_bytes=max(record.cost.checkpoint_bytes for record in records),
+        curves={str(record.seed): record.curve for record in records},
+    )
+
+
+def _summary(values: list[float]) -> Summary:
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(mean=statistics.fmean(values), std=std, values=values)
+
+
+def _distinct_provenance(records: list[RunRecord]) -> dict[str, list[str]]:
+    dumps = [record.provenance.model_dump(exclude={"finished_at"}) for record in records]
+    return {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
+
+
+def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> Difference:
+    values = [
+        b.metrics[split].masked_lm_loss_nats - a.metrics[split].masked_lm_loss_nats
+        for a, b in zip(first, second, strict=True)
+    ]
+    delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0], second[0], split)
+    names = (first[0].arm, second[0].arm)
+    is_clear = delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
+    return Difference(
+        arms=names,
+        split=split,
+        delta_nats=delta,
+        perplexity_ratio=math.exp(delta.mean),
+        verdict=f"{names[0] if delta.mean > 0 else names[1]} better" if is_clear else "inconclusive",
+    )
+
+
+def paired_t(values: list[float]) -> Delta:
+    """The t-interval and two-sided p of paired differences over seeds."""
+    from scipy import stats  # here because it takes a second to import
+
+    mean, method = statistics.fmean(values), f"paired t over {len(values)} seeds"
+    if statistics.stdev(values) == 0:  # arms that compute the same thing
+        return Delta(mean=mean, ci95=(mean, mean), p_value=float(mean == 0), values=values, method=method)
+    test = stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Delta(mean=mean, ci95=(float(low), float(high)), p_value=float(test.pvalue), values=values, method=method)
+
+
+def paired_bootstrap(first: RunRecord, second: RunRecord, split: str) -> Delta:
+    """The percentile interval of the loss difference when the split's blocks are drawn anew.
+
+    For a single seed: it covers the choice of text, not the choice of seed.
+    """
+    import numpy as np
+
+    nll = np.subtract(second.metrics[split].block_nll_nats, first.metrics[split].block_nll_nats)
+    num_tokens = np.asarray(first.metrics[split].block_num_tokens)
+    mean = float(nll.sum() / num_tokens.sum())
+    generator = np.random.default_rng(0)
+    resampled = np.empty(NUM_RESAMPLES)
+    for index in range(NUM_RESAMPLES):
+        drawn = generator.integers(len(nll), size=len(nll))
+        resampled[index] = nll[drawn].sum() / num_tokens[drawn].sum()
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    one_sided = (1 + min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))) / (NUM_RESAMPLES + 1)
+    return Delta(
+        mean=mean,
+        ci95=(float(low), float(high)),
+        p_value=min(1.0, 2 * one_sided),
+        values=[mean],
+        method=f"paired bootstrap over {len(nll):,} blocks of one seed; seeds are not covered",
+    )

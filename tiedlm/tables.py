@@ -1,0 +1,162 @@
+"""Comparison and parameter counts → what a person reads in a terminal. Formats, never computes."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tiedlm.compare import Comparison, Difference, Summary
+from tiedlm.counting import ParameterCount, saved_formula
+from tiedlm.record import RunRecord
+
+WARNING = (
+    "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
+    "perplexity, nor with pseudo-perplexity."
+)
+CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "pydoc": "pydoc"}
+BAR_WIDTH = 30
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """The whole answer for a terminal."""
+    seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
+    parts: list[RenderableType] = [
+        Text(f"{comparison.experiment}: {title(comparison)}, {seeds}", style="bold"),
+        _parameter_table(comparison),
+        _saved_text(comparison.saved.formula, comparison.saved.fraction),
+        Text(),
+        _metric_table(comparison),
+        Text(WARNING, style="dim"),
+        Text(),
+        *(_difference_text(difference) for difference in comparison.differences),
+        *(Text(f"note: {note}", style="yellow") for note in comparison.notes),
+    ]
+    return Group(*parts)
+
+
+def _parameter_table(comparison: Comparison) -> Table:
+    table = Table(title="parameters", title_justify="left", show_edge=False)
+    table.add_column("group")
+    for arm in comparison.arms:
+        table.add_column(arm, justify="right")
+    for group in next(iter(comparison.arms.values())).parameters:
+        counts = [summary.parameters[group] for summary in comparison.arms.values()]
+        if any(counts):
+            style = "bold" if group in ("total", "decoder_weight") else ""
+            table.add_row(group, *(f"{count:,}" if count else "–" for count in counts), style=style, end_section=False)
+    return table
+
+
+def _metric_table(comparison: Comparison) -> Table:
+    table = Table(
+        title="masked-LM perplexity (± standard deviation over seeds), accuracy", title_justify="left", show_edge=False
+    )
+    table.add_column("split")
+    for arm in comparison.arms:
+        table.add_column(arm, justify="right")
+    table.add_column("unigram", justify="right")
+    for split in next(iter(comparison.arms.values())).metrics:
+        cells = [summary.metrics[split] for summary in comparison.arms.values()]
+        table.add_row(
+            split,
+            *(f"{plus_minus(cell.masked_lm_perplexity)}, {percent(cell.masked_lm_accuracy.mean)}" for cell in cells),
+            f"{cells[0].unigram_perplexity:,.0f}",
+        )
+    return table
+
+
+def _difference_text(difference: Difference) -> Text:
+    style = "yellow" if difference.verdict == "inconclusive" else "green"
+    return Text.assemble((f"{difference.split}: {difference.verdict}", f"bold {style}"), ". ", describe(difference))
+
+
+def describe(difference: Difference) -> str:
+    """The paired difference in a sentence."""
+    delta, (first, second) = difference.delta_nats, difference.arms
+    low, high = delta.ci95
+    return (
+        f"{second} − {first} = {delta.mean:+.4f} nats a token, 95 % interval [{low:+.4f}, {high:+.4f}], "
+        f"{p_value(delta.p_value)} ({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity "
+        f"of {first}."
+    )
+
+
+def title(comparison: Comparison) -> str:
+    """The corpus as a person calls it."""
+    return CORPUS_TITLES.get(comparison.corpus, comparison.corpus)
+
+
+def plus_minus(summary: Summary) -> str:
+    """`72.1 ± 0.4`, or the bare mean for one seed."""
+    return f"{summary.mean:,.1f}" + ("" if summary.std is None else f" ± {summary.std:.1f}")
+
+
+def percent(fraction: float) -> str:
+    """`38.1 %`."""
+    return f"{100 * fraction:.1f} %"
+
+
+def p_value(value: float) -> str:
+    """`p = 0.013`, or a bound where more digits would pretend."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+
+
+def render_count(count: ParameterCount) -> RenderableType:
+    """One model's groups as bars, the V×H rectangle set apart, tied and untied side by side."""
+    tie = "tied" if count.tie_word_embeddings else "untied"
+    table = Table(title=f"{count.name} ({tie})", title_justify="left", show_edge=False)
+    for column, justify in (("group", "left"), ("tied", "right"), ("untied", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for group, number in count.groups.items():
+        untied = count.saved if group == "decoder_weight" else number
+        tied = 0 if group == "decoder_weight" else number
+        if untied:
+            bar = "█" * max(1, round(BAR_WIDTH * untied / count.total_untied))
+            style = "bold" if group == "decoder_weight" else ""
+            table.add_row(group, f"{tied:,}" if tied else "shared", f"{untied:,}", bar, style=style)
+    table.add_section()
+    table.add_row("total", f"{count.total_tied:,}", f"{count.total_untied:,}", "", style="bold")
+    return Group(
+        table, _saved_text(saved_formula(count.vocab_size, count.hidden_size), count.saved / count.total_untied)
+    )
+
+
+def _saved_text(formula: str, fraction: float) -> Text:
+    return Text.assemble("V × H = ", (f"{formula} saved, {percent(fraction)}", "bold"), " of the untied model")
+
+
+def render_counts(counts: list[ParameterCount]) -> RenderableType:
+    """A line a model."""
+    table = Table(show_edge=False)
+    table.add_column("model")
+    for column in ("V", "H", "parameters", "saved by tying", "of untied"):
+        table.add_column(column, justify="right")
+    for count in counts:
+        fraction = percent(count.saved / count.total_untied)
+        table.add_row(
+            count.name,
+            f"{count.vocab_size:,}",
+            f"{count.hidden_size:,}",
+            f"{count.total:,}",
+            f"{count.saved:,}",
+            fraction,
+        )
+    return table
+
+
+def render_record(record: RunRecord) -> RenderableType:
+    """One run in a few lines."""
+    table = Table(title=f"{record.experiment}: {record.arm}, seed {record.seed}", title_justify="left", show_edge=False)
+    for column in ("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split, metrics in record.metrics.items():
+        table.add_row(
+            split,
+            f"{metrics.masked_lm_perplexity:,.1f}",
+            f"{metrics.masked_lm_loss_nats:.4f}",
+            percent(metrics.masked_lm_accuracy),
+            f"{metrics.unigram_perplexity:,.0f}",
+        )
+    cost = f"{sum(record.parameters.values()):,} parameters; {record.cost.train_seconds:,.0f} s of training"
+    return Group(table, Text(cost), Text(WARNING, style="dim"))
