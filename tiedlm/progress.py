@@ -1,0 +1,94 @@
+"""Progress of several runs on stderr: bars in a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Reported(Protocol):
+    """What a run tells about itself (`run.Progress`; named here by its shape, so that torch stays out)."""
+
+    @property
+    def arm(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def phase(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def num_steps(self) -> int: ...
+    @property
+    def loss_nats(self) -> float: ...
+    @property
+    def tokens_per_second(self) -> float: ...
+
+
+class ProgressDisplay:
+    """Shows step, loss and tokens/s of each run, and when the whole will be done."""
+
+    def __init__(self, console: Console, num_runs: int, quiet: bool) -> None:
+        self.console, self.num_runs, self.quiet = console, num_runs, quiet
+        self.started = time.monotonic()
+        self.state: dict[str, Reported] = {}
+        self.task_ids: dict[str, TaskID] = {}
+        self.line_times: dict[str, float] = {}
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}", justify="right"),
+            console=console,
+            expand=True,
+        )
+        self.shows_bars = console.is_terminal and not quiet
+
+    def __enter__(self) -> Self:
+        if self.shows_bars:
+            self.bars.start()
+            self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shows_bars:
+            self.bars.stop()
+
+    def update(self, progress: Reported) -> None:
+        """Take one run's news."""
+        name = f"{progress.arm} seed {progress.seed}"
+        is_new_phase = name not in self.state or self.state[name].phase != progress.phase
+        self.state[name] = progress
+        if self.quiet:
+            return
+        loss = f"loss {progress.loss_nats:.3f}" if progress.phase == "training" else progress.phase
+        if self.shows_bars:
+            if name not in self.task_ids:
+                self.task_ids[name] = self.bars.add_task(name, total=progress.num_steps)
+            figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
+            self.bars.update(self.task_ids[name], completed=progress.step, figures=figures)
+            self.bars.update(self.total, completed=self._fraction() * self.num_runs, figures=self._time_left())
+        elif is_new_phase or time.monotonic() - self.line_times[name] > SECONDS_BETWEEN_LINES:
+            self.line_times[name] = time.monotonic()
+            self.console.print(
+                f"{name}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
+                f"{progress.tokens_per_second:,.0f} tok/s  all runs: {self._time_left()}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _fraction(self) -> float:
+        return sum(progress.step / progress.num_steps for progress in self.state.values()) / self.num_runs
+
+    def _time_left(self) -> str:
+        """From the share of all steps done; the evaluation at the end of a run is not foreseen."""
+        elapsed, fraction = time.monotonic() - self.started, self._fraction()
+        if fraction >= 1.0:
+            return "evaluating"
+        minutes, seconds = divmod(round(elapsed / fraction - elapsed), 60)
+        return f"{minutes}:{seconds:02d} left"
