@@ -1,0 +1,90 @@
+"""A model small enough for a test, and a corpus that no network is needed for."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiedlm.config import Experiment, ModelConfig
+
+TOY = {
+    "name": "toy",
+    "seeds": 1,
+    "model": {
+        "encoder": "modernbert",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 32,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": True,
+        "head_transform": True,
+    },
+    "corpus": {"name": "corpus", "tokenizer": "word", "seq_length": 16},
+    "train": {
+        "num_steps": 6,
+        "batch_size": 4,
+        "mlm_probability": 0.3,
+        "learning_rate": 0.01,
+        "muon_learning_rate": 0.02,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.98,
+        "weight_decay": 0.1,
+        "warmup_fraction": 0.2,
+        "max_grad_norm": 1.0,
+        "num_evaluations": 2,
+        "eval_mask_seed": 0,
+    },
+}
+
+
+def toy_experiment(**settings: Any) -> Experiment:
+    """The toy experiment with keys changed, e.g. `toy_experiment(**{"model.encoder": "bert"})`."""
+    raw: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in TOY.items()}
+    for place, value in settings.items():
+        section, _, key = place.rpartition(".")
+        (raw[section] if section else raw)[key] = value
+    return Experiment.model_validate(raw)
+
+
+def toy_model(**settings: Any) -> ModelConfig:
+    """The toy model with keys changed."""
+    return toy_experiment(**{f"model.{key}": value for key, value in settings.items()}).model
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep every test out of the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def corpus_folder(tmp_path: Path) -> Path:
+    """Sentences of a tiny grammar, so that a model can learn something from them."""
+    generator = random.Random(0)
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for split, num_lines in (("train", 300), ("valid", 40), ("test", 40)):
+        lines = [
+            f"the {generator.choice(['cat', 'dog', 'cow'])} {generator.choice(['sees', 'likes'])} "
+            f"{generator.choice(['a', 'the'])} {generator.choice(['mouse', 'bone', 'meadow'])} today"
+            for _ in range(num_lines)
+        ]
+        (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of the real corpora, or a skip that says how to get it."""
+    folder = os.environ.get("TIEDLM_DATA")
+    if not folder:
+        pytest.skip("TIEDLM_DATA is not set; it names the folder that holds ptb/ and wikitext-2/")
+    return Path(folder)

@@ -1,0 +1,222 @@
+"""The model's properties: the tie, pairing, direction, and what the head computes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import erf
+from torch.testing import assert_close
+
+import tiedlm.model
+from tests.conftest import toy_model
+from tiedlm.checkpoint import load_model, save_model
+from tiedlm.counting import count_groups, shape_of
+from tiedlm.encoder import LAYER_NORM_EPS, attend
+from tiedlm.head import MaskedLMHead, gather_positions, masked_lm_loss, token_nll
+from tiedlm.model import TieError, build_model, check_tie, count_parameters
+from tiedlm.tokens import PAD_ID
+
+VOCAB_SIZE = 50
+ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])
+
+
+def example(
+    num_rows: int = 3, seq_length: int = 12, num_slots: int = 4
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids (B, T), positions (B, P) and targets (B, P); the last row ends with padding."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(3, VOCAB_SIZE, (num_rows, seq_length), generator=generator)
+    ids[-1, -3:] = PAD_ID
+    positions = torch.rand(num_rows, seq_length - 3, generator=generator).argsort(1)[:, :num_slots].sort(1).values
+    return ids, positions, torch.randint(3, VOCAB_SIZE, (num_rows, num_slots), generator=generator)
+
+
+@ENCODERS
+def test_the_gradient_of_a_tied_matrix_is_the_sum_of_both_uses(encoder: str) -> None:
+    tied = build_model(toy_model(encoder=encoder), VOCAB_SIZE, seed=0)
+    untied = build_model(toy_model(encoder=encoder, tie_word_embeddings=False), VOCAB_SIZE, seed=0)
+    untied.load_state_dict(tied.state_dict())
+    ids, positions, targets = example()
+    outputs = []
+    for model in (tied, untied):
+        logits = model(ids, positions)
+        token_nll(logits, targets).mean().backward()
+        outputs.append(logits)
+    assert torch.equal(*outputs)
+    separate = untied.embeddings.word_embeddings.weight.grad, untied.head.decoder.weight.grad
+    assert all(gradient.abs().max() > 1e-4 for gradient in separate)
+    assert_close(tied.embeddings.word_embeddings.weight.grad, separate[0] + separate[1])
+
+
+@ENCODERS
+def test_the_arms_of_a_seed_start_with_every_shared_tensor_equal(encoder: str) -> None:
+    arms = [
+        build_model(toy_model(encoder=encoder, tie_word_embeddings=tie), VOCAB_SIZE, seed=3) for tie in (True, False)
+    ]
+    tied, untied = (dict(model.named_parameters()) for model in arms)
+    assert untied.keys() - tied.keys() == {"head.decoder.weight"}
+    assert all(torch.equal(tied[name], untied[name]) for name in tied)
+    assert not torch.equal(untied["head.decoder.weight"], untied["embeddings.word_embeddings.weight"])
+
+
+def test_an_arm_without_the_transform_shares_all_the_rest() -> None:
+    full, bare = (build_model(toy_model(head_transform=flag), VOCAB_SIZE, seed=0) for flag in (True, False))
+    shared = dict(bare.named_parameters())
+    assert {name for name, _ in full.named_parameters()} - shared.keys() == {
+        "head.transform.dense.weight",
+        "head.transform.norm.weight",
+    }
+    assert all(torch.equal(parameter, shared[name]) for name, parameter in full.named_parameters() if name in shared)
+
+
+@ENCODERS
+@pytest.mark.parametrize("head_transform", [True, False])
+def test_tying_saves_exactly_v_times_h_and_closed_forms_count_the_model(encoder: str, head_transform: bool) -> None:
+    totals = {}
+    for tie in (True, False):
+        config = toy_model(encoder=encoder, head_transform=head_transform, tie_word_embeddings=tie)
+        measured = count_parameters(build_model(config, VOCAB_SIZE, seed=0))
+        assert measured == count_groups(shape_of(config, VOCAB_SIZE))
+        totals[tie] = sum(measured.values())
+    assert totals[False] - totals[True] == VOCAB_SIZE * toy_model().hidden_size
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_model_that_lies_about_its_tie_is_refused(tie: bool) -> None:
+    model = build_model(toy_model(tie_word_embeddings=tie), VOCAB_SIZE, seed=0)
+    weight = model.embeddings.word_embeddings.weight
+    model.head.decoder.weight = torch.nn.Parameter(weight.detach().clone()) if tie else weight
+    with pytest.raises(TieError, match=f"in a test: tie_word_embeddings={tie}"):
+        check_tie(model, "in a test")
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_a_saved_model_comes_back_with_its_tie(tie: bool, tmp_path: Path) -> None:
+    model = build_model(toy_model(tie_word_embeddings=tie), VOCAB_SIZE, seed=0)
+    num_bytes = save_model(model, VOCAB_SIZE, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert loaded.is_tied is tie
+    ids, positions, _ = example()
+    assert torch.equal(loaded(ids, positions), model(ids, positions))
+    stored = 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert stored < num_bytes < stored + 4_000
+
+
+@ENCODERS
+def test_a_prediction_sees_both_sides(encoder: str) -> None:
+    model = build_model(toy_model(encoder=encoder), VOCAB_SIZE, seed=0)
+    seen: list[torch.Tensor] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        output.retain_grad()
+        seen.append(output)
+
+    model.embeddings.word_embeddings.register_forward_hook(keep)
+    ids, _, _ = example(num_rows=2)
+    model(ids, torch.full((2, 1), 5)).logsumexp(-1).sum().backward()
+    reach = seen[0].grad.abs().sum(-1) > 0
+    assert torch.equal(reach, ids != PAD_ID)  # everything but padding, left and right of position 5
+
+
+@ENCODERS
+def test_padding_changes_nothing(encoder: str) -> None:
+    model = build_model(toy_model(encoder=encoder), VOCAB_SIZE, seed=0).eval()
+    ids = example(num_rows=1)[0][:, :9]
+    padded = torch.nn.functional.pad(ids, (0, 5), value=PAD_ID)
+    positions = torch.tensor([[0, 4, 8]])
+    assert_close(model(ids, positions), model(padded, positions))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_plain_attention_is_what_the_fused_kernel_computes(padded: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 7, 4, generator=generator) for _ in range(3))
+    is_padding = torch.zeros(2, 7, dtype=torch.bool)
+    is_padding[1, 5:] = padded
+    fused = torch.nn.functional.scaled_dot_product_attention
+    expected = fused(query, key, value, attn_mask=~is_padding[:, None, None, :])
+    assert_close(attend(query, key, value, is_padding, 0.0), expected)
+
+
+def test_positions_are_gathered_as_a_loop_would() -> None:
+    hidden_states = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(0))
+    positions = torch.tensor([[0, 5], [2, 2], [4, 1]])
+    rows = [[hidden_states[row, column] for column in columns] for row, columns in enumerate(positions)]
+    looped = torch.stack([torch.stack(row) for row in rows])
+    assert torch.equal(gather_positions(hidden_states, positions), looped)
+
+
+@ENCODERS
+def test_the_head_is_the_formula_of_get_masked_lm_output(encoder: str) -> None:
+    """Transcribed in NumPy from the description in DESIGN: dense, GELU, LayerNorm, · Wᵀ + b, weighted mean."""
+    config = toy_model(encoder=encoder)
+    head = MaskedLMHead(config, VOCAB_SIZE).double()
+    generator = torch.Generator().manual_seed(1)
+    for parameter in head.parameters():
+        parameter.data.normal_(generator=generator)
+    hidden_states = torch.randn(2, 3, config.hidden_size, generator=generator, dtype=torch.float64)
+    targets = torch.randint(VOCAB_SIZE, (2, 3), generator=generator)
+    weights = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    loss = masked_lm_loss(token_nll(head(hidden_states), targets), weights)
+
+    weight = {name: parameter.detach().numpy() for name, parameter in head.named_parameters()}
+    dense = hidden_states.numpy() @ weight["transform.dense.weight"].T + weight.get("transform.dense.bias", 0.0)
+    gelu = dense * 0.5 * (1.0 + erf(dense / math.sqrt(2.0)))
+    centred = gelu - gelu.mean(-1, keepdims=True)
+    normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + LAYER_NORM_EPS[encoder])
+    transformed = normed * weight["transform.norm.weight"] + weight.get("transform.norm.bias", 0.0)
+    logits = transformed @ weight["decoder.weight"].T + weight["decoder.bias"]
+    shifted = logits - logits.max(-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    nll = -np.take_along_axis(log_probabilities, targets.numpy()[..., None], -1)[..., 0]
+    expected = (nll * weights.numpy()).sum() / (weights.numpy().sum() + 1e-5)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
+    generator = torch.Generator().manual_seed(0)  # 150 rows are more than one chunk
+    logits = torch.randn(3, 50, 17, generator=generator, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(17, (3, 50), generator=generator)
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(3, 50)
+    assert_close(token_nll(logits, targets), expected)
+    weights = torch.rand(3, 50, generator=generator, dtype=torch.float64)
+    (ours,) = torch.autograd.grad((token_nll(logits, targets) * weights).sum(), logits)
+    (theirs,) = torch.autograd.grad((expected * weights).sum(), logits)
+    assert_close(ours, theirs)
+
+
+def test_a_batch_without_predictions_has_loss_zero_not_nan() -> None:
+    assert masked_lm_loss(torch.ones(2, 3), torch.zeros(2, 3)).item() == 0.0
+
+
+@ENCODERS
+@pytest.mark.parametrize("tie", [True, False])
+def test_an_untrained_model_is_as_good_as_a_uniform_guess(encoder: str, tie: bool) -> None:
+    config = toy_model(encoder=encoder, hidden_size=128, num_attention_heads=4, tie_word_embeddings=tie)
+    model = build_model(config, 10_000, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(3, 10_000, (16, 32), generator=generator)
+    positions = torch.arange(10).expand(16, 10)
+    loss = token_nll(model(ids, positions), ids[:, :10]).mean().item()
+    assert loss == pytest.approx(math.log(10_000), rel=0.03)
+
+
+def test_seeds_differ() -> None:
+    first, second = (build_model(toy_model(), VOCAB_SIZE, seed).embeddings.word_embeddings.weight for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_one_line_of_model_code_asks_whether_to_tie() -> None:
+    files = [
+        Path(tiedlm.model.__file__).parent / f"{name}.py" for name in ("encoder", "head", "model", "train", "evaluate")
+    ]
+    asking = [
+        line for file in files for line in file.read_text().splitlines() if "if config.tie_word_embeddings" in line
+    ]
+    reading = [line for file in files for line in file.read_text().splitlines() if "config.tie_word_embeddings" in line]
+    assert len(asking) == 1
+    assert len(reading) == 3  # the branch, and the two halves of check_tie, which measures

@@ -1,0 +1,139 @@
+"""Both encoders and the head against `transformers`, by copying weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.conftest import toy_model
+from tiedlm.encoder import ROPE_THETA
+from tiedlm.model import MaskedLM, build_model
+from tiedlm.tokens import PAD_ID
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers")
+VOCAB_SIZE = 60
+Names = dict[str, list[str]]  # the start of our name → the starts of theirs, whose tensors are stacked
+Build = Callable[[MaskedLM], tuple[torch.nn.Module, Names]]
+
+
+def bert(model: MaskedLM) -> tuple[torch.nn.Module, Names]:
+    """`BertForMaskedLM` of the same shape, and its name for each of our tensors."""
+    config = model.config
+    theirs = transformers.BertForMaskedLM(
+        transformers.BertConfig(
+            vocab_size=VOCAB_SIZE,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_position_embeddings,
+            tie_word_embeddings=config.tie_word_embeddings,
+            pad_token_id=PAD_ID,
+        )
+    )
+    names = {
+        "embeddings.": ["bert.embeddings."],
+        "embeddings.norm": ["bert.embeddings.LayerNorm"],
+        "head.transform.dense": ["cls.predictions.transform.dense"],
+        "head.transform.norm": ["cls.predictions.transform.LayerNorm"],
+        "head.decoder": ["cls.predictions.decoder"],
+    }
+    for index in range(config.num_hidden_layers):
+        mine, other = f"encoder.layers.{index}.", f"bert.encoder.layer.{index}."
+        names |= {
+            f"{mine}attention.query_key_value": [f"{other}attention.self.{part}" for part in ("query", "key", "value")],
+            f"{mine}attention.output": [f"{other}attention.output.dense"],
+            f"{mine}attention_norm": [f"{other}attention.output.LayerNorm"],
+            f"{mine}intermediate": [f"{other}intermediate.dense"],
+            f"{mine}output.": [f"{other}output.dense."],
+            f"{mine}output_norm": [f"{other}output.LayerNorm"],
+        }
+    return theirs, names
+
+
+def modernbert(model: MaskedLM) -> tuple[torch.nn.Module, Names]:
+    """`ModernBertForMaskedLM` with every layer global, and its name for each of our tensors."""
+    config = model.config
+    theirs = transformers.ModernBertForMaskedLM(
+        transformers.ModernBertConfig(
+            vocab_size=VOCAB_SIZE,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            max_position_embeddings=config.max_position_embeddings,
+            tie_word_embeddings=config.tie_word_embeddings,
+            layer_types=["full_attention"] * config.num_hidden_layers,
+            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": ROPE_THETA}},
+            pad_token_id=PAD_ID,
+            attn_implementation="eager",
+            reference_compile=False,
+        )
+    )
+    names = {
+        "embeddings.word_embeddings": ["model.embeddings.tok_embeddings"],
+        "embeddings.norm": ["model.embeddings.norm"],
+        "encoder.final_norm": ["model.final_norm"],
+        "head.transform.dense": ["head.dense"],
+        "head.transform.norm": ["head.norm"],
+        "head.decoder": ["decoder"],
+    }
+    for index in range(config.num_hidden_layers):
+        mine, other = f"encoder.layers.{index}.", f"model.layers.{index}."
+        names |= {
+            f"{mine}attention.query_key_value": [f"{other}attn.Wqkv"],
+            f"{mine}attention.output": [f"{other}attn.Wo"],
+            f"{mine}attention_norm": [f"{other}attn_norm"],
+            f"{mine}mlp_norm": [f"{other}mlp_norm"],
+            f"{mine}intermediate": [f"{other}mlp.Wi"],
+            f"{mine}output.": [f"{other}mlp.Wo."],
+        }
+    return theirs, names
+
+
+def copy_weights(model: MaskedLM, theirs: torch.nn.Module, names: Names) -> None:
+    """Draw every tensor of theirs anew, norms and biases included, and copy all of them into ours."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in theirs.parameters():
+        parameter.data.normal_(std=0.2, generator=generator)
+    source = dict(theirs.named_parameters(remove_duplicate=False))
+    for name, parameter in model.named_parameters():
+        prefix = max((prefix for prefix in names if name.startswith(prefix)), key=len)
+        parts = [source[other + name.removeprefix(prefix)] for other in names[prefix]]
+        parameter.data.copy_(torch.cat(parts))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("tie", [True, False])
+@pytest.mark.parametrize(("encoder", "build"), [("bert", bert), ("modernbert", modernbert)])
+def test_logits_equal_those_of_transformers(encoder: str, build: Build, tie: bool, padded: bool) -> None:
+    config = toy_model(encoder=encoder, tie_word_embeddings=tie, num_hidden_layers=3, num_attention_heads=4)
+    model = build_model(config, VOCAB_SIZE, seed=0).eval()
+    theirs, names = build(model)
+    copy_weights(model, theirs.eval(), names)
+    generator = torch.Generator().manual_seed(0)
+    input_ids = torch.randint(3, VOCAB_SIZE, (4, 20), generator=generator)
+    if padded:
+        for row, num_padded in enumerate((0, 1, 7, 15)):
+            input_ids[row, 20 - num_padded :] = PAD_ID
+    positions = torch.tensor([[0, 1, 3, 4]]).expand(4, 4)
+    with torch.no_grad():
+        expected = theirs(input_ids=input_ids, attention_mask=(input_ids != PAD_ID).long()).logits
+        ours = model(input_ids, positions)
+    assert_close(ours, expected[:, [0, 1, 3, 4]], atol=1e-5, rtol=0)
+    assert expected.std() > 0.2  # so that 1e-5 is small against what is compared
+
+
+@pytest.mark.parametrize(("encoder", "build"), [("bert", bert), ("modernbert", modernbert)])
+def test_tying_saves_v_times_h_in_transformers_too(encoder: str, build: Build) -> None:
+    totals = []
+    for tie in (False, True):
+        theirs, _ = build(build_model(toy_model(encoder=encoder, tie_word_embeddings=tie), VOCAB_SIZE, seed=0))
+        totals.append(sum(parameter.numel() for parameter in theirs.parameters()))
+    unread_bias_copy = VOCAB_SIZE if encoder == "bert" else 0  # untied, its BERT head splits the bias alias too
+    assert totals[0] - totals[1] == VOCAB_SIZE * toy_model().hidden_size + unread_bias_copy
