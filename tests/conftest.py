@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tiedlm.config import Experiment, ModelConfig
+
+torch.set_num_threads(1)  # toy matrices: a second thread only waits for the first
 
 TOY = {
     "name": "toy",

@@ -16,7 +16,7 @@ from tiedlm.record import write_atomically
 def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
     check_tie(model, "before saving")
-    metadata = {"model": model.config.model_dump_json(), "vocab_size": str(vocab_size)}
+    metadata = {"tiedlm": json.dumps({"model": model.config.model_dump(), "vocab_size": vocab_size})}
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
     write_atomically(path, save(tensors, metadata=metadata))
     return path.stat().st_size
@@ -29,8 +29,8 @@ def load_model(path: Path) -> MaskedLM:
         KeyError: the file and the model have not the same tensors.
     """
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        model = MaskedLM(ModelConfig(**json.loads(metadata["model"])), int(metadata["vocab_size"]))
+        stored = json.loads(file.metadata()["tiedlm"])
+        model = MaskedLM(ModelConfig.model_validate(stored["model"]), stored["vocab_size"])
         parameters = dict(model.named_parameters())
         if parameters.keys() != set(file.keys()):
             raise KeyError(f"{path}: holds {sorted(file.keys())}, the model has {sorted(parameters)}")

@@ -1,0 +1,227 @@
+"""Training: what the arms share, what the knobs do, and that a run can be repeated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import TOY, toy_experiment
+from tiedlm.config import Experiment
+from tiedlm.corpus import load_corpus
+from tiedlm.evaluate import evaluate
+from tiedlm.masking import MaskedBatch
+from tiedlm.model import build_model, count_parameters
+from tiedlm.optim import build_optimizers, schedule
+from tiedlm.record import RunRecord
+from tiedlm.run import Progress, Runtime, run
+from tiedlm.tokens import TokenizedCorpus, tokenize
+from tiedlm.train import RunFailed, train
+
+FP32 = Runtime("cpu", "fp32")
+
+
+def ignore(_: object) -> None:
+    """Watch nothing."""
+
+
+def tokenized(experiment: Experiment, folder: Path) -> TokenizedCorpus:
+    """The corpus of a folder under an experiment's tokenizer."""
+    return tokenize(load_corpus(str(folder), None), experiment.corpus)
+
+
+def run_toy(
+    experiment: Experiment,
+    folder: Path,
+    out: Path,
+    arm: str = "tied",
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> RunRecord:
+    """One run of the toy experiment, record and all."""
+    out.mkdir(exist_ok=True)
+    return run(experiment, arm, seed, tokenized(experiment, folder), FP32, out, "tiedlm train", on_progress)
+
+
+def outcome(record: RunRecord) -> dict[str, Any]:
+    """A record without what no two runs share: times and memory."""
+    kept = record.model_dump(exclude={"cost", "provenance"})
+    for point in kept["curve"]:
+        del point["train_seconds"]
+    return kept
+
+
+def test_the_same_run_twice_is_equal_bit_for_bit(corpus_folder: Path, tmp_path: Path) -> None:
+    experiment = toy_experiment(**{"model.hidden_dropout_prob": 0.1})
+    first, second = (run_toy(experiment, corpus_folder, tmp_path / name) for name in ("a", "b"))
+    assert outcome(first) == outcome(second)
+    assert (tmp_path / "a/tied-seed0.safetensors").read_bytes() == (tmp_path / "b/tied-seed0.safetensors").read_bytes()
+
+
+def test_another_seed_is_another_run(corpus_folder: Path, tmp_path: Path) -> None:
+    first, second = (run_toy(toy_experiment(), corpus_folder, tmp_path, seed=seed) for seed in (0, 1))
+    assert first.metrics["valid"].total_nll_nats != second.metrics["valid"].total_nll_nats
+
+
+def test_both_arms_see_the_same_batches_and_masks(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[MaskedBatch]] = {"tied": [], "untied": []}
+    for arm, batches in seen.items():
+
+        def keep(batch: MaskedBatch, _device: str, batches: list[MaskedBatch] = batches) -> MaskedBatch:
+            batches.append(batch)
+            return batch
+
+        monkeypatch.setattr(MaskedBatch, "to", keep)
+        run_toy(toy_experiment(), corpus_folder, tmp_path, arm=arm)
+    assert len(seen["tied"]) == len(seen["untied"]) > toy_experiment().train.num_steps  # evaluation's masks too
+    for tied, untied in zip(seen["tied"], seen["untied"], strict=True):
+        assert all(torch.equal(tensor, getattr(untied, name)) for name, tensor in vars(tied).items())
+
+
+def test_a_record_proves_its_arm(corpus_folder: Path, tmp_path: Path) -> None:
+    tied, untied = (run_toy(toy_experiment(), corpus_folder, tmp_path, arm=arm) for arm in ("tied", "untied"))
+    saved = sum(untied.parameters.values()) - sum(tied.parameters.values())
+    assert saved == untied.parameters["decoder_weight"] == tied.data.vocab_size * 32
+    assert (tied.parameters["decoder_weight"], tied.config.model.tie_word_embeddings) == (0, True)
+    lying = {**tied.model_dump(), "parameters": untied.parameters}
+    with pytest.raises(ValueError, match="decoder_weight"):
+        RunRecord.model_validate(lying)
+
+
+def test_the_curve_begins_at_the_uniform_guess_and_learns(corpus_folder: Path, tmp_path: Path) -> None:
+    experiment = toy_experiment(**{"train.num_steps": 200})
+    record = run_toy(experiment, corpus_folder, tmp_path)
+    assert [point.step for point in record.curve] == [0, 100, 200]
+    assert record.curve[0].valid_loss_nats == pytest.approx(math.log(record.data.vocab_size), rel=0.05)
+    valid = record.metrics["valid"]
+    assert valid.masked_lm_perplexity < 0.7 * valid.unigram_perplexity
+    assert valid.num_tokens == record.data.num_tokens["valid"] == sum(valid.block_num_tokens)
+    assert sum(valid.block_nll_nats) == pytest.approx(valid.total_nll_nats)
+
+
+@pytest.mark.parametrize("arm", ["tied", "untied"])
+def test_one_batch_can_be_learned_by_heart(arm: str) -> None:
+    experiment = toy_experiment(**{"train.num_steps": 500, "train.weight_decay": 0.0})
+    config = experiment.run_config(arm)
+    blocks = torch.randint(3, 40, (4, 16), generator=torch.Generator().manual_seed(0))
+    model = build_model(config.model, 40, seed=0)
+    train(model, blocks, config.train, 40, 0, FP32.autocast(), ignore)
+    assert evaluate(model, blocks, 0, FP32.autocast()).masked_lm_loss_nats < 0.1
+
+
+def test_a_diverged_run_is_an_error_with_its_step(corpus_folder: Path, tmp_path: Path) -> None:
+    experiment = toy_experiment(**{"train.learning_rate": 1e30, "train.num_steps": 10})
+    with pytest.raises(RunFailed, match=r"^step \d+: loss .*lower the learning rates"):
+        run_toy(experiment, corpus_folder, tmp_path)
+    assert list(tmp_path.glob("*-seed*")) == []
+
+
+def test_a_tied_matrix_is_one_parameter_of_one_group() -> None:
+    for arm, expected in (("tied", 1), ("untied", 2)):
+        config = toy_experiment().run_config(arm)
+        model = build_model(config.model, 50, seed=0)
+        adam, muon = build_optimizers(model, config.train)
+        listed = [
+            id(parameter)
+            for optimizer in (adam, muon)
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
+        assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())  # each once, none left out
+        assert sum(parameter.shape == (50, 32) for parameter in adam.param_groups[0]["params"]) == expected
+        assert {parameter.dim() for parameter in adam.param_groups[1]["params"]} == {1}
+        assert adam.param_groups[1]["weight_decay"] == 0.0
+
+
+def test_the_schedule_warms_up_and_decays_and_never_stands_still() -> None:
+    factors = [schedule(step, 100, 0.1) for step in range(100)]
+    assert factors.index(max(factors)) in (9, 10)
+    assert max(factors) == 1.0
+    assert factors[:10] == sorted(factors[:10])
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert min(factors) > 0
+
+
+# One other value for each key; the text says what must change when the key does.
+KNOBS: dict[str, dict[str, Any]] = {
+    "model": {
+        "encoder": "bert",
+        "hidden_size": 40,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 40,
+        "max_position_embeddings": 24,
+        "hidden_dropout_prob": 0.3,
+        "attention_probs_dropout_prob": 0.3,
+        "initializer_range": 0.05,
+        "tie_word_embeddings": False,
+        "head_transform": False,
+    },
+    "corpus": {"name": "other", "tokenizer": "bpe:270", "seq_length": 12},
+    "train": {
+        "num_steps": 9,
+        "batch_size": 3,
+        "mlm_probability": 0.5,
+        "learning_rate": 0.02,
+        "muon_learning_rate": 0.0,
+        "adam_beta1": 0.5,
+        "adam_beta2": 0.9,
+        "weight_decay": 0.5,
+        "warmup_fraction": 0.6,
+        "max_grad_norm": 0.05,
+        "num_evaluations": 3,
+        "eval_mask_seed": 1,
+    },
+}
+
+
+def trace(experiment: Experiment, folder: Path) -> tuple[object, ...]:
+    """Everything a configuration can change, without writing a record."""
+    losses: list[float] = []
+    corpus = tokenized(experiment, folder / experiment.corpus.name)
+    config = experiment.run_config("tied").model_copy(update={"model": experiment.model})
+    model = build_model(config.model, corpus.vocab_size, seed=0)
+    blocks, valid = (torch.from_numpy(corpus.blocks(split, config.corpus.seq_length)) for split in ("train", "valid"))
+    train(
+        model, blocks, config.train, corpus.vocab_size, 0, FP32.autocast(), lambda step: losses.append(step.loss_nats)
+    )
+    result = evaluate(model, valid, config.train.eval_mask_seed, FP32.autocast()).masked_lm_loss_nats
+    return (count_parameters(model), tuple(losses), result)
+
+
+def test_the_list_of_knobs_is_complete() -> None:
+    experiment = toy_experiment()
+    for section, knobs in KNOBS.items():
+        assert knobs.keys() == type(getattr(experiment, section)).model_fields.keys() == TOY[section].keys()  # type: ignore[attr-defined]
+    assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms"}  # tested through the commands
+
+
+@pytest.mark.parametrize(("section", "key"), [(section, key) for section in KNOBS for key in KNOBS[section]])
+def test_no_knob_is_dead(section: str, key: str, corpus_folder: Path, tmp_path: Path) -> None:
+    place = f"{section}.{key}"
+    other = corpus_folder.parent / "other"
+    other.mkdir()
+    for path in corpus_folder.iterdir():
+        (other / path.name).write_text(path.read_text().replace("cow", "ox"))
+    base = {"model.encoder": "bert"} if place == "model.max_position_embeddings" else {}
+    if place == "model.encoder":
+        base = {"model.encoder": "modernbert"}
+    changed = toy_experiment(**{**base, place: KNOBS[section][key]})
+    if key == "num_evaluations":  # seen in the learning curve alone
+        assert len(run_toy(changed, corpus_folder, tmp_path / "out").curve) == 1 + KNOBS[section][key]
+    elif place == "corpus.name":
+        before, after = (load_corpus(str(corpus_folder.parent / name), None).sha256 for name in ("corpus", "other"))
+        assert before != after
+    else:
+        assert trace(changed, corpus_folder.parent) != trace(toy_experiment(**base), corpus_folder.parent)
+
+
+def test_max_position_embeddings_is_a_limit_where_positions_are_rotary() -> None:
+    with pytest.raises(ValueError, match=r"corpus\.seq_length=16 exceeds model\.max_position_embeddings=15"):
+        toy_experiment(**{"model.max_position_embeddings": 15})
