@@ -139,13 +139,26 @@ def compare(records: list[RunRecord]) -> Comparison:
         differences=[_difference(paired[arms[0]], paired[arm], split) for arm in arms[1:] for split in first.metrics],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
-        notes=[
-            f"seed {seed} of {arm} has no partner in every arm and is left out"
-            for arm in arms
-            for seed in sorted(seeds_of[arm] - set(seeds))
-        ],
+        notes=_notes(paired, seeds_of),
         records_sha256=fingerprint(records),
     )
+
+
+def _notes(paired: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> list[str]:
+    """What a reader must know before trusting the numbers."""
+    notes = []
+    for arm, records in paired.items():
+        for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
+            notes.append(f"seed {seed} of {arm} has no partner in every arm and is left out")
+        if any(
+            record.metrics[split].masked_lm_perplexity >= record.metrics[split].unigram_perplexity
+            for record in records
+            for split in record.metrics
+        ):
+            notes.append(
+                f"{arm} is no better than the unigram frequencies, so it has learned next to nothing; train longer"
+            )
+    return notes
 
 
 def missing_runs(
@@ -278,12 +291,13 @@ def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> 
     delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0], second[0], split)
     names = (first[0].arm, second[0].arm)
     is_clear = delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
+    better = f"{names[0] if delta.mean > 0 else names[1]} better" + (" for this seed" if len(values) == 1 else "")
     return Difference(
         arms=names,
         split=split,
         delta_nats=delta,
         perplexity_ratio=math.exp(delta.mean),
-        verdict=f"{names[0] if delta.mean > 0 else names[1]} better" if is_clear else "inconclusive",
+        verdict=better if is_clear else "inconclusive",
     )
 
 

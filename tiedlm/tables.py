@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +28,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         _saved_text(comparison.saved.formula, comparison.saved.fraction),
         Text(),
         _metric_table(comparison),
-        Text(WARNING, style="dim"),
+        Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
         Text(),
         *(_difference_text(difference) for difference in comparison.differences),
         *(Text(f"note: {note}", style="yellow") for note in comparison.notes),
@@ -36,31 +37,22 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 
 
 def _parameter_table(comparison: Comparison) -> Table:
-    table = Table(title="parameters", title_justify="left", show_edge=False)
-    table.add_column("group")
-    for arm in comparison.arms:
-        table.add_column(arm, justify="right")
+    table = _table("parameters", *comparison.arms)
     for group in next(iter(comparison.arms.values())).parameters:
         counts = [summary.parameters[group] for summary in comparison.arms.values()]
         if any(counts):
             style = "bold" if group in ("total", "decoder_weight") else ""
-            table.add_row(group, *(f"{count:,}" if count else "–" for count in counts), style=style, end_section=False)
+            table.add_row(group, *(f"{count:,}" if count else "–" for count in counts), style=style)
     return table
 
 
 def _metric_table(comparison: Comparison) -> Table:
-    table = Table(
-        title="masked-LM perplexity (± standard deviation over seeds), accuracy", title_justify="left", show_edge=False
-    )
-    table.add_column("split")
-    for arm in comparison.arms:
-        table.add_column(arm, justify="right")
-    table.add_column("unigram", justify="right")
+    table = _table("masked-LM perplexity", *comparison.arms, "unigram")
     for split in next(iter(comparison.arms.values())).metrics:
         cells = [summary.metrics[split] for summary in comparison.arms.values()]
         table.add_row(
             split,
-            *(f"{plus_minus(cell.masked_lm_perplexity)}, {percent(cell.masked_lm_accuracy.mean)}" for cell in cells),
+            *(f"{plus_minus(cell.masked_lm_perplexity)} ({percent(cell.masked_lm_accuracy.mean)})" for cell in cells),
             f"{cells[0].unigram_perplexity:,.0f}",
         )
     return table
@@ -105,9 +97,8 @@ def p_value(value: float) -> str:
 def render_count(count: ParameterCount) -> RenderableType:
     """One model's groups as bars, the V×H rectangle set apart, tied and untied side by side."""
     tie = "tied" if count.tie_word_embeddings else "untied"
-    table = Table(title=f"{count.name} ({tie})", title_justify="left", show_edge=False)
-    for column, justify in (("group", "left"), ("tied", "right"), ("untied", "right"), ("", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table = _table("group", "tied", "untied")
+    table.add_column()
     for group, number in count.groups.items():
         untied = count.saved if group == "decoder_weight" else number
         tied = 0 if group == "decoder_weight" else number
@@ -118,7 +109,9 @@ def render_count(count: ParameterCount) -> RenderableType:
     table.add_section()
     table.add_row("total", f"{count.total_tied:,}", f"{count.total_untied:,}", "", style="bold")
     return Group(
-        table, _saved_text(saved_formula(count.vocab_size, count.hidden_size), count.saved / count.total_untied)
+        Text(f"{count.name} ({tie})", style="bold"),
+        table,
+        _saved_text(saved_formula(count.vocab_size, count.hidden_size), count.saved / count.total_untied),
     )
 
 
@@ -128,10 +121,7 @@ def _saved_text(formula: str, fraction: float) -> Text:
 
 def render_counts(counts: list[ParameterCount]) -> RenderableType:
     """A line a model."""
-    table = Table(show_edge=False)
-    table.add_column("model")
-    for column in ("V", "H", "parameters", "saved by tying", "of untied"):
-        table.add_column(column, justify="right")
+    table = _table("model", "V", "H", "parameters", "V × H saved", "of untied")
     for count in counts:
         fraction = percent(count.saved / count.total_untied)
         table.add_row(
@@ -147,9 +137,8 @@ def render_counts(counts: list[ParameterCount]) -> RenderableType:
 
 def render_record(record: RunRecord) -> RenderableType:
     """One run in a few lines."""
-    table = Table(title=f"{record.experiment}: {record.arm}, seed {record.seed}", title_justify="left", show_edge=False)
-    for column in ("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity"):
-        table.add_column(column, justify="left" if column == "split" else "right")
+    header = Text(f"{record.experiment}: {record.arm}, seed {record.seed}", style="bold")
+    table = _table("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity")
     for split, metrics in record.metrics.items():
         table.add_row(
             split,
@@ -159,4 +148,12 @@ def render_record(record: RunRecord) -> RenderableType:
             f"{metrics.unigram_perplexity:,.0f}",
         )
     cost = f"{sum(record.parameters.values()):,} parameters; {record.cost.train_seconds:,.0f} s of training"
-    return Group(table, Text(cost), Text(WARNING, style="dim"))
+    return Group(header, table, Text(cost), Text(WARNING, style="dim"))
+
+
+def _table(name_column: str, *number_columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(name_column)
+    for column in number_columns:
+        table.add_column(column, justify="right")
+    return table

@@ -1,0 +1,299 @@
+"""Statistics, refusals, and what a comparison says."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from tests.conftest import toy_experiment
+from tiedlm.compare import compare, missing_runs, paired_t
+from tiedlm.config import InputError
+from tiedlm.counting import count_groups, shape_of
+from tiedlm.record import RunRecord, load_record, save_record
+from tiedlm.report import update_report
+from tiedlm.tables import render_comparison
+
+NUM_BLOCKS = 60
+VOCAB_SIZE = 100
+
+
+def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: Any) -> RunRecord:
+    """A record with the given loss a token; block sums scatter around it the same way in every arm."""
+    experiment = toy_experiment()
+    config = experiment.run_config(arm)
+    generator = random.Random(seed)
+    blocks = [10 * (nats + noise * generator.gauss(0, 1)) for _ in range(NUM_BLOCKS)]
+    split = {
+        "num_tokens": 10 * NUM_BLOCKS,
+        "total_nll_nats": sum(blocks),
+        "num_correct": 200,
+        "unigram_perplexity": 90.0,
+        "block_nll_nats": blocks,
+        "block_num_tokens": [10] * NUM_BLOCKS,
+    }
+    point = {"step": 0, "num_tokens": 0, "train_seconds": 0.0, "train_loss_nats": 4.6, "valid_loss_nats": 4.6}
+    raw = {
+        "schema_version": 1,
+        "experiment": "toy",
+        "arm": arm,
+        "seed": seed,
+        "overrides": experiment.overrides(arm),
+        "config": config.model_dump(),
+        "data": {
+            "corpus": "corpus",
+            "text_sha256": {"train": "a", "valid": "b", "test": "c"},
+            "num_tokens": {"train": 1000, "valid": 600, "test": 600},
+            "tokenizer_sha256": "d",
+            "vocab_size": VOCAB_SIZE,
+        },
+        "parameters": count_groups(shape_of(config.model, VOCAB_SIZE)),
+        "metrics": {"valid": split, "test": split},
+        "curve": [
+            point,
+            {**point, "step": 6, "num_tokens": 384, "valid_loss_nats": nats, "train_loss_nats": nats - 0.1},
+        ],
+        "cost": {
+            "train_seconds": 10.0,
+            "tokens_per_second": 1e4,
+            "total_seconds": 12.0,
+            "peak_memory_bytes": 2**28,
+            "checkpoint_bytes": 2**22,
+        },
+        "provenance": {
+            "command": "tiedlm compare toy.toml",
+            "finished_at": "2026-01-01T00:00:00+00:00",
+            "tiedlm_version": "0.1.0",
+            "git_commit": None,
+            "git_dirty": None,
+            "python": "3.11.7",
+            "torch": "2.13.0",
+            "device": "cpu",
+            "processor": "a processor",
+            "precision": "fp32",
+            "num_threads": 1,
+        },
+    }
+    for place, value in changes.items():
+        target: Any = raw
+        *path, key = place.split("__")
+        for part in path:
+            target = target[part]
+        target[key] = value
+    return RunRecord.model_validate(raw)
+
+
+def pairs(tied: list[float], untied: list[float]) -> list[RunRecord]:
+    """Records of both arms, a pair a seed; the blocks of a seed scatter equally, so they cancel."""
+    return [
+        made_up(arm, seed, nats)
+        for arm, losses in (("tied", tied), ("untied", untied))
+        for seed, nats in enumerate(losses)
+    ]
+
+
+def test_the_interval_over_seeds_is_the_paired_t_of_scipy() -> None:
+    tied, untied = [4.10, 4.30, 4.20, 4.05], [4.25, 4.41, 4.38, 4.11]
+    valid = compare(pairs(tied, untied)).differences[0]
+    test = stats.ttest_rel(untied, tied)
+    assert valid.delta_nats.mean == pytest.approx(np.mean(untied) - np.mean(tied))
+    assert valid.delta_nats.ci95 == pytest.approx(tuple(test.confidence_interval(0.95)))
+    assert valid.delta_nats.p_value == pytest.approx(test.pvalue)
+    assert valid.perplexity_ratio == pytest.approx(math.exp(valid.delta_nats.mean))
+    assert (valid.arms, valid.verdict, valid.delta_nats.method) == (
+        ("tied", "untied"),
+        "tied better",
+        "paired t over 4 seeds",
+    )
+
+
+@pytest.mark.parametrize(
+    ("untied", "verdict"),
+    [([4.2, 4.1, 4.3], "inconclusive"), ([4.0, 3.99, 4.02], "untied better"), ([4.3, 4.31, 4.29], "tied better")],
+)
+def test_the_verdict_may_be_inconclusive(untied: list[float], verdict: str) -> None:
+    assert compare(pairs([4.2, 4.2, 4.2], untied)).differences[0].verdict == verdict
+
+
+def test_the_t_interval_covers_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    draws = generator.normal(0.1, 1.0, size=(1_000, 4)).tolist()
+    covered = sum(low <= 0.1 <= high for low, high in (paired_t(values).ci95 for values in draws))
+    assert 930 <= covered <= 968  # 950 expected, standard deviation 6.9
+
+
+def test_one_seed_is_bootstrapped_over_blocks_and_labelled_so() -> None:
+    tied, untied = (
+        made_up("tied", 0, 4.0),
+        made_up("untied", 0, 4.0, metrics__valid__block_nll_nats=None or [40.0] * NUM_BLOCKS),
+    )
+    generator = np.random.default_rng(1)
+    differences = generator.normal(0.5, 1.0, size=NUM_BLOCKS)
+    blocks = (np.asarray(tied.metrics["valid"].block_nll_nats) + differences).tolist()
+    untied = made_up(
+        "untied",
+        0,
+        4.0,
+        metrics__valid={
+            **untied.metrics["valid"].model_dump(),
+            "block_nll_nats": blocks,
+            "total_nll_nats": sum(blocks),
+        },
+    )
+    valid = next(item for item in compare([tied, untied]).differences if item.split == "valid")
+    expected = stats.bootstrap((differences / 10,), np.mean, method="percentile", rng=np.random.default_rng(0))
+    assert valid.delta_nats.ci95 == pytest.approx(tuple(expected.confidence_interval), abs=0.002)
+    assert valid.delta_nats.mean == pytest.approx(differences.mean() / 10)
+    assert "one seed; seeds are not covered" in valid.delta_nats.method
+    assert compare([tied, untied]).arms["tied"].metrics["valid"].masked_lm_perplexity.std is None
+
+
+def test_arms_that_compute_the_same_are_inconclusive() -> None:
+    same = compare(pairs([4.0, 4.1], [4.0, 4.1])).differences[0]
+    assert (same.delta_nats.mean, same.delta_nats.p_value, same.verdict) == (0.0, 1.0, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "field"),
+    [
+        ("config__train__learning_rate", 0.5, "train.learning_rate (0.01, 0.5)"),
+        ("config__corpus__seq_length", 12, "corpus.seq_length (16, 12)"),
+        ("data__tokenizer_sha256", "x", "data.tokenizer_sha256 ('d', 'x')"),
+        ("data__vocab_size", 7, "data.vocab_size (100, 7)"),
+        ("provenance__precision", "bf16", "precision ('fp32', 'bf16')"),
+        ("provenance__device", "cuda", "device ('cpu', 'cuda')"),
+        ("experiment", "other", "experiment ('toy', 'other')"),
+    ],
+)
+def test_runs_that_differ_in_more_than_arm_and_seed_are_refused(change: str, value: object, field: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        compare([made_up("tied", 0, 4.0), made_up("untied", 0, 4.1, **{change: value})])
+    assert str(refusal.value).startswith(
+        f"tied-seed0.json and untied-seed0.json differ in {field}; only arm and seed may"
+    )
+
+
+def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
+    comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("tied", 7, 3.0)])
+    assert comparison.seeds == [0, 1]
+    assert comparison.notes == ["seed 7 of tied has no partner in every arm and is left out"]
+    with pytest.raises(InputError, match="nothing can be paired"):
+        compare([made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)])
+
+
+def test_only_what_is_missing_is_trained() -> None:
+    experiment = toy_experiment()
+    records = [made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)]
+    assert missing_runs(experiment, ["tied", "untied"], 2, records) == [("untied", 0), ("tied", 1)]
+    changed = toy_experiment(**{"train.batch_size": 5})
+    with pytest.raises(InputError, match=r"tied-seed0\.json .* train\.batch_size=4, now it is 5; choose another --out"):
+        missing_runs(changed, ["tied", "untied"], 2, records)
+
+
+def test_the_document_has_the_promised_keys() -> None:
+    document = json.loads(compare(pairs([4.0, 4.1], [4.2, 4.35])).model_dump_json())
+    promised = {"schema_version", "experiment", "corpus", "seeds", "arms", "saved", "differences"}
+    assert promised <= document.keys()
+    arm = document["arms"]["untied"]
+    costs = {"train_seconds", "tokens_per_second", "peak_memory_bytes", "checkpoint_bytes"}
+    assert {"parameters", "metrics", *costs} <= arm.keys()
+    assert arm["parameters"]["total"] == sum(count for group, count in arm["parameters"].items() if group != "total")
+    valid = arm["metrics"]["valid"]
+    assert {
+        "masked_lm_perplexity",
+        "masked_lm_loss_nats",
+        "masked_lm_accuracy",
+        "num_tokens",
+        "unigram_perplexity",
+    } == valid.keys()
+    assert valid["masked_lm_perplexity"].keys() == {"mean", "std", "values"}
+    assert document["saved"] == {
+        "parameters": 3200,
+        "fraction": 3200 / arm["parameters"]["total"],
+        "formula": "100 × 32 = 3,200",
+    }
+    assert document["differences"][0].keys() == {"arms", "split", "delta_nats", "perplexity_ratio", "verdict"}
+    assert document["differences"][0]["delta_nats"].keys() == {"mean", "ci95", "p_value", "values", "method"}
+
+
+def test_the_perplexity_is_that_of_all_tokens_not_a_mean_of_means() -> None:
+    blocks = {"block_nll_nats": [5.0 * 64, 5.0 * 64, 7.0 * 10], "block_num_tokens": [64, 64, 10]}
+    split = {
+        "num_tokens": 138,
+        "total_nll_nats": sum(blocks["block_nll_nats"]),
+        "num_correct": 1,
+        "unigram_perplexity": 1.0,
+    }
+    record = made_up("tied", 0, 4.0, metrics__valid={**split, **blocks})
+    assert record.metrics["valid"].masked_lm_perplexity == pytest.approx(math.exp(710 / 138))
+
+
+def test_a_record_survives_its_file(tmp_path: Path) -> None:
+    record = made_up("untied", 3, 4.123456789)
+    assert load_record(save_record(record, tmp_path)) == record
+    assert len((tmp_path / "untied-seed3.json").read_text().splitlines()) < 130  # a person can scroll through it
+    assert [path.name for path in tmp_path.iterdir()] == ["untied-seed3.json"]
+
+
+def test_a_report_is_kept_until_its_records_change(tmp_path: Path) -> None:
+    for record in pairs([4.0, 4.1], [4.2, 4.35]):
+        save_record(record, tmp_path)
+    update_report(tmp_path)
+    plots = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    assert len(plots) == 2
+    update_report(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in plots} == plots
+    save_record(made_up("untied", 1, 4.9), tmp_path)
+    assert update_report(tmp_path).arms["untied"].metrics["valid"].masked_lm_loss_nats.values[1] == pytest.approx(
+        4.9, abs=0.01
+    )
+    assert all(path.stat().st_mtime_ns > time for path, time in plots.items())
+
+
+def test_the_terminal_shows_the_answer_at_80_columns() -> None:
+    output = io.StringIO()
+    Console(width=80, file=output, color_system=None).print(render_comparison(compare(pairs([4.0, 4.1], [4.2, 4.35]))))
+    assert [line.rstrip() for line in output.getvalue().splitlines()] == EXPECTED.strip().splitlines()
+
+
+EXPECTED = """
+toy: corpus, 2 seeds
+
+ parameters          tied   untied
+ ─────────────────────────────────
+ word_embeddings    3,200    3,200
+ embeddings_norm       32       32
+ encoder_layers    17,504   17,504
+ final_norm            32       32
+ head_transform     1,056    1,056
+ decoder_weight         –    3,200
+ decoder_bias         100      100
+ total             21,924   25,124
+
+V × H = 100 × 32 = 3,200 saved, 12.7 % of the untied model
+
+
+ masked-LM perplexity                  tied                untied   unigram
+ ──────────────────────────────────────────────────────────────────────────
+ valid                  57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
+ test                   57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
+
+± is the standard deviation over seeds, in brackets the accuracy. Masked-LM
+perplexity predicts masked tokens from both sides; it is not comparable with a
+causal (left-to-right) perplexity, nor with pseudo-perplexity.
+
+valid: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
+[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
+perplexity of tied.
+test: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
+[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
+perplexity of tied.
+"""
