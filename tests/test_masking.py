@@ -14,7 +14,7 @@ from tiedlm.evaluate import evaluate
 from tiedlm.generators import make_generator
 from tiedlm.masking import NUM_FOLDS, MaskedBatch, batch_order, fold_batch, fold_ranks, mask_blocks
 from tiedlm.model import build_model
-from tiedlm.tokens import MASK_ID, PAD_ID, SPECIAL_TOKENS
+from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
 
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 NUM_SPECIAL = len(SPECIAL_TOKENS)

@@ -18,7 +18,7 @@ from tiedlm.counting import count_groups, shape_of
 from tiedlm.encoder import LAYER_NORM_EPS, attend
 from tiedlm.head import MaskedLMHead, gather_positions, masked_lm_loss, token_nll
 from tiedlm.model import TieError, build_model, check_tie, count_parameters
-from tiedlm.tokens import PAD_ID
+from tiedlm.vocabulary import PAD_ID
 
 VOCAB_SIZE = 50
 ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])

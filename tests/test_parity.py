@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from tests.conftest import toy_model
 from tiedlm.encoder import ROPE_THETA
 from tiedlm.model import MaskedLM, build_model
-from tiedlm.tokens import PAD_ID
+from tiedlm.vocabulary import PAD_ID
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tiedlm.generators import make_generator
-from tiedlm.tokens import MASK_ID, PAD_ID, SPECIAL_TOKENS
+from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
 
 NUM_FOLDS = 7  # 1/7 of a block's positions are masked at a time: BERT's 15 %
 

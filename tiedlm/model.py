@@ -9,7 +9,7 @@ from tiedlm.config import ModelConfig
 from tiedlm.encoder import Embeddings, Encoder
 from tiedlm.generators import make_generator
 from tiedlm.head import MaskedLMHead, gather_positions
-from tiedlm.tokens import PAD_ID
+from tiedlm.vocabulary import PAD_ID
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
     "embeddings.word_embeddings.": "word_embeddings",

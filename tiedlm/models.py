@@ -8,6 +8,7 @@ from tiedlm.config import CorpusConfig, InputError, find_experiment, load_experi
 from tiedlm.corpus import load_corpus
 from tiedlm.counting import PRESETS, ParameterCount, count_parameters, shape_of
 from tiedlm.record import load_records
+from tiedlm.vocabulary import declared_vocab_size
 
 
 def list_counts() -> list[ParameterCount]:
@@ -50,7 +51,9 @@ def _count_records(folder: Path) -> ParameterCount:
 
 
 def _vocab_size(corpus: CorpusConfig) -> int:
-    from tiedlm.tokens import declared_vocab_size, tokenize
-
     declared = declared_vocab_size(corpus)
-    return tokenize(load_corpus(corpus.name, None), corpus).vocab_size if declared is None else declared
+    if declared is not None:
+        return declared
+    from tiedlm.tokens import tokenize  # here because a known corpus needs no tokenizer
+
+    return tokenize(load_corpus(corpus.name, None), corpus).vocab_size

@@ -20,13 +20,9 @@ import platformdirs
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tiedlm.config import CorpusConfig, InputError
-from tiedlm.corpus import KNOWN, SPLITS, Corpus
+from tiedlm.corpus import SPLITS, Corpus
+from tiedlm.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
-PAD, MASK, UNK, EOS = "[PAD]", "[MASK]", "[UNK]", "<eos>"
-SPECIAL_TOKENS = (PAD, MASK, UNK)
-"""Never drawn as a random replacement. Of the three only `[UNK]`, a word outside the vocabulary, occurs in
-blocks and is predicted; `<eos>` ends each line and is a word like others."""
-PAD_ID, MASK_ID, UNK_ID = range(3)
 CACHE_FORMAT = 1
 
 
@@ -62,15 +58,6 @@ class TokenizedCorpus:
         counts[[PAD_ID, MASK_ID]] = 0.0
         probabilities = counts / counts.sum()
         return float(np.exp(-np.log(probabilities[self.token_ids(split)]).mean()))
-
-
-def declared_vocab_size(config: CorpusConfig) -> int | None:
-    """The vocabulary that a configuration promises, or None where only the text can tell."""
-    kind, _, size = config.tokenizer.partition(":")
-    if config.name in KNOWN and kind == "word":
-        every_word = KNOWN[config.name].num_words + len(SPECIAL_TOKENS)
-        return min(int(size), every_word) if size else every_word
-    return int(size) if config.name in ("pydoc", *KNOWN) else None
 
 
 def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
