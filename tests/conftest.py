@@ -14,6 +14,7 @@ from tiedlm.config import Experiment, ModelConfig
 
 torch.set_num_threads(1)  # toy matrices: a second thread only waits for the first
 
+REPOSITORY = Path(__file__).parent.parent
 TOY = {
     "name": "toy",
     "seeds": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from typing import Protocol, Self
 
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BEFORE_ESTIMATE = 5.0
 
 
 class Reported(Protocol):
@@ -36,7 +38,6 @@ class ProgressDisplay:
 
     def __init__(self, console: Console, num_runs: int, quiet: bool) -> None:
         self.console, self.num_runs, self.quiet = console, num_runs, quiet
-        self.started = time.monotonic()
         self.state: dict[str, Reported] = {}
         self.task_ids: dict[str, TaskID] = {}
         self.line_times: dict[str, float] = {}
@@ -62,6 +63,8 @@ class ProgressDisplay:
     def update(self, progress: Reported) -> None:
         """Take one run's news."""
         name = f"{progress.arm} seed {progress.seed}"
+        if not self.state:
+            self.started = time.monotonic()  # of the first step: loading torch and text says nothing of the pace
         is_new_phase = name not in self.state or self.state[name].phase != progress.phase
         self.state[name] = progress
         if self.quiet:
@@ -69,7 +72,7 @@ class ProgressDisplay:
         loss = f"loss {progress.loss_nats:.3f}" if progress.phase == "training" else progress.phase
         if self.shows_bars:
             if name not in self.task_ids:
-                self.task_ids[name] = self.bars.add_task(name, total=progress.num_steps)
+                self.task_ids[name] = self.bars.add_task(name, total=progress.num_steps, figures="")
             figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
             self.bars.update(self.task_ids[name], completed=progress.step, figures=figures)
             self.bars.update(self.total, completed=self._fraction() * self.num_runs, figures=self._time_left())
@@ -86,9 +89,11 @@ class ProgressDisplay:
         return sum(progress.step / progress.num_steps for progress in self.state.values()) / self.num_runs
 
     def _time_left(self) -> str:
-        """From the share of all steps done; the evaluation at the end of a run is not foreseen."""
+        """From the pace so far; the evaluation at the end of a run is not foreseen."""
         elapsed, fraction = time.monotonic() - self.started, self._fraction()
         if fraction >= 1.0:
             return "evaluating"
-        minutes, seconds = divmod(round(elapsed / fraction - elapsed), 60)
-        return f"{minutes}:{seconds:02d} left"
+        if elapsed < SECONDS_BEFORE_ESTIMATE:
+            return "estimating the time"
+        left = datetime.timedelta(seconds=round(elapsed / fraction - elapsed))
+        return f"{left} left"

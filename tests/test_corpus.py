@@ -1,0 +1,140 @@
+"""Text to token ids: the published counts, the formats, the cache."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from tokenizers import Tokenizer
+
+from tests.conftest import toy_experiment
+from tiedlm.config import CorpusConfig, InputError
+from tiedlm.corpus import KNOWN, SPLITS, load_corpus
+from tiedlm.pydoc_corpus import pydoc_paragraphs
+from tiedlm.tokens import TokenizedCorpus, tokenize
+from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size
+
+PUBLISHED = {  # tokens with <eos> after each line, and distinct words of the train split
+    "ptb": ({"train": 929_589, "valid": 73_760, "test": 82_430}, 10_000),
+    "wikitext-2": ({"train": 2_088_628, "valid": 217_646, "test": 245_569}, 33_278),
+}
+
+
+def tokenized(folder: Path, tokenizer: str = "word", seq_length: int = 16) -> TokenizedCorpus:
+    """A folder's corpus, tokenized."""
+    corpus = load_corpus(str(folder), None)
+    return tokenize(corpus, CorpusConfig(name=str(folder), tokenizer=tokenizer, seq_length=seq_length))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_known_corpora_have_their_published_counts(name: str, real_data: Path) -> None:
+    config = CorpusConfig(name=name, tokenizer="word", seq_length=64)
+    for folder in (real_data, real_data / KNOWN[name].folder):
+        tokens = tokenize(load_corpus(name, folder), config)
+        num_tokens, num_words = PUBLISHED[name]
+        assert tokens.num_tokens == num_tokens
+        assert tokens.vocab_size == num_words + len(SPECIAL_TOKENS) == declared_vocab_size(config)
+        assert all(UNK_ID not in tokens.token_ids(split) for split in SPLITS)
+
+
+@pytest.mark.slow
+def test_a_promised_vocabulary_is_reached() -> None:
+    corpus = load_corpus("pydoc", None)
+    for tokenizer in ("bpe:4096", f"bpe:{SURE_BPE_SIZE}"):
+        config = CorpusConfig(name="pydoc", tokenizer=tokenizer, seq_length=64)
+        assert tokenize(corpus, config).vocab_size == declared_vocab_size(config)
+
+
+@pytest.mark.slow
+def test_pydoc_is_prose_without_repetition_across_splits() -> None:
+    splits = pydoc_paragraphs()
+    num_words = {split: sum(len(line.split()) for line in lines) for split, lines in splits.items()}
+    assert num_words["train"] > 150_000
+    assert all(0.03 * num_words["train"] < num_words[split] < 0.15 * num_words["train"] for split in ("valid", "test"))
+    lines = [line for split in SPLITS for line in splits[split]]
+    assert len(lines) == len(set(lines))
+    assert not any(">>>" in line for line in lines)
+    assert pydoc_paragraphs() == splits
+
+
+def test_the_formats_hold_the_same_text(corpus_folder: Path, tmp_path: Path) -> None:
+    lines = {split: (corpus_folder / f"{split}.txt").read_text().splitlines() for split in SPLITS}
+    expected = load_corpus(str(corpus_folder), None).lines
+    assert expected == lines
+    for suffix in (".txt.gz", ".jsonl", ".parquet"):
+        folder = tmp_path / suffix[1:]
+        folder.mkdir()
+        for split in SPLITS:
+            path = folder / f"{split}{suffix}"
+            if suffix == ".txt.gz":
+                path.write_bytes(gzip.compress((corpus_folder / f"{split}.txt").read_bytes()))
+            elif suffix == ".jsonl":
+                path.write_text("".join(json.dumps({"id": 1, "text": line}) + "\n" for line in lines[split]))
+            else:
+                pyarrow.parquet.write_table(
+                    pyarrow.table({"sentence": lines[split], "id": range(len(lines[split]))}), path
+                )
+        assert load_corpus(str(folder), None).lines == expected
+
+
+def test_every_line_ends_with_eos_and_blocks_hold_the_split_in_order(corpus_folder: Path) -> None:
+    tokens = tokenized(corpus_folder)
+    ids = tokens.token_ids("train")
+    lines = (corpus_folder / "train.txt").read_text().splitlines()
+    assert len(ids) == sum(len(line.split()) + 1 for line in lines)
+    blocks = tokens.blocks("train", 16)
+    assert np.array_equal(blocks.reshape(-1)[: len(ids)], ids)
+    assert (blocks.reshape(-1)[len(ids) :] == PAD_ID).all()
+    assert blocks.shape == (math.ceil(len(ids) / 16), 16)
+
+
+def test_words_outside_the_vocabulary_and_names_of_special_tokens_become_unk(corpus_folder: Path) -> None:
+    (corpus_folder / "valid.txt").write_text("the [MASK] [PAD] zebra sees\n" * 10)
+    ids = tokenized(corpus_folder).token_ids("valid")
+    assert ids[1:4].tolist() == [UNK_ID] * 3
+    assert {PAD_ID, MASK_ID}.isdisjoint(ids.tolist())
+
+
+def test_bpe_takes_any_text_and_gives_it_back(corpus_folder: Path) -> None:
+    line = "naïve “quotes” [MASK] <eos> \u2028 😀 tabs\tand  spaces"
+    (corpus_folder / "valid.txt").write_text(f"{line}\n" * 3)
+    tokens = tokenized(corpus_folder, "bpe:300")
+    tokenizer = Tokenizer.from_file(str(Path(tokens.folder) / "tokenizer.json"))
+    ids = tokens.token_ids("valid")
+    assert UNK_ID not in ids
+    assert tokenizer.decode(ids[: len(ids) // 3 - 1].tolist()).strip() == line
+
+
+def test_the_unigram_perplexity_is_that_of_smoothed_train_frequencies(corpus_folder: Path) -> None:
+    tokens = tokenized(corpus_folder)
+    counts = Counter(tokens.token_ids("train").tolist())
+    vocabulary = range(UNK_ID, tokens.vocab_size)
+    total = sum(counts[token] + 1 for token in vocabulary)
+    nll = [-math.log((counts[token] + 1) / total) for token in tokens.token_ids("valid").tolist()]
+    assert tokens.unigram_perplexity("valid") == pytest.approx(math.exp(sum(nll) / len(nll)))
+
+
+def test_a_changed_text_is_another_entry_of_the_cache(corpus_folder: Path) -> None:
+    first = tokenized(corpus_folder)
+    assert tokenized(corpus_folder) == first
+    with (corpus_folder / "train.txt").open("a") as file:
+        file.write("the cow likes a zebra today\n")
+    second = tokenized(corpus_folder)
+    assert second.folder != first.folder
+    assert second.vocab_size == first.vocab_size + 1
+    assert tokenized(corpus_folder, "bpe:300").folder not in (first.folder, second.folder)
+
+
+def test_a_split_shorter_than_a_block_is_refused(corpus_folder: Path) -> None:
+    experiment = toy_experiment()
+    (corpus_folder / "test.txt").write_text("the cat sees\n")
+    with pytest.raises(InputError, match=r"test split has 4 tokens, fewer than one block of corpus\.seq_length=16"):
+        tokenize(load_corpus(str(corpus_folder), None), experiment.corpus)
