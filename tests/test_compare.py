@@ -15,7 +15,7 @@ from rich.console import Console
 from scipy import stats
 
 from tests.conftest import toy_experiment
-from tiedlm.compare import compare, missing_runs, paired_t
+from tiedlm.compare import check_reusable, compare, missing_runs, paired_t
 from tiedlm.config import InputError
 from tiedlm.counting import count_groups, shape_of
 from tiedlm.record import RunRecord, load_record, save_record
@@ -190,12 +190,16 @@ def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
 
 
 def test_only_what_is_missing_is_trained() -> None:
-    experiment = toy_experiment()
     records = [made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)]
-    assert missing_runs(experiment, ["tied", "untied"], 2, records) == [("untied", 0), ("tied", 1)]
+    assert missing_runs(records, ["tied", "untied"], 2) == [("untied", 0), ("tied", 1)]
+
+
+def test_records_of_another_configuration_are_not_reused() -> None:
+    records = [made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)]
+    check_reusable(records, toy_experiment())
     changed = toy_experiment(**{"train.batch_size": 5})
     with pytest.raises(InputError, match=r"tied-seed0\.json .* train\.batch_size=4, now it is 5; choose another --out"):
-        missing_runs(changed, ["tied", "untied"], 2, records)
+        check_reusable(records, changed)
 
 
 def test_the_document_has_the_promised_keys() -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from tiedlm import __version__
-from tiedlm.compare import missing_runs
+from tiedlm.compare import check_reusable, missing_runs
 from tiedlm.config import Experiment, InputError, find_experiment, load_experiment, shipped_experiments
 from tiedlm.corpus import default_tokenizer
 from tiedlm.models import count_named, list_counts
@@ -119,8 +119,8 @@ def train(
     loaded.run_config(arm_name)
     folder = out or Path("results") / loaded.name
     records = _records(folder)
-    missing = missing_runs(loaded, [arm_name], seed + 1, records)
-    if (arm_name, seed) in missing:
+    check_reusable(records, loaded)
+    if (arm_name, seed) not in {(record.arm, record.seed) for record in records}:
         _train(loaded, [(arm_name, seed)], records, folder, data_dir, device, precision, 1, quiet)
     record = load_record(folder / record_file_name(arm_name, seed))
     if as_json:
@@ -158,7 +158,8 @@ def compare(
         )
     folder = out or Path("results") / loaded.name
     records = _records(folder)
-    missing = missing_runs(loaded, names, seeds or loaded.seeds, records)
+    check_reusable(records, loaded)
+    missing = missing_runs(records, names, seeds or loaded.seeds)
     if missing:
         num_side_by_side = None if jobs == "auto" else int(jobs)
         _train(loaded, missing, records, folder, data_dir, device, precision, num_side_by_side, quiet)
@@ -199,17 +200,17 @@ def count_params(
 
 def _load(experiment: str | None, corpus: str | None, settings: list[str] | None, steps: int | None) -> Experiment:
     """The experiment with the command's changes; another corpus brings its own tokenizer and name."""
-    source = experiment or (corpus if corpus in shipped_experiments() else "pydoc")
+    path = find_experiment(experiment or (corpus if corpus in shipped_experiments() else "pydoc"))
     changes = list(settings or [])
     if steps is not None:
         changes.append(f"train.num_steps={steps}")
-    path = find_experiment(source)
-    if corpus is None or corpus == source:
-        return load_experiment(path, changes)
+    loaded = load_experiment(path, changes)
+    if corpus is None or corpus == loaded.corpus.name:
+        return loaded
     slug = re.sub(r"[^a-z0-9]+", "-", Path(corpus).resolve().name.lower()).strip("-")[:40] or "corpus"
-    name = json.dumps(f"{path.stem}-{slug}" if experiment else slug)
-    own = [f"corpus.name={json.dumps(corpus)}", f"corpus.tokenizer={json.dumps(default_tokenizer(corpus))}"]
-    return load_experiment(path, [f"name={name}", *own, *changes])
+    name = f"{loaded.name}-{slug}" if experiment else slug
+    own = {"name": name, "corpus.name": corpus, "corpus.tokenizer": default_tokenizer(corpus)}
+    return load_experiment(path, [f"{place}={json.dumps(value)}" for place, value in own.items()] + changes)
 
 
 def _records(folder: Path) -> list[RunRecord]:

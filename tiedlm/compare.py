@@ -161,13 +161,11 @@ def _notes(paired: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) ->
     return notes
 
 
-def missing_runs(
-    experiment: Experiment, arms: list[str], seeds: int, records: list[RunRecord]
-) -> list[tuple[str, int]]:
-    """The (arm, seed) pairs without a record, the arms of one seed next to each other.
+def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
+    """Refuse records that this experiment would not have made.
 
     Raises:
-        InputError: a record is of another experiment or configuration.
+        InputError: a record is of another experiment, arm or configuration.
     """
     for record in records:
         where = f"{record.file_name} in the output folder"
@@ -185,6 +183,10 @@ def missing_runs(
                     f"{where} was made with {field}={found[field]!r}, now it is {expected[field]!r}; "
                     "choose another --out or set it back"
                 )
+
+
+def missing_runs(records: list[RunRecord], arms: list[str], seeds: int) -> list[tuple[str, int]]:
+    """The (arm, seed) pairs without a record, the arms of one seed next to each other."""
     present = {(record.arm, record.seed) for record in records}
     return [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in present]
 
