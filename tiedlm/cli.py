@@ -15,7 +15,7 @@ from rich.console import Console
 from tiedlm import __version__
 from tiedlm.compare import check_reusable, missing_runs
 from tiedlm.config import Experiment, InputError, find_experiment, load_experiment, shipped_experiments
-from tiedlm.corpus import default_tokenizer
+from tiedlm.corpus import default_tokenizer, load_corpus
 from tiedlm.models import count_named, list_counts
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report import REPORT_FILE, update_report
@@ -132,7 +132,9 @@ def train(
 @app.command()
 def compare(
     experiment: ExperimentArgument = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each arm [default: the experiment's].")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Seeds of each arm [default: the experiment's].")
+    ] = None,
     arms: Annotated[str | None, typer.Option(help="Arms, separated by commas [default: all].")] = None,
     jobs: Annotated[str, typer.Option(help="Runs side by side: a number, or auto.")] = "auto",
     corpus: CorpusOption = None,
@@ -149,7 +151,7 @@ def compare(
     if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
         raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
     loaded = _load(experiment, corpus, settings, steps)
-    names = arms.split(",") if arms else loaded.arm_names
+    names = loaded.arm_names if arms is None else arms.split(",")
     for name in names:
         loaded.run_config(name)
     if len(set(names)) != len(names) or len(names) < 2:
@@ -214,6 +216,8 @@ def _load(experiment: str | None, corpus: str | None, settings: list[str] | None
 
 
 def _records(folder: Path) -> list[RunRecord]:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: is not a folder; choose another")
     return load_records(folder) if folder.exists() else []
 
 
@@ -228,14 +232,18 @@ def _train(
     num_side_by_side: int | None,
     quiet: bool,
 ) -> None:
-    from tiedlm.jobs import prepare_jobs, run_jobs  # here because torch takes long to import
+    from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
+
+    corpus = tokenize(load_corpus(experiment.corpus.name, data_dir), experiment.corpus)
+
+    from tiedlm.jobs import prepare_jobs, run_jobs  # torch takes long to import: the text is checked first
     from tiedlm.progress import ProgressDisplay
 
-    jobs, side_by_side = prepare_jobs(experiment, runs, records, folder, data_dir, device, precision, num_side_by_side)
+    jobs, side_by_side = prepare_jobs(experiment, corpus, runs, records, folder, device, precision, num_side_by_side)
     with ProgressDisplay(stderr, len(jobs), quiet) as display:
         failures = run_jobs(jobs, side_by_side, display.update)
     for failure in failures:
-        stderr.print(f"tiedlm: {failure}", style="red", highlight=False, soft_wrap=True)
+        stderr.print(f"tiedlm: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
     if failures:
         stderr.print(
             f"tiedlm: {len(failures)} of {len(jobs)} runs failed; the same command trains only what is missing"
@@ -249,7 +257,7 @@ def _show(folder: Path, as_json: bool, force: bool = False) -> None:
         typer.echo(comparison.model_dump_json(indent=1))
     else:
         stdout.print(render_comparison(comparison))
-        stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, soft_wrap=True)
+        stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

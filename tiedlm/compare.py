@@ -112,7 +112,7 @@ def compare(records: list[RunRecord]) -> Comparison:
     """
     arms = _arms_in_order(records)
     if len(arms) < 2:
-        raise InputError(f"{len(arms)} arms have records, a comparison needs two; train the missing arm first")
+        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; train the missing arm first")
     check_comparable(records)
     by_run = {(record.arm, record.seed): record for record in records}
     seeds_of = {arm: {record.seed for record in records if record.arm == arm} for arm in arms}
@@ -230,10 +230,12 @@ def _differing(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, Any, 
 
 def _comparable_fields(record: RunRecord) -> dict[str, Any]:
     """What must agree, but for what an arm overrides."""
+    data = record.data.model_dump()
     return {
         "experiment": record.experiment,
         **_flatten(record.config.model_dump()),
-        **{f"data.{key}": value for key, value in record.data.model_dump().items()},
+        **_flatten({"data": {key: value for key, value in data.items() if not isinstance(value, dict)}}),
+        **_flatten({f"data.{key}": value for key, value in data.items() if isinstance(value, dict)}),
         "device": record.provenance.device,
         "precision": record.provenance.precision,
     }

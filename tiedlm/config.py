@@ -182,11 +182,11 @@ def load_experiment(path: Path, settings: list[str] = []) -> Experiment:  # noqa
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or an integer of more than 4,300 digits
         raise InputError(f"{path}: is not valid TOML ({error}); correct the file") from error
     for setting in settings:
         _apply_setting(raw, setting)
-    return _validated(Experiment, raw, str(path))
+    return _validated(Experiment, raw, f"{path} changed by {', '.join(settings)}" if settings else str(path))
 
 
 def shipped_experiments() -> dict[str, Path]:
@@ -226,6 +226,10 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word, so that strings need no second pair of quotes in a shell
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"--set {setting[:60]!r}…: is not valid TOML ({error}); write e.g. train.num_steps=100"
+        ) from error
     target[key] = value
 
 

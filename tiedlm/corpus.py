@@ -6,10 +6,14 @@ Files are read by `datasets`; this module finds them, checks them and names what
 from __future__ import annotations
 
 import codecs
+import glob
+import gzip
 import hashlib
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tiedlm.config import InputError
 from tiedlm.pydoc_corpus import pydoc_paragraphs
@@ -138,29 +142,36 @@ def _suffix(path: Path) -> str:
 
 
 def _check_file(path: Path) -> str:
-    """Hash a file in one pass and, where it is plain text, check that it is UTF-8 without NUL bytes."""
-    digest, decoder, offset = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), 0
-    is_plain_text = _suffix(path) in (".txt", ".jsonl")
+    """Hash a file and, where it is text, check that it is UTF-8 without NUL bytes and not empty."""
+    suffix = _suffix(path)
     try:
         with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-                if is_plain_text and b"\0" in chunk:
-                    raise InputError(f"{path}: is binary (NUL at byte {offset + chunk.index(0)}); give a text file")
-                if is_plain_text:
-                    decoder.decode(chunk)
-                offset += len(chunk)
-            if is_plain_text:
-                decoder.decode(b"", final=True)
+            digest = hashlib.file_digest(file, "sha256")
+        if suffix != ".parquet":
+            with gzip.open(path) if suffix == ".txt.gz" else path.open("rb") as file:
+                _check_text(path, file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as {suffix} ({error}); correct the file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    return digest.hexdigest()
+
+
+def _check_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        while chunk := file.read(1 << 20):
+            if b"\0" in chunk:
+                raise InputError(f"{path}: is binary (NUL at byte {offset + chunk.index(0)}); give a text file")
+            decoder.decode(chunk)
+            offset += len(chunk)
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: is not UTF-8 text (near byte {offset + error.start}); convert it to UTF-8"
         ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if offset == 0:
         raise InputError(f"{path}: is empty; give a file with text")
-    return digest.hexdigest()
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -168,8 +179,11 @@ def _read_lines(path: Path) -> list[str]:
     import datasets  # here because it takes a second to import
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
     try:
-        rows = datasets.load_dataset(SUFFIXES[_suffix(path)], data_files=str(path), split="train", streaming=True)
+        rows = datasets.load_dataset(
+            SUFFIXES[_suffix(path)], data_files=glob.escape(str(path)), split="train", streaming=True
+        )
         table = list(rows.with_format("arrow").iter(batch_size=10_000))
     except (
         datasets.exceptions.DatasetGenerationError,
@@ -180,12 +194,12 @@ def _read_lines(path: Path) -> list[str]:
         raise InputError(
             f"{path}: cannot be read as {_suffix(path)} ({_first_line(error)}); correct the file"
         ) from error
-    columns = table[0].column_names if table else []
-    texts = [name for name in columns if str(table[0].schema.field(name).type) in ("string", "large_string")]
+    columns = {field.name: str(field.type) for field in table[0].schema} if table else {}
+    texts = [name for name, kind in columns.items() if kind in ("string", "large_string")]
     column = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
     if column is None:
         raise InputError(
-            f"{path}: has columns {columns}, of which none is clearly the text; name the text column 'text'"
+            f"{path}: has columns {columns}, of which none is clearly the text; put strings into a column 'text'"
         )
     return [line or "" for batch in table for line in batch[column].to_pylist()]
 

@@ -12,19 +12,18 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from tiedlm.config import Experiment, InputError
-from tiedlm.corpus import load_corpus
 from tiedlm.record import RunRecord
 from tiedlm.run import Progress, Runtime, available_cpus, command_line, resolve_runtime, run
-from tiedlm.tokens import TokenizedCorpus, tokenize
+from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed
 
 
 def prepare_jobs(
     experiment: Experiment,
+    corpus: TokenizedCorpus,
     runs: list[tuple[str, int]],
     records: list[RunRecord],
     out: Path,
-    data_dir: Path | None,
     device: str,
     precision: str,
     num_side_by_side: int | None,
@@ -34,10 +33,9 @@ def prepare_jobs(
     `records` are those that the new ones will be compared with.
 
     Raises:
-        InputError: the corpus, the device or the output folder cannot be used, or does not fit the records.
+        InputError: the device or the output folder cannot be used, or corpus and device do not fit the records.
     """
     runtime = resolve_runtime(device, precision)
-    corpus = tokenize(load_corpus(experiment.corpus.name, data_dir), experiment.corpus)
     for record in records:
         _check_fits(record, corpus, runtime)
     try:

@@ -11,9 +11,9 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tiedlm.config import InputError, Name, Overrides, RunConfig, Strict
 
@@ -24,13 +24,21 @@ RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 class SplitMetrics(Strict):
     """The fold evaluation of one split: sums over all its tokens, and over those of each block."""
 
-    num_tokens: int
+    num_tokens: Annotated[int, Field(gt=0)]
     total_nll_nats: float
     num_correct: int
     unigram_perplexity: float
     """Of the split under the train split's token frequencies: the level of having learned nothing else."""
     block_nll_nats: list[float]
     block_num_tokens: list[int]
+
+    @model_validator(mode="after")
+    def _sums_close(self) -> Self:
+        if len(self.block_nll_nats) != len(self.block_num_tokens) or sum(self.block_num_tokens) != self.num_tokens:
+            raise ValueError("block_nll_nats, block_num_tokens and num_tokens disagree")
+        if not math.isclose(sum(self.block_nll_nats), self.total_nll_nats, rel_tol=1e-3):
+            raise ValueError(f"total_nll_nats={self.total_nll_nats} is not the sum of block_nll_nats")
+        return self
 
     @property
     def masked_lm_loss_nats(self) -> float:
@@ -110,17 +118,27 @@ class RunRecord(Strict):
     parameters: dict[str, int]
     """Stored parameters by group, measured on the model; `decoder_weight` is 0 when it is the embedding table."""
     metrics: dict[str, SplitMetrics]
-    curve: list[CurvePoint]
+    curve: Annotated[list[CurvePoint], Field(min_length=1)]
     cost: Cost
     provenance: Provenance
 
     @model_validator(mode="after")
     def _proves_its_arm(self) -> Self:
-        if self.config.model.tie_word_embeddings != (self.parameters["decoder_weight"] == 0):
+        stored = self.parameters.get("decoder_weight", -1)
+        if stored < 0 or self.config.model.tie_word_embeddings != (stored == 0):
             raise ValueError(
                 f"tie_word_embeddings={self.config.model.tie_word_embeddings} but the model stored "
-                f"decoder_weight={self.parameters['decoder_weight']}; the record is wrong, delete it and train again"
+                f"decoder_weight={self.parameters.get('decoder_weight')}"
             )
+        config = self.config.model_dump()
+        for section, values in self.overrides.items():
+            for key, value in values.items():
+                if config[section].get(key) != value:
+                    raise ValueError(
+                        f"overrides say {section}.{key}={value!r}, config says {config[section].get(key)!r}"
+                    )
+        if set(self.metrics) != {"valid", "test"}:
+            raise ValueError(f"metrics are of {sorted(self.metrics)}, not of valid and test")
         return self
 
     @property
@@ -148,13 +166,19 @@ def load_record(path: Path) -> RunRecord:
         raise InputError(f"{path}: is not valid JSON ({error}); delete it and train again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: has schema_version={version}, this tiedlm reads {SCHEMA_VERSION}; train again")
+        raise InputError(
+            f"{path}: has schema_version={version}, this tiedlm reads {SCHEMA_VERSION}; delete it and train again"
+        )
     try:
-        return RunRecord.model_validate(raw)
+        record = RunRecord.model_validate(raw)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(map(str, problem["loc"])) or "record"
-        raise InputError(f"{path}: {place}: {problem['msg']}; delete it and train again") from error
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        raise InputError(f"{path}: {place}: {message}; delete it and train again") from error
+    if record.file_name != path.name:
+        raise InputError(f"{path}: is the record of {record.file_name}; delete it or give it that name")
+    return record
 
 
 def load_records(folder: Path) -> list[RunRecord]:

@@ -83,27 +83,30 @@ def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
 
 
 def _check_words(corpus: Corpus) -> None:
-    words: set[str] = set()
-    for line in corpus.lines["train"]:
-        words.update(line.split())
-        if len(words) > 1:
-            return
-    raise InputError(
-        f"corpus {corpus.name!r}: its train split has {len(words)} distinct words, so there is nothing to predict; "
-        "give real text"
-    )
+    for split, wanted in {"train": 2, "valid": 1, "test": 1}.items():
+        words: set[str] = set()
+        for line in corpus.lines[split]:
+            words.update(line.split())
+            if len(words) >= wanted:
+                break
+        else:
+            raise InputError(
+                f"corpus {corpus.name!r}: its {split} split has {len(words)} distinct words, so there is nothing to "
+                "predict; give real text"
+            )
 
 
 def _train_tokenizer(lines: list[str], spec: str) -> Tokenizer:
     kind, _, size = spec.partition(":")
     special_tokens = [*SPECIAL_TOKENS, EOS]
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if kind == "bpe" else ["word"]
+    smallest = len(alphabet) + len(special_tokens)
+    if size and int(size) < smallest:
+        raise InputError(
+            f"corpus.tokenizer={spec!r} is below the {smallest} tokens that the special ones and "
+            f"{'all bytes' if kind == 'bpe' else 'one word'} take; ask for a larger vocabulary"
+        )
     if kind == "bpe":
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        if int(size) < len(alphabet) + len(special_tokens):
-            raise InputError(
-                f"corpus.tokenizer={spec!r} is below the {len(alphabet) + len(special_tokens)} tokens that bytes and "
-                "special tokens take; ask for a larger vocabulary"
-            )
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()
