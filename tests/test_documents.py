@@ -1,0 +1,106 @@
+"""The README, the experiments and the results say what the program does."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tiedlm.compare import compare
+from tiedlm.config import InputError, load_experiment, shipped_experiments
+from tiedlm.markdown import headline, render_markdown
+from tiedlm.record import load_records
+
+README = (REPOSITORY / "README.md").read_text()
+RESULTS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/comparison.json"))
+SMALL = (
+    "--steps 2 --set model.hidden_size=16 --set model.num_attention_heads=2 --set model.intermediate_size=16 "
+    "--set corpus.tokenizer=word --set corpus.seq_length=8"
+)
+
+
+def readme_commands() -> list[str]:
+    """Every `tiedlm …` of the README's code blocks, without its comment."""
+    lines = [line.strip().partition("#")[0] for line in README.splitlines() if line.startswith("    ")]
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [part for part in parts if part.startswith("tiedlm ")]
+
+
+def test_the_readme_has_commands() -> None:
+    assert {command.split()[1] for command in readme_commands()} == {"compare", "train", "report", "count-params"}
+    assert 'pip install -e ".[dev]" && pytest' in README
+    assert "pip install -e . && tiedlm compare" in README
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", readme_commands())
+def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Path) -> None:
+    """As they stand, but with a small model and two steps, and with the toy corpus for text that must be given."""
+    here = corpus_folder.parent
+    corpus_folder.rename(here / "my-text")
+    shutil.copytree(REPOSITORY / "results", here / "results", ignore=shutil.ignore_patterns("*.safetensors"))
+    words = shlex.split(command.replace("--data-dir DATA", ""))
+    if words[1] in ("compare", "train"):
+        own_text = [] if "--corpus" in words else ["--corpus", "my-text"]
+        own_folder = [] if "--out" in words else ["--out", "out"]
+        words = [*words, *own_text, *own_folder, *shlex.split(SMALL)]
+        words = [word if word != "results/deeper" else "deeper" for word in words]
+    finished = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=here,
+        env={**os.environ, "XDG_CACHE_HOME": str(here / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert (finished.returncode, finished.stdout != "") == (0, True), finished.stderr
+
+
+def test_the_readme_headline_is_that_of_the_records() -> None:
+    assert headline(compare(load_records(REPOSITORY / "results/ptb"))) in README, (
+        "copy the table at the top of results/ptb/REPORT.md, as `tiedlm report results/ptb` writes it, into README.md"
+    )
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_a_report_equals_its_regeneration(folder: Path) -> None:
+    comparison = compare(load_records(folder))
+    again = f"tiedlm report {folder.relative_to(REPOSITORY)} writes it again; look at what changed before you commit it"
+    assert (folder / "REPORT.md").read_text() == render_markdown(comparison), again
+    assert (folder / "comparison.json").read_text() == comparison.model_dump_json(indent=1) + "\n", again
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_results_are_those_of_their_experiment(folder: Path) -> None:
+    experiment = load_experiment(shipped_experiments()[folder.name])
+    for record in load_records(folder):
+        assert record.config == experiment.run_config(record.arm)
+        assert record.provenance.git_dirty is False
+        assert f"compare experiments/{folder.name}.toml" in record.provenance.command
+
+
+@pytest.mark.parametrize("name", shipped_experiments())
+def test_an_experiment_says_what_it_asks_and_predicts(name: str) -> None:
+    path = shipped_experiments()[name]
+    experiment = load_experiment(path)
+    assert experiment.name == path.stem
+    comment = path.read_text().partition("\n\n")[0]
+    for word in ("# Question:", "# Differs:", "# Equal:", "# Predicted before the first run", "# Cost:"):
+        assert word in comment
+    for arm in experiment.arm_names:
+        experiment.run_config(arm)
+
+
+def test_every_key_must_be_stated(tmp_path: Path) -> None:
+    lines = shipped_experiments()["ptb"].read_text().splitlines()
+    for index, line in enumerate(lines):
+        if " = " in line and not line.startswith("#"):
+            path = tmp_path / "experiment.toml"
+            path.write_text("\n".join(lines[:index] + lines[index + 1 :]))
+            with pytest.raises(InputError, match=rf"key \S*{line.split()[0]} is missing"):
+                load_experiment(path)
