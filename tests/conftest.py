@@ -75,7 +75,7 @@ def corpus_folder(tmp_path: Path) -> Path:
     generator = random.Random(0)
     folder = tmp_path / "corpus"
     folder.mkdir()
-    for split, num_lines in (("train", 300), ("valid", 40), ("test", 40)):
+    for split, num_lines in (("train", 300), ("valid", 40), ("test", 30)):
         lines = [
             f"the {generator.choice(['cat', 'dog', 'cow'])} {generator.choice(['sees', 'likes'])} "
             f"{generator.choice(['a', 'the'])} {generator.choice(['mouse', 'bone', 'meadow'])} today"

@@ -15,9 +15,10 @@ from rich.console import Console
 from scipy import stats
 
 from tests.conftest import toy_experiment
-from tiedlm.compare import check_reusable, compare, missing_runs, paired_t
+from tiedlm.compare import check_reusable, compare, missing_runs
 from tiedlm.config import InputError
 from tiedlm.counting import count_groups, shape_of
+from tiedlm.paired import paired_t
 from tiedlm.record import RunRecord, load_record, save_record
 from tiedlm.report import update_report
 from tiedlm.tables import render_comparison
@@ -136,7 +137,7 @@ def test_one_seed_is_bootstrapped_over_blocks_and_labelled_so() -> None:
         made_up("untied", 0, 4.0, metrics__valid__block_nll_nats=None or [40.0] * NUM_BLOCKS),
     )
     generator = np.random.default_rng(1)
-    differences = generator.normal(0.5, 1.0, size=NUM_BLOCKS)
+    differences = generator.normal(0.3, 1.0, size=NUM_BLOCKS)
     blocks = (np.asarray(tied.metrics["valid"].block_nll_nats) + differences).tolist()
     untied = made_up(
         "untied",
@@ -152,6 +153,10 @@ def test_one_seed_is_bootstrapped_over_blocks_and_labelled_so() -> None:
     expected = stats.bootstrap((differences / 10,), np.mean, method="percentile", rng=np.random.default_rng(0))
     assert valid.delta_nats.ci95 == pytest.approx(tuple(expected.confidence_interval), abs=0.002)
     assert valid.delta_nats.mean == pytest.approx(differences.mean() / 10)
+    test = stats.ttest_1samp(differences, 0.0)  # close to the bootstrap's for 60 blocks
+    assert 0.005 < test.pvalue < 0.1
+    assert valid.delta_nats.p_value == pytest.approx(test.pvalue, rel=0.3)
+    assert valid.verdict == ("tied better for this seed" if test.pvalue < 0.05 else "inconclusive")
     assert "one seed; seeds are not covered" in valid.delta_nats.method
     assert compare([tied, untied]).arms["tied"].metrics["valid"].masked_lm_perplexity.std is None
 
@@ -184,7 +189,7 @@ def test_runs_that_differ_in_more_than_arm_and_seed_are_refused(change: str, val
 def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
     comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("tied", 7, 3.0)])
     assert comparison.seeds == [0, 1]
-    assert comparison.notes == ["seed 7 of tied has no partner in every arm and is left out"]
+    assert comparison.notes == ["seed 7 of tied has no partner and is left out"]
     with pytest.raises(InputError, match="nothing can be paired"):
         compare([made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)])
 
@@ -245,6 +250,57 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert load_record(save_record(record, tmp_path)) == record
     assert len((tmp_path / "untied-seed3.json").read_text().splitlines()) < 130  # a person can scroll through it
     assert [path.name for path in tmp_path.iterdir()] == ["untied-seed3.json"]
+
+
+def test_what_is_edited_by_hand_is_written_again(tmp_path: Path) -> None:
+    for record in pairs([4.0, 4.1], [4.2, 4.35]):
+        save_record(record, tmp_path)
+    update_report(tmp_path)
+    original = {name: (tmp_path / name).read_text() for name in ("REPORT.md", "comparison.json")}
+    for name, text in original.items():
+        (tmp_path / name).write_text(text.replace("4", "5"))
+    update_report(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in original} == original
+
+
+@pytest.mark.parametrize("num_blocks", [1, 5, 19])
+def test_a_few_blocks_decide_nothing(num_blocks: int) -> None:
+    split = {
+        "num_tokens": 10 * num_blocks,
+        "num_correct": 1,
+        "unigram_perplexity": 90.0,
+        "block_num_tokens": [10] * num_blocks,
+    }
+    records = [
+        made_up(
+            arm,
+            0,
+            4.0,
+            metrics__valid=split | {"block_nll_nats": [nll] * num_blocks, "total_nll_nats": nll * num_blocks},
+        )
+        for arm, nll in (("tied", 40.0), ("untied", 41.0))
+    ]
+    comparison = compare(records)
+    verdicts = {item.split: item.verdict for item in comparison.differences}
+    assert verdicts["valid"] == "inconclusive"
+    assert f"a split has {num_blocks} blocks, too few to bootstrap; give more text or more seeds" in comparison.notes
+
+
+def test_a_third_arm_with_fewer_seeds_costs_the_others_nothing() -> None:
+    third = made_up("tied", 0, 4.05).model_copy(update={"arm": "third"})
+    comparison = compare([*pairs([4.0, 4.1, 4.2], [4.2, 4.35, 4.4]), third])
+    assert comparison.seeds == [0, 1, 2]
+    untied, bare = (item for item in comparison.differences if item.split == "valid")
+    assert (untied.arms, len(untied.delta_nats.values)) == (("tied", "untied"), 3)
+    assert (bare.arms, len(bare.delta_nats.values)) == (("tied", "third"), 1)
+    assert any("the arms have not the same seeds" in note for note in comparison.notes)
+
+
+def test_an_arm_has_one_definition() -> None:
+    first, second = (made_up("tied", seed, 4.0) for seed in (0, 1))
+    other = second.model_copy(update={"overrides": {"train": {"learning_rate": 0.2}}})
+    with pytest.raises(InputError, match=r"tied-seed0\.json and tied-seed1\.json define arm 'tied' differently"):
+        compare([first, other, made_up("untied", 0, 4.0)])
 
 
 def test_a_report_is_kept_until_its_records_change(tmp_path: Path) -> None:

@@ -118,6 +118,16 @@ def test_uniform_logits_have_the_perplexity_of_the_vocabulary() -> None:
     assert math.exp(totals.masked_lm_loss_nats) == pytest.approx(50.0, rel=1e-6)
 
 
+@pytest.mark.parametrize("token", [7, PAD_ID])
+def test_accuracy_counts_right_first_guesses_at_real_tokens(token: int) -> None:
+    model = build_model(toy_model(), 50, seed=0)
+    model.head.decoder.weight.data.zero_()
+    model.head.decoder.bias.data[token] = 1.0  # the model's only guess
+    blocks = blocks_of(6, 16, num_padded=5)
+    num_right = 0 if token == PAD_ID else int((blocks == token).sum())
+    assert int(evaluate(model, blocks, 0, NO_AUTOCAST).block_num_correct.sum()) == num_right
+
+
 def test_evaluation_leaves_the_model_as_it_was() -> None:
     model = build_model(toy_model(hidden_dropout_prob=0.5), 50, seed=0).train()
     first, second = (evaluate(model, blocks_of(4, 16), 0, NO_AUTOCAST).masked_lm_loss_nats for _ in range(2))

@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from tests.conftest import toy_model
-from tiedlm.encoder import ROPE_THETA
+from tiedlm.encoder import LAYER_NORM_EPS, ROPE_THETA
 from tiedlm.model import MaskedLM, build_model
 from tiedlm.vocabulary import PAD_ID
 
@@ -127,6 +127,13 @@ def test_logits_equal_those_of_transformers(encoder: str, build: Build, tie: boo
         ours = model(input_ids, positions)
     assert_close(ours, expected[:, [0, 1, 3, 4]], atol=1e-5, rtol=0)
     assert expected.std() > 0.2  # so that 1e-5 is small against what is compared
+
+
+def test_the_constants_are_those_of_the_originals() -> None:
+    theirs = transformers.ModernBertConfig()
+    assert theirs.rope_parameters["full_attention"]["rope_theta"] == ROPE_THETA
+    assert theirs.norm_eps == LAYER_NORM_EPS["modernbert"]
+    assert transformers.BertConfig().layer_norm_eps == LAYER_NORM_EPS["bert"]
 
 
 @pytest.mark.parametrize(("encoder", "build"), [("bert", bert), ("modernbert", modernbert)])

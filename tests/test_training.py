@@ -15,7 +15,7 @@ from tiedlm.config import Experiment
 from tiedlm.corpus import load_corpus
 from tiedlm.evaluate import evaluate
 from tiedlm.masking import MaskedBatch
-from tiedlm.model import build_model, count_parameters
+from tiedlm.model import build_model, measure_parameters
 from tiedlm.optim import build_optimizers, schedule
 from tiedlm.record import RunRecord
 from tiedlm.run import Progress, Runtime, run
@@ -101,7 +101,13 @@ def test_the_curve_begins_at_the_uniform_guess_and_learns(corpus_folder: Path, t
     assert record.curve[0].valid_loss_nats == pytest.approx(math.log(record.data.vocab_size), rel=0.05)
     valid = record.metrics["valid"]
     assert valid.masked_lm_perplexity < 0.7 * valid.unigram_perplexity
-    assert valid.num_tokens == record.data.num_tokens["valid"] == sum(valid.block_num_tokens)
+    corpus = tokenized(experiment, corpus_folder)
+    for split, metrics in record.metrics.items():
+        assert metrics.num_tokens == corpus.num_tokens[split] == sum(metrics.block_num_tokens)
+        assert metrics.unigram_perplexity == corpus.unigram_perplexity(split)
+    last = record.curve[-1]
+    assert last.num_tokens == 200 * experiment.train.batch_size * experiment.corpus.seq_length
+    assert last.train_loss_nats != last.valid_loss_nats
     assert sum(valid.block_nll_nats) == pytest.approx(valid.total_nll_nats)
 
 
@@ -137,6 +143,8 @@ def test_a_tied_matrix_is_one_parameter_of_one_group() -> None:
         assert sum(parameter.shape == (50, 32) for parameter in adam.param_groups[0]["params"]) == expected
         assert {parameter.dim() for parameter in adam.param_groups[1]["params"]} == {1}
         assert adam.param_groups[1]["weight_decay"] == 0.0
+        assert adam.defaults["betas"] == (0.9, 0.98)
+        assert (muon.defaults["lr"], muon.defaults["weight_decay"]) == (0.02, 0.1)
 
 
 def test_the_schedule_warms_up_and_decays_and_never_stands_still() -> None:
@@ -192,7 +200,7 @@ def trace(experiment: Experiment, folder: Path) -> tuple[object, ...]:
         model, blocks, config.train, corpus.vocab_size, 0, FP32.autocast(), lambda step: losses.append(step.loss_nats)
     )
     result = evaluate(model, valid, config.train.eval_mask_seed, FP32.autocast()).masked_lm_loss_nats
-    return (count_parameters(model), tuple(losses), result)
+    return (measure_parameters(model), tuple(losses), result)
 
 
 def test_the_list_of_knobs_is_complete() -> None:

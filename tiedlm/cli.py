@@ -218,7 +218,7 @@ def _load(experiment: str | None, corpus: str | None, settings: list[str] | None
 def _records(folder: Path) -> list[RunRecord]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is not a folder; choose another")
-    return load_records(folder) if folder.exists() else []
+    return load_records(folder, may_be_empty=True) if folder.exists() else []
 
 
 def _train(

@@ -10,16 +10,15 @@ import hashlib
 import math
 import statistics
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from tiedlm import __version__
 from tiedlm.config import Experiment, InputError, Strict
 from tiedlm.counting import saved_formula
+from tiedlm.paired import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
 from tiedlm.record import CurvePoint, RunRecord
 
 COMPARISON_SCHEMA_VERSION = 1
-CONFIDENCE = 0.95
-NUM_RESAMPLES = 9_999
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")
 
 
@@ -65,16 +64,6 @@ class Saved(Strict):
     formula: str
 
 
-class Delta(Strict):
-    """Loss of the second arm minus loss of the first, in nats a token: positive favours the first."""
-
-    mean: float
-    ci95: tuple[float, float]
-    p_value: float
-    values: list[float]
-    method: str
-
-
 class Difference(Strict):
     """Two arms on one split."""
 
@@ -102,6 +91,12 @@ class Comparison(Strict):
     """The distinct values over all records."""
     notes: list[str]
     records_sha256: str
+    checksum: str
+    """SHA-256 of all the above, so that a file edited by hand is not taken for a comparison."""
+
+    def own_checksum(self) -> str:
+        """What `checksum` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
 
 
 def compare(records: list[RunRecord]) -> Comparison:
@@ -114,50 +109,65 @@ def compare(records: list[RunRecord]) -> Comparison:
     if len(arms) < 2:
         raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; train the missing arm first")
     check_comparable(records)
+    baseline, *others = arms
     by_run = {(record.arm, record.seed): record for record in records}
     seeds_of = {arm: {record.seed for record in records if record.arm == arm} for arm in arms}
-    seeds = sorted(set.intersection(*seeds_of.values()))
-    if not seeds:
-        raise InputError("no seed has a record of every arm, so nothing can be paired; train the missing runs first")
-    paired = {arm: [by_run[arm, seed] for seed in seeds] for arm in arms}
-    first = records[0]
-    vocab_size, model = first.data.vocab_size, paired[arms[0]][0].config.model
-    untied_total = sum(paired[arms[0]][0].parameters.values()) + (
-        vocab_size * model.hidden_size if model.tie_word_embeddings else 0
-    )
-    return Comparison(
+    # An arm's seeds are those that the first arm has too; the first arm's are those that any other has.
+    shared = {arm: sorted(seeds_of[arm] & seeds_of[baseline]) for arm in others}
+    shared[baseline] = sorted(set().union(*(shared[arm] for arm in others)))
+    if not all(shared.values()):
+        lonely = ", ".join(arm for arm in others if not shared[arm])
+        raise InputError(
+            f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train it first"
+        )
+    runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
+    comparison = Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
-        experiment=first.experiment,
-        corpus=first.data.corpus,
-        seeds=seeds,
-        arms={arm: _summarise(paired[arm]) for arm in arms},
-        saved=Saved(
-            parameters=vocab_size * model.hidden_size,
-            fraction=vocab_size * model.hidden_size / untied_total,
-            formula=saved_formula(vocab_size, model.hidden_size),
-        ),
-        differences=[_difference(paired[arms[0]], paired[arm], split) for arm in arms[1:] for split in first.metrics],
+        experiment=records[0].experiment,
+        corpus=records[0].data.corpus,
+        seeds=shared[baseline],
+        arms={arm: _summarise(runs[arm]) for arm in arms},
+        saved=_saved(runs[baseline][0]),
+        differences=[
+            _difference([by_run[baseline, seed] for seed in shared[arm]], runs[arm], split)
+            for arm in others
+            for split in records[0].metrics
+        ],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
-        notes=_notes(paired, seeds_of),
+        notes=_notes(runs, seeds_of),
         records_sha256=fingerprint(records),
+        checksum="",
+    )
+    return comparison.model_copy(update={"checksum": comparison.own_checksum()})
+
+
+def _saved(record: RunRecord) -> Saved:
+    """By closed form from one record's model, tied or not."""
+    vocab_size, hidden_size = record.data.vocab_size, record.config.model.hidden_size
+    saved = vocab_size * hidden_size
+    total_tied = sum(record.parameters.values()) - record.parameters["decoder_weight"]
+    return Saved(
+        parameters=saved, fraction=saved / (total_tied + saved), formula=saved_formula(vocab_size, hidden_size)
     )
 
 
-def _notes(paired: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> list[str]:
+def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> list[str]:
     """What a reader must know before trusting the numbers."""
     notes = []
-    for arm, records in paired.items():
+    for arm, records in runs.items():
         for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
-            notes.append(f"seed {seed} of {arm} has no partner in every arm and is left out")
-        if any(
-            record.metrics[split].masked_lm_perplexity >= record.metrics[split].unigram_perplexity
-            for record in records
-            for split in record.metrics
-        ):
+            notes.append(f"seed {seed} of {arm} has no partner and is left out")
+        splits = [metrics for record in records for metrics in record.metrics.values()]
+        if any(metrics.masked_lm_perplexity >= metrics.unigram_perplexity for metrics in splits):
             notes.append(
                 f"{arm} is no better than the unigram frequencies, so it has learned next to nothing; train longer"
             )
+    if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
+        notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
+    fewest = min(len(metrics.block_num_tokens) for records in runs.values() for metrics in records[0].metrics.values())
+    if fewest < MIN_BLOCKS:
+        notes.append(f"a split has {fewest} blocks, too few to bootstrap; give more text or more seeds")
     return notes
 
 
@@ -192,12 +202,10 @@ def missing_runs(records: list[RunRecord], arms: list[str], seeds: int) -> list[
 
 
 def fingerprint(records: list[RunRecord]) -> str:
-    """A hash of the records and of the code that turns them into a report; both unchanged, so is the report."""
-    digest = hashlib.sha256()
+    """A hash of the records and of this version; while both stay, so does what is drawn from them."""
+    digest = hashlib.sha256(__version__.encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(record.model_dump_json().encode())
-    for name in ("compare.py", "tables.py", "markdown.py", "plots.py"):
-        digest.update((Path(__file__).parent / name).read_bytes())
     return digest.hexdigest()
 
 
@@ -208,14 +216,16 @@ def check_comparable(records: list[RunRecord]) -> None:
         InputError: naming two records, the field, and both values.
     """
     first = records[0]
-    for record in records[1:]:
-        if record.arm == first.arm and record.overrides != first.overrides:
+    definitions: dict[str, RunRecord] = {}
+    for record in records:
+        other = definitions.setdefault(record.arm, record)
+        if record.overrides != other.overrides:
             raise InputError(
-                f"{first.file_name} and {record.file_name} define arm {record.arm!r} differently; train again"
+                f"{other.file_name} and {record.file_name} define arm {record.arm!r} differently; train again"
             )
-        for field, mine, other in _differing(first, record):
+        for field, mine, theirs in _differing(first, record):
             raise InputError(
-                f"{first.file_name} and {record.file_name} differ in {field} ({mine!r}, {other!r}); only arm and seed "
+                f"{first.file_name} and {record.file_name} differ in {field} ({mine!r}, {theirs!r}); only arm and seed "
                 "may differ, so keep them in folders of their own"
             )
 
@@ -292,9 +302,10 @@ def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> 
         b.metrics[split].masked_lm_loss_nats - a.metrics[split].masked_lm_loss_nats
         for a, b in zip(first, second, strict=True)
     ]
-    delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0], second[0], split)
+    delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
     names = (first[0].arm, second[0].arm)
-    is_clear = delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
+    is_enough = len(values) > 1 or len(first[0].metrics[split].block_num_tokens) >= MIN_BLOCKS
+    is_clear = is_enough and delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
     better = f"{names[0] if delta.mean > 0 else names[1]} better" + (" for this seed" if len(values) == 1 else "")
     return Difference(
         arms=names,
@@ -302,43 +313,4 @@ def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> 
         delta_nats=delta,
         perplexity_ratio=math.exp(delta.mean),
         verdict=better if is_clear else "inconclusive",
-    )
-
-
-def paired_t(values: list[float]) -> Delta:
-    """The t-interval and two-sided p of paired differences over seeds."""
-    from scipy import stats  # here because it takes a second to import
-
-    mean, method = statistics.fmean(values), f"paired t over {len(values)} seeds"
-    if statistics.stdev(values) == 0:  # arms that compute the same thing
-        return Delta(mean=mean, ci95=(mean, mean), p_value=float(mean == 0), values=values, method=method)
-    test = stats.ttest_1samp(values, 0.0)
-    low, high = test.confidence_interval(CONFIDENCE)
-    return Delta(mean=mean, ci95=(float(low), float(high)), p_value=float(test.pvalue), values=values, method=method)
-
-
-def paired_bootstrap(first: RunRecord, second: RunRecord, split: str) -> Delta:
-    """The percentile interval of the loss difference when the split's blocks are drawn anew.
-
-    For a single seed: it covers the choice of text, not the choice of seed.
-    """
-    import numpy as np
-
-    nll = np.subtract(second.metrics[split].block_nll_nats, first.metrics[split].block_nll_nats)
-    num_tokens = np.asarray(first.metrics[split].block_num_tokens)
-    mean = float(nll.sum() / num_tokens.sum())
-    generator = np.random.default_rng(0)
-    resampled = np.empty(NUM_RESAMPLES)
-    for index in range(NUM_RESAMPLES):
-        drawn = generator.integers(len(nll), size=len(nll))
-        resampled[index] = nll[drawn].sum() / num_tokens[drawn].sum()
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    one_sided = (1 + min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))) / (NUM_RESAMPLES + 1)
-    return Delta(
-        mean=mean,
-        ci95=(float(low), float(high)),
-        p_value=min(1.0, 2 * one_sided),
-        values=[mean],
-        method=f"paired bootstrap over {len(nll):,} blocks of one seed; seeds are not covered",
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tiedlm.compare import Comparison
-from tiedlm.tables import WARNING, describe, percent, plus_minus, title
+from tiedlm.tables import WARNING, describe, num_seeds, percent, plus_minus, title
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -42,9 +42,8 @@ def render_markdown(comparison: Comparison) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The Markdown table of the README's first screen and of the report's top."""
-    seeds = f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
     rows = [
-        f"| {title(comparison)}, {seeds} | parameters | valid masked-LM perplexity | test |",
+        f"| {title(comparison)}, {num_seeds(comparison)} | parameters | valid masked-LM perplexity | test |",
         "|---|---:|---:|---:|",
     ]
     for arm, summary in comparison.arms.items():

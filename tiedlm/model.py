@@ -86,7 +86,7 @@ def check_tie(model: MaskedLM, moment: str) -> None:
         )
 
 
-def count_parameters(model: MaskedLM) -> dict[str, int]:
+def measure_parameters(model: MaskedLM) -> dict[str, int]:
     """Stored parameters by group; a shared tensor counts once, under its first name."""
     groups = dict.fromkeys(PARAMETER_GROUPS.values(), 0)
     for name, parameter in model.named_parameters():

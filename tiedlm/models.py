@@ -24,7 +24,7 @@ def count_named(name: str) -> ParameterCount:
     """
     if name in PRESETS:
         return count_parameters(name, PRESETS[name])
-    if Path(name).is_dir():
+    if Path(name).is_dir() and name not in shipped_experiments():
         return _count_records(Path(name))
     if Path(name).is_file() or name in shipped_experiments():
         experiment = load_experiment(find_experiment(name))
@@ -37,8 +37,6 @@ def count_named(name: str) -> ParameterCount:
 def _count_records(folder: Path) -> ParameterCount:
     """The first record's model, by the counts that were measured on it when it was trained."""
     records = load_records(folder)
-    if not records:
-        raise InputError(f"{folder}: holds no records (<arm>-seed<k>.json); give the folder that tiedlm compare wrote")
     record = records[0]
     model = record.config.model
     return ParameterCount(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tiedlm.compare import Comparison
+from tiedlm.tables import num_seeds
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe & Ito: safe for colour blindness
 GROUP_COLOURS = {
@@ -40,8 +41,7 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("tokens read in training (millions)")
     axes.set_ylabel("masked-LM perplexity")
-    seeds = f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
-    axes.set_title(f"{comparison.experiment}: learning curves, {seeds}")
+    axes.set_title(f"{comparison.experiment}: learning curves, {num_seeds(comparison)}")
     axes.grid(True, which="major", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from tiedlm.run import Progress
+
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
-
-
-class Reported(Protocol):
-    """What a run tells about itself (`run.Progress`; named here by its shape, so that torch stays out)."""
-
-    @property
-    def arm(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def phase(self) -> str: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-    @property
-    def loss_nats(self) -> float: ...
-    @property
-    def tokens_per_second(self) -> float: ...
 
 
 class ProgressDisplay:
@@ -38,7 +21,7 @@ class ProgressDisplay:
 
     def __init__(self, console: Console, num_runs: int, quiet: bool) -> None:
         self.console, self.num_runs, self.quiet = console, num_runs, quiet
-        self.state: dict[str, Reported] = {}
+        self.state: dict[str, Progress] = {}
         self.task_ids: dict[str, TaskID] = {}
         self.line_times: dict[str, float] = {}
         self.bars = Bars(
@@ -60,7 +43,7 @@ class ProgressDisplay:
         if self.shows_bars:
             self.bars.stop()
 
-    def update(self, progress: Reported) -> None:
+    def update(self, progress: Progress) -> None:
         """Take one run's news."""
         name = f"{progress.arm} seed {progress.seed}"
         if not self.state:

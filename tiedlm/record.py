@@ -181,15 +181,18 @@ def load_record(path: Path) -> RunRecord:
     return record
 
 
-def load_records(folder: Path) -> list[RunRecord]:
+def load_records(folder: Path, may_be_empty: bool = False) -> list[RunRecord]:
     """Every record of a folder, in file order.
 
     Raises:
-        InputError: the folder does not exist, or one of its records cannot be used.
+        InputError: the folder does not exist, has no records, or one of them cannot be used.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; give the one that tiedlm compare wrote")
-    return [load_record(path) for path in sorted(folder.iterdir()) if RECORD_PATTERN.fullmatch(path.name)]
+    records = [load_record(path) for path in sorted(folder.iterdir()) if RECORD_PATTERN.fullmatch(path.name)]
+    if not records and not may_be_empty:
+        raise InputError(f"{folder}: holds no records (<arm>-seed<k>.json); give the folder that tiedlm compare wrote")
+    return records
 
 
 def save_record(record: RunRecord, folder: Path) -> Path:

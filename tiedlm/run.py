@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 import resource
 import shlex
 import subprocess
@@ -21,7 +22,7 @@ from tiedlm import __version__
 from tiedlm.checkpoint import save_model
 from tiedlm.config import Experiment, InputError
 from tiedlm.evaluate import EvalTotals, evaluate
-from tiedlm.model import MaskedLM, build_model, check_tie, count_parameters
+from tiedlm.model import MaskedLM, build_model, check_tie, measure_parameters
 from tiedlm.record import SCHEMA_VERSION, Cost, CurvePoint, Data, Provenance, RunRecord, SplitMetrics, save_record
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import Step, train
@@ -112,7 +113,7 @@ def run(
             tokenizer_sha256=corpus.tokenizer_sha256,
             vocab_size=corpus.vocab_size,
         ),
-        parameters=count_parameters(model),
+        parameters=measure_parameters(model),
         metrics=metrics,
         curve=watcher.curve,
         cost=Cost(
@@ -214,6 +215,9 @@ class _Watcher:
 def _peak_memory_bytes(runtime: Runtime) -> int:
     if runtime.device == "cuda":
         return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage counts from the fork on, when this process was still its parent
+        return 1024 * int(re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[1])  # type: ignore[index]
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -21,9 +21,8 @@ BAR_WIDTH = 30
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """The whole answer for a terminal."""
-    seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
     parts: list[RenderableType] = [
-        Text(f"{comparison.experiment}: {title(comparison)}, {seeds}", style="bold"),
+        Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
         _parameter_table(comparison),
         _saved_text(comparison.saved.formula, comparison.saved.fraction),
         Text(),
@@ -72,6 +71,11 @@ def describe(difference: Difference) -> str:
         f"{p_value(delta.p_value)} ({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity "
         f"of {first}."
     )
+
+
+def num_seeds(comparison: Comparison) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
 
 
 def title(comparison: Comparison) -> str:
