@@ -315,11 +315,11 @@ def test_record_of_another_configuration(folder: Path, setting: str, words: tupl
     assert_refused(folder, f"{TRAIN} {setting}", "tied-seed0.json", *words)
 
 
-def test_record_of_other_text(folder: Path) -> None:
+@pytest.mark.parametrize("arm", ["--tied", "--untied"])  # the run that is there, and one that is missing
+def test_record_of_other_text(folder: Path, arm: str) -> None:
     write(folder, {"corpus/test.txt": b"another cat sat on the mat\n" * 20})
-    assert_refused(
-        folder, TRAIN.replace("--tied", "--untied"), "tied-seed0.json", "other text", "'corpus'", "choose another --out"
-    )
+    words = ("tied-seed0.json", "other text", "'corpus'", "choose another --out")
+    assert_refused(folder, TRAIN.replace("--tied", arm), *words)
 
 
 UNTIED = {

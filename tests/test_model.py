@@ -214,16 +214,12 @@ def test_seeds_differ() -> None:
 def test_one_line_of_model_code_asks_whether_to_tie() -> None:
     """Every module that touches a model; what describes one (configuration, records, counts) may name the flag."""
     describing = {"config", "record", "counting", "compare", "tables", "models"}
-    lines = {
-        (path.stem, node.lineno)
-        for path in Path(tiedlm.model.__file__).parent.glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if path.stem not in describing
-        and (
-            (isinstance(node, ast.Attribute) and node.attr == "tie_word_embeddings")
-            or (isinstance(node, ast.Constant) and node.value == "tie_word_embeddings")
-        )
-    }
+    lines = set()
+    for path in Path(tiedlm.model.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = getattr(node, "attr", getattr(node, "value", None))  # an attribute, or a string as in getattr
+            if name == "tie_word_embeddings" and path.stem not in describing:
+                lines.add((path.stem, getattr(node, "lineno", 0)))
     source = Path(tiedlm.model.__file__).read_text().splitlines()
     in_model = [source[number - 1].strip() for stem, number in sorted(lines) if stem == "model"]
     assert {stem for stem, _ in lines} == {"model"}

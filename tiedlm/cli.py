@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from tiedlm import __version__
-from tiedlm.compare import check_reusable, missing_runs
+from tiedlm.compare import check_reusable, check_text, missing_runs
 from tiedlm.config import Experiment, InputError, find_experiment, load_experiment, shipped_experiments
-from tiedlm.corpus import default_tokenizer, load_corpus
+from tiedlm.corpus import default_tokenizer, folder_sha256, load_corpus
 from tiedlm.models import count_named, list_counts
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report import REPORT_FILE, update_report
@@ -119,9 +119,11 @@ def train(
     loaded.run_config(arm_name)
     folder = out or Path("results") / loaded.name
     records = _records(folder)
-    check_reusable(records, loaded)
+    _check_records(records, loaded)
     if (arm_name, seed) not in {(record.arm, record.seed) for record in records}:
         _train(loaded, [(arm_name, seed)], records, folder, data_dir, device, precision, 1, quiet)
+    elif not quiet:
+        stderr.print(f"{arm_name} seed {seed} has its record already; nothing was trained", highlight=False)
     record = load_record(folder / record_file_name(arm_name, seed))
     if as_json:
         typer.echo(record.model_dump_json(indent=1))
@@ -160,7 +162,7 @@ def compare(
         )
     folder = out or Path("results") / loaded.name
     records = _records(folder)
-    check_reusable(records, loaded)
+    _check_records(records, loaded)
     missing = missing_runs(records, names, seeds or loaded.seeds)
     if missing:
         num_side_by_side = None if jobs == "auto" else int(jobs)
@@ -219,6 +221,12 @@ def _records(folder: Path) -> list[RunRecord]:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is not a folder; choose another")
     return load_records(folder, may_be_empty=True) if folder.exists() else []
+
+
+def _check_records(records: list[RunRecord], experiment: Experiment) -> None:
+    check_reusable(records, experiment)
+    if records and Path(experiment.corpus.name).is_dir():
+        check_text(records, experiment.corpus.name, folder_sha256(experiment.corpus.name))
 
 
 def _train(

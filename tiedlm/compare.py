@@ -195,6 +195,20 @@ def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
                 )
 
 
+def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str]) -> None:
+    """Refuse records of a text that has changed since.
+
+    Raises:
+        InputError: a record is of other text.
+    """
+    for record in records:
+        if record.data.text_sha256 != text_sha256:
+            raise InputError(
+                f"{record.file_name} in the output folder was made with other text than corpus {corpus!r} has now; "
+                "choose another --out"
+            )
+
+
 def missing_runs(records: list[RunRecord], arms: list[str], seeds: int) -> list[tuple[str, int]]:
     """The (arm, seed) pairs without a record, the arms of one seed next to each other."""
     present = {(record.arm, record.seed) for record in records}

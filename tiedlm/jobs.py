@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from tiedlm.compare import check_text
 from tiedlm.config import Experiment, InputError
 from tiedlm.record import RunRecord
 from tiedlm.run import Progress, Runtime, available_cpus, command_line, resolve_runtime, run
@@ -53,11 +54,11 @@ def prepare_jobs(
 
 
 def _check_fits(record: RunRecord, corpus: TokenizedCorpus, runtime: Runtime) -> None:
-    found = (record.data.text_sha256, record.data.tokenizer_sha256)
-    if found != (corpus.text_sha256, corpus.tokenizer_sha256):
+    check_text([record], corpus.name, corpus.text_sha256)
+    if record.data.tokenizer_sha256 != corpus.tokenizer_sha256:
         raise InputError(
-            f"{record.file_name} in the output folder was made with other text or another tokenizer than corpus "
-            f"{corpus.name!r} has now; choose another --out"
+            f"{record.file_name} in the output folder was made with another tokenizer than corpus {corpus.name!r} has "
+            "now; choose another --out"
         )
     if (record.provenance.device, record.provenance.precision) != (runtime.device, runtime.precision):
         raise InputError(
