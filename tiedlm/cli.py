@@ -49,7 +49,7 @@ class Precision(StrEnum):
 ExperimentArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="[EXPERIMENT]",
+        metavar="EXPERIMENT",
         help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-bert, wikitext-2.",
         show_default=False,
     ),
@@ -65,7 +65,7 @@ DataDirOption = Annotated[
     typer.Option(envvar="TIEDLM_DATA", help="The folder that holds ptb/ and wikitext-2/, or the corpus's own files."),
 ]
 OutOption = Annotated[
-    Path | None, typer.Option(help="Folder of the records and the report [default: results/EXPERIMENT].")
+    Path | None, typer.Option(help="Folder of the records and the report.", show_default="results/EXPERIMENT")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -135,9 +135,9 @@ def train(
 def compare(
     experiment: ExperimentArgument = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, max=1_000, help="Seeds of each arm [default: the experiment's].")
+        int | None, typer.Option(min=1, max=1_000, help="Seeds of each arm.", show_default="the experiment's")
     ] = None,
-    arms: Annotated[str | None, typer.Option(help="Arms, separated by commas [default: all].")] = None,
+    arms: Annotated[str | None, typer.Option(help="Arms, separated by commas.", show_default="all")] = None,
     jobs: Annotated[str, typer.Option(help="Runs side by side: a number, or auto.")] = "auto",
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,
@@ -185,7 +185,7 @@ def count_params(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]", help="A known model (--list), an experiment, or a folder of records.", show_default=False
+            metavar="MODEL", help="A known model (--list), an experiment, or a folder of records.", show_default=False
         ),
     ] = None,
     list_models: Annotated[bool, typer.Option("--list", help="List the known models.")] = False,
