@@ -118,7 +118,8 @@ def compare(records: list[RunRecord]) -> Comparison:
     if not all(shared.values()):
         lonely = ", ".join(arm for arm in others if not shared[arm])
         raise InputError(
-            f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train it first"
+            f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train the missing runs "
+            "first"
         )
     runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
     comparison = Comparison(
