@@ -15,8 +15,8 @@ PACKAGE = Path(tiedlm.__file__).parent
 # From the top down: a module may import only what stands above it.
 ORDER = """
     __init__ config pydoc_corpus corpus vocabulary tokens generators masking
-    record counting paired compare tables markdown plots report models
-    encoder head model optim evaluate checkpoint train run jobs progress cli __main__
+    record counting paired eligible compare tables markdown plots report models
+    encoder head model optim evaluate checkpoint train runtime run jobs progress cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]
 

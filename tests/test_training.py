@@ -18,7 +18,8 @@ from tiedlm.masking import MaskedBatch
 from tiedlm.model import build_model
 from tiedlm.optim import build_optimizers, schedule
 from tiedlm.record import RunRecord
-from tiedlm.run import Progress, Runtime, run
+from tiedlm.run import Progress, run
+from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus, tokenize
 from tiedlm.train import RunFailed, train
 

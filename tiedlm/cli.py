@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from tiedlm import __version__
-from tiedlm.compare import check_reusable, check_text, missing_runs
 from tiedlm.config import Experiment, InputError, find_experiment, load_experiment, shipped_experiments
 from tiedlm.corpus import default_tokenizer, folder_sha256, load_corpus
+from tiedlm.eligible import check_reusable, check_text, missing_runs
 from tiedlm.models import count_named, list_counts
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report import REPORT_FILE, update_report

@@ -11,10 +11,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from tiedlm.compare import check_text
 from tiedlm.config import Experiment, InputError
+from tiedlm.eligible import check_text
 from tiedlm.record import RunRecord
-from tiedlm.run import Progress, Runtime, available_cpus, command_line, resolve_runtime, run
+from tiedlm.run import Progress, run
+from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed
 

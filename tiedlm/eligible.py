@@ -1,0 +1,100 @@
+"""Which records may be compared with each other, and which may stand for a run that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tiedlm.config import Experiment, InputError
+from tiedlm.record import RunRecord
+
+
+def check_comparable(records: list[RunRecord]) -> None:
+    """Refuse records that differ in anything but what their arms declare and the seed.
+
+    Raises:
+        InputError: naming two records, the field, and both values.
+    """
+    first = records[0]
+    definitions: dict[str, RunRecord] = {}
+    for record in records:
+        other = definitions.setdefault(record.arm, record)
+        if record.overrides != other.overrides:
+            raise InputError(
+                f"{other.file_name} and {record.file_name} define arm {record.arm!r} differently; train again"
+            )
+        for field, mine, theirs in _differing(first, record):
+            raise InputError(
+                f"{first.file_name} and {record.file_name} differ in {field} ({mine!r}, {theirs!r}); only arm and seed "
+                "may differ, so keep them in folders of their own"
+            )
+
+
+def _differing(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, Any, Any]]:
+    mine, other = _comparable_fields(first), _comparable_fields(second)
+    declared = {*flatten(first.overrides), *flatten(second.overrides)}
+    for field in mine:
+        if field not in declared and mine[field] != other.get(field):
+            yield field, mine[field], other.get(field)
+
+
+def _comparable_fields(record: RunRecord) -> dict[str, Any]:
+    """What must agree, but for what an arm overrides."""
+    data = record.data.model_dump()
+    return {
+        "experiment": record.experiment,
+        **flatten(record.config.model_dump()),
+        **flatten({"data": {key: value for key, value in data.items() if not isinstance(value, dict)}}),
+        **flatten({f"data.{key}": value for key, value in data.items() if isinstance(value, dict)}),
+        "device": record.provenance.device,
+        "precision": record.provenance.precision,
+    }
+
+
+def flatten(sections: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    """Sections of keys → `section.key`."""
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
+def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
+    """Refuse records that this experiment would not have made.
+
+    Raises:
+        InputError: a record is of another experiment, arm or configuration.
+    """
+    for record in records:
+        where = f"{record.file_name} in the output folder"
+        if record.experiment != experiment.name or record.arm not in experiment.arm_names:
+            raise InputError(
+                f"{where} is of arm {record.arm!r} of experiment {record.experiment!r}, not of {experiment.name!r}; "
+                "choose another --out"
+            )
+        expected, found = (
+            flatten(config.model_dump()) for config in (experiment.run_config(record.arm), record.config)
+        )
+        for field in expected:
+            if expected[field] != found[field]:
+                raise InputError(
+                    f"{where} was made with {field}={found[field]!r}, now it is {expected[field]!r}; "
+                    "choose another --out or set it back"
+                )
+
+
+def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str]) -> None:
+    """Refuse records of a text that has changed since.
+
+    Raises:
+        InputError: a record is of other text.
+    """
+    for record in records:
+        if record.data.text_sha256 != text_sha256:
+            raise InputError(
+                f"{record.file_name} in the output folder was made with other text than corpus {corpus!r} has now; "
+                "choose another --out"
+            )
+
+
+def missing_runs(records: list[RunRecord], arms: list[str], seeds: int) -> list[tuple[str, int]]:
+    """The (arm, seed) pairs without a record, the arms of one seed next to each other."""
+    present = {(record.arm, record.seed) for record in records}
+    return [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in present]
