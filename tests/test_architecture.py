@@ -14,9 +14,9 @@ import tiedlm
 PACKAGE = Path(tiedlm.__file__).parent
 # From the top down: a module may import only what stands above it.
 ORDER = """
-    __init__ config pydoc_corpus corpus vocabulary tokens generators masking
+    __init__ errors config pydoc_corpus corpus vocabulary tokens generators masking
     record counting paired eligible compare tables markdown plots report models
-    encoder head model optim evaluate checkpoint train runtime run jobs progress cli __main__
+    encoder head model optim evaluate checkpoint train runtime run jobs progress commands cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]
 

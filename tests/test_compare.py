@@ -16,9 +16,9 @@ from scipy import stats
 
 from tests.conftest import toy_experiment
 from tiedlm.compare import compare
-from tiedlm.config import InputError
 from tiedlm.counting import count_groups, shape_of
 from tiedlm.eligible import check_reusable, missing_runs
+from tiedlm.errors import InputError
 from tiedlm.paired import paired_t
 from tiedlm.record import RunRecord, load_record, save_record
 from tiedlm.report import update_report

@@ -15,8 +15,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.conftest import toy_experiment
-from tiedlm.config import CorpusConfig, InputError
+from tiedlm.config import CorpusConfig
 from tiedlm.corpus import KNOWN, SPLITS, load_corpus
+from tiedlm.errors import InputError
 from tiedlm.pydoc_corpus import pydoc_paragraphs
 from tiedlm.tokens import TokenizedCorpus, tokenize
 from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size

@@ -15,7 +15,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tiedlm.compare import compare
-from tiedlm.config import InputError, load_experiment, shipped_experiments
+from tiedlm.config import load_experiment, shipped_experiments
+from tiedlm.errors import InputError
 from tiedlm.markdown import headline, render_markdown
 from tiedlm.record import load_records
 

@@ -12,9 +12,10 @@ import statistics
 from typing import Any
 
 from tiedlm import __version__
-from tiedlm.config import InputError, Strict
+from tiedlm.config import Strict
 from tiedlm.counting import saved_formula
 from tiedlm.eligible import check_comparable, flatten
+from tiedlm.errors import InputError
 from tiedlm.paired import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
 from tiedlm.record import CurvePoint, RunRecord
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tiedlm.errors import InputError
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
 
@@ -28,10 +30,6 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
 M = TypeVar("M", bound=BaseModel)
-
-
-class InputError(ValueError):
-    """Something the user gave is wrong: one sentence with the field, the value and the remedy."""
 
 
 class Strict(BaseModel):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tiedlm.config import InputError
+from tiedlm.errors import InputError
 from tiedlm.pydoc_corpus import pydoc_paragraphs
 
 SPLITS = ("train", "valid", "test")

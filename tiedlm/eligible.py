@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiedlm.config import Experiment, InputError
+from tiedlm.config import Experiment
+from tiedlm.errors import InputError
 from tiedlm.record import RunRecord
 
 

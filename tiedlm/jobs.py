@@ -11,8 +11,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from tiedlm.config import Experiment, InputError
+from tiedlm.config import Experiment
 from tiedlm.eligible import check_text
+from tiedlm.errors import InputError
 from tiedlm.record import RunRecord
 from tiedlm.run import Progress, run
 from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtime

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiedlm.config import CorpusConfig, InputError, find_experiment, load_experiment, shipped_experiments
+from tiedlm.config import CorpusConfig, find_experiment, load_experiment, shipped_experiments
 from tiedlm.corpus import load_corpus
 from tiedlm.counting import PRESETS, ParameterCount, count_parameters, shape_of
+from tiedlm.errors import InputError
 from tiedlm.record import load_records
 from tiedlm.vocabulary import declared_vocab_size
 

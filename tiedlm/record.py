@@ -15,7 +15,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from tiedlm.config import InputError, Name, Overrides, RunConfig, Strict
+from tiedlm.config import Name, Overrides, RunConfig, Strict
+from tiedlm.errors import InputError
 
 SCHEMA_VERSION = 1
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")

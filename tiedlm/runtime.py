@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from tiedlm import __version__
-from tiedlm.config import InputError
+from tiedlm.errors import InputError
 from tiedlm.record import Provenance
 
 

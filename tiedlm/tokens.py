@@ -19,8 +19,9 @@ import numpy.typing as npt
 import platformdirs
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tiedlm.config import CorpusConfig, InputError
+from tiedlm.config import CorpusConfig
 from tiedlm.corpus import SPLITS, Corpus
+from tiedlm.errors import InputError
 from tiedlm.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
 CACHE_FORMAT = 1

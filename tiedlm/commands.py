@@ -1,0 +1,133 @@
+"""What `tiedlm train`, `compare` and `report` do, once their options are parsed and before anything is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tiedlm.compare import Comparison
+from tiedlm.config import Experiment, find_experiment, load_experiment, shipped_experiments
+from tiedlm.corpus import default_tokenizer, folder_sha256, load_corpus
+from tiedlm.eligible import check_reusable, check_text, missing_runs
+from tiedlm.errors import InputError, RunsFailed
+from tiedlm.record import RunRecord, load_record, load_records, record_file_name
+from tiedlm.report import update_report
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options that `train` and `compare` share."""
+
+    experiment: str | None
+    corpus: str | None
+    data_dir: Path | None
+    out: Path | None
+    settings: Sequence[str]
+    steps: int | None
+    device: str
+    precision: str
+    quiet: bool
+
+
+def train_arm(training: Training, arms: Sequence[str], seed: int, stderr: Console) -> RunRecord:
+    """Train the one arm given with one seed, unless its record is there.
+
+    Raises:
+        InputError: there is not exactly one arm, or the experiment, the text or the folder is unfit.
+        RunsFailed: the run failed.
+    """
+    if len(arms) != 1:
+        given = " and ".join(f"{name!r}" for name in arms) or "none"
+        raise InputError(f"one arm is trained at a time, given: {given}; pass one of --tied, --untied and --arm NAME")
+    experiment = _load(training)
+    experiment.run_config(arms[0])
+    folder, records = _records(training, experiment)
+    if (arms[0], seed) not in {(record.arm, record.seed) for record in records}:
+        _train(training, experiment, [(arms[0], seed)], records, folder, 1, stderr)
+    elif not training.quiet:
+        stderr.print(f"{arms[0]} seed {seed} has its record already; nothing was trained", highlight=False)
+    return load_record(folder / record_file_name(arms[0], seed))
+
+
+def compare_arms(
+    training: Training, arms: str | None, seeds: int | None, jobs: str, stderr: Console
+) -> tuple[Comparison, Path]:
+    """Train the runs that have no record yet; then compare the arms over all records of the folder.
+
+    Raises:
+        InputError: an option, the experiment, the text or the folder is unfit.
+        RunsFailed: a run failed.
+    """
+    if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
+        raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
+    experiment = _load(training)
+    names = experiment.arm_names if arms is None else arms.split(",")
+    for name in names:
+        experiment.run_config(name)
+    if len(set(names)) != len(names) or len(names) < 2:
+        choices = ", ".join(experiment.arm_names)
+        raise InputError(f"--arms {arms}: a comparison needs two or more different arms; choose from {choices}")
+    folder, records = _records(training, experiment)
+    missing = missing_runs(records, names, seeds or experiment.seeds)
+    if missing:
+        _train(training, experiment, missing, records, folder, None if jobs == "auto" else int(jobs), stderr)
+    return update_report(folder), folder
+
+
+def _load(training: Training) -> Experiment:
+    """The experiment with the command's changes; another corpus brings its own tokenizer and name."""
+    corpus = training.corpus
+    path = find_experiment(training.experiment or (corpus if corpus in shipped_experiments() else "pydoc"))
+    changes = list(training.settings)
+    if training.steps is not None:
+        changes.append(f"train.num_steps={training.steps}")
+    loaded = load_experiment(path, changes)
+    if corpus is None or corpus == loaded.corpus.name:
+        return loaded
+    slug = re.sub(r"[^a-z0-9]+", "-", Path(corpus).resolve().name.lower()).strip("-")[:40] or "corpus"
+    name = f"{loaded.name}-{slug}" if training.experiment else slug
+    own = {"name": name, "corpus.name": corpus, "corpus.tokenizer": default_tokenizer(corpus)}
+    return load_experiment(path, [f"{place}={json.dumps(value)}" for place, value in own.items()] + changes)
+
+
+def _records(training: Training, experiment: Experiment) -> tuple[Path, list[RunRecord]]:
+    folder = training.out or Path("results") / experiment.name
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: is not a folder; choose another")
+    records = load_records(folder, may_be_empty=True) if folder.exists() else []
+    check_reusable(records, experiment)
+    if records and Path(experiment.corpus.name).is_dir():
+        check_text(records, experiment.corpus.name, folder_sha256(experiment.corpus.name))
+    return folder, records
+
+
+def _train(
+    training: Training,
+    experiment: Experiment,
+    runs: list[tuple[str, int]],
+    records: list[RunRecord],
+    folder: Path,
+    num_side_by_side: int | None,
+    stderr: Console,
+) -> None:
+    from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
+
+    corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
+
+    from tiedlm.jobs import prepare_jobs, run_jobs  # torch takes long to import: the text is checked first
+    from tiedlm.progress import ProgressDisplay
+
+    jobs, side_by_side = prepare_jobs(
+        experiment, corpus, runs, records, folder, training.device, training.precision, num_side_by_side
+    )
+    with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
+        failures = run_jobs(jobs, side_by_side, display.update)
+    for failure in failures:
+        stderr.print(f"tiedlm: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if failures:
+        raise RunsFailed(f"{len(failures)} of {len(jobs)} runs failed; the same command trains only what is missing")
