@@ -16,7 +16,7 @@ from scipy import stats
 
 from tests.conftest import toy_experiment
 from tiedlm.compare import compare
-from tiedlm.counting import count_groups, shape_of
+from tiedlm.counting import count_config
 from tiedlm.eligible import check_reusable, missing_runs
 from tiedlm.errors import InputError
 from tiedlm.paired import paired_t
@@ -57,7 +57,7 @@ def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: An
             "tokenizer_sha256": "d",
             "vocab_size": VOCAB_SIZE,
         },
-        "parameters": count_groups(shape_of(config.model, VOCAB_SIZE)),
+        "parameters": count_config("toy", config.model.config_json(VOCAB_SIZE)).groups,
         "metrics": {"valid": split, "test": split},
         "curve": [
             point,

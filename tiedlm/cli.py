@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from tiedlm import __version__
 from tiedlm.errors import InputError, RunsFailed
@@ -167,17 +167,27 @@ def count_params(
     as_json: JsonOption = False,
 ) -> None:
     """Count a model's parameters by group, tied and untied, without building it."""
+    from tiedlm.count_tables import render_answer, render_counts
     from tiedlm.models import count_named, list_counts
-    from tiedlm.tables import render_count, render_counts
 
     if list_models == (model is not None):
         raise InputError("count-params takes either a model or --list; e.g. tiedlm count-params bert-base-uncased")
-    counts = list_counts() if model is None else [count_named(model)]
+    if model is None:
+        counts = list_counts()
+        _print([count.document() for count in counts], render_counts(counts), as_json)
+        return
+    answer = count_named(model)
+    _print(answer.document(), render_answer(answer), as_json)
+    if answer.checkpoint is not None and answer.checkpoint.mismatch:
+        stderr.print(f"tiedlm: {model}: {answer.checkpoint.mismatch}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _print(document: object, table: RenderableType, as_json: bool) -> None:
     if as_json:
-        documents = [count.document() for count in counts]
-        typer.echo(json.dumps(documents if list_models else documents[0], indent=1))
+        typer.echo(json.dumps(document, indent=1))
     else:
-        stdout.print(render_counts(counts) if list_models else render_count(counts[0]))
+        stdout.print(table, highlight=False)
 
 
 def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:

@@ -56,6 +56,11 @@ class ModelConfig(Strict):
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
 
+    def config_json(self, vocab_size: int) -> dict[str, Any]:
+        """The same model in the words of a `config.json`, once the tokenizer is known."""
+        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
+        return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
+
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.hidden_size % self.num_attention_heads:

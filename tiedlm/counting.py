@@ -1,87 +1,72 @@
-"""Closed-form parameter counts: where a masked LM's parameters are, and what tying saves.
-
-No model is built. The forms are those of `BertForMaskedLM` and of `ModernBertForMaskedLM`; the tests
-hold them to our own models and to `transformers`.
-"""
+"""Where a language model's parameters are, what tying saves of them, and what that means in bytes and FLOPs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from tiedlm.config import ModelConfig
+from tiedlm.families import draw_blueprint
+
+if TYPE_CHECKING:
+    from tiedlm.blueprint import Blueprint
+
+# In the order of the forward pass. Every count names the first nine, at 0 where a model has none of them.
+GROUPS = (
+    "word_embeddings",
+    "position_embeddings",
+    "token_type_embeddings",
+    "embeddings_norm",
+    "encoder_layers",
+    "final_norm",
+    "head_transform",
+    "decoder_weight",
+    "decoder_bias",
+)
+ORDER = (
+    *GROUPS[:4],
+    "embedding_projection",
+    "encoder_layers",
+    "decoder_layers",
+    "final_norm",
+    "pooler",
+    "next_sentence_head",
+    "other",
+    *GROUPS[6:],
+)
+HEAD_GROUPS = ("head_transform", "decoder_weight", "decoder_bias")
+CHECKPOINT_BYTES = {"float32": 4, "bfloat16": 2}
+"""Of one stored parameter."""
+MASKED_FRACTION = 0.15
+"""Of a masked LM's positions; BERT gathers them, so the head runs on no others (Devlin et al. 2019, §3.1)."""
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """What decides a parameter count."""
+class TrainingRecipe:
+    """Bytes a parameter while training with AdamW; activations come on top."""
 
-    encoder: Literal["modernbert", "bert"]
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    intermediate_size: int
-    max_position_embeddings: int
-    tie_word_embeddings: bool = True
-    head_transform: bool = True
+    title: str
+    weights: int
+    gradients: int
+    optimizer: int
+    """Two moments, and a float32 master copy where the weights are bfloat16 and the recipe keeps one."""
 
-
-def _bert_uncased(num_hidden_layers: int, hidden_size: int) -> ModelShape:
-    return ModelShape("bert", 30_522, hidden_size, num_hidden_layers, 4 * hidden_size, 512)
+    @property
+    def total(self) -> int:
+        """Bytes a parameter."""
+        return self.weights + self.gradients + self.optimizer
 
 
-PRESETS = {  # Turc et al. 2019, and google-research/bert's README
-    "bert-tiny-uncased": _bert_uncased(2, 128),
-    "bert-mini-uncased": _bert_uncased(4, 256),
-    "bert-small-uncased": _bert_uncased(4, 512),
-    "bert-medium-uncased": _bert_uncased(8, 512),
-    "bert-base-uncased": _bert_uncased(12, 768),
-    "bert-large-uncased": _bert_uncased(24, 1024),
+TRAINING_RECIPES = {
+    "float32": TrainingRecipe("training, fp32 or bf16 autocast", 4, 4, 8),
+    "bfloat16_master": TrainingRecipe("training, bf16 + fp32 master", 2, 2, 12),
+    "bfloat16": TrainingRecipe("training, bf16 throughout", 2, 2, 4),
 }
 
 
-def shape_of(config: ModelConfig, vocab_size: int) -> ModelShape:
-    """The shape of a configured model once the tokenizer is known."""
-    return ModelShape(
-        config.encoder,
-        vocab_size,
-        config.hidden_size,
-        config.num_hidden_layers,
-        config.intermediate_size,
-        config.max_position_embeddings,
-        config.tie_word_embeddings,
-        config.head_transform,
-    )
-
-
-def count_groups(shape: ModelShape) -> dict[str, int]:
-    """Stored parameters by group; they sum to the total. A tied `decoder_weight` counts 0: it is not stored again."""
-    vocab, hidden, inner = shape.vocab_size, shape.hidden_size, shape.intermediate_size
-    is_bert = shape.encoder == "bert"
-    norm = 2 * hidden if is_bert else hidden  # ModernBERT's norms and dense layers have no bias
-    if is_bert:
-        layer = 4 * (hidden * hidden + hidden) + (hidden * inner + inner) + (inner * hidden + hidden) + 2 * norm
-        layers = shape.num_hidden_layers * layer
-    else:
-        layer = 4 * hidden * hidden + 3 * hidden * inner + 2 * norm  # GeGLU has two matrices in, one out
-        layers = shape.num_hidden_layers * layer - norm  # the first layer's attention has no norm before it
-    dense = hidden * hidden + (hidden if is_bert else 0)
-    return {
-        "word_embeddings": vocab * hidden,
-        "position_embeddings": shape.max_position_embeddings * hidden if is_bert else 0,
-        "token_type_embeddings": 2 * hidden if is_bert else 0,
-        "embeddings_norm": norm,
-        "encoder_layers": layers,
-        "final_norm": 0 if is_bert else norm,
-        "head_transform": dense + norm if shape.head_transform else 0,
-        "decoder_weight": 0 if shape.tie_word_embeddings else vocab * hidden,
-        "decoder_bias": vocab,
-    }
-
-
-def saved_formula(vocab_size: int, hidden_size: int) -> str:
+def saved_formula(vocab_size: int, width: int) -> str:
     """`10,003 × 128 = 1,280,384`."""
-    return f"{vocab_size:,} × {hidden_size:,} = {vocab_size * hidden_size:,}"
+    return f"{vocab_size:,} × {width:,} = {vocab_size * width:,}"
 
 
 @dataclass(frozen=True)
@@ -91,8 +76,18 @@ class ParameterCount:
     name: str
     vocab_size: int
     hidden_size: int
+    embedding_size: int
+    """Width of the embedding matrix: `hidden_size`, or less where it is factorised."""
     tie_word_embeddings: bool
     groups: dict[str, int]
+    """Stored parameters; a tied `decoder_weight` counts 0, since it is not stored again."""
+    architecture: str | None = None
+    source: str | None = None
+    """Who says whether it is tied."""
+    multiply_adds: dict[str, int] | None = None
+    """Of one token by group; None where no closed form knows them."""
+    other_totals: dict[str, int] = field(default_factory=dict)
+    """Other totals that people meet for the same model, by what they count."""
 
     @property
     def total(self) -> int:
@@ -101,8 +96,13 @@ class ParameterCount:
 
     @property
     def saved(self) -> int:
-        """What tying saves, or would save: vocab_size × hidden_size."""
-        return self.vocab_size * self.hidden_size
+        """What tying saves, or would save: vocab_size × embedding_size."""
+        return self.vocab_size * self.embedding_size
+
+    @property
+    def saved_fraction(self) -> float:
+        """Of the untied model."""
+        return self.saved / self.total_untied
 
     @property
     def total_tied(self) -> int:
@@ -114,22 +114,102 @@ class ParameterCount:
         """The total if it were not tied."""
         return self.total_tied + self.saved
 
+    @property
+    def head_flops(self) -> int | None:
+        """Of the head at one predicted position, forward; a multiply-add is two. Tied or not, they are the same."""
+        if self.multiply_adds is None:
+            return None
+        return 2 * sum(self.multiply_adds[group] for group in HEAD_GROUPS if group in self.multiply_adds)
+
+    @property
+    def body_flops(self) -> int | None:
+        """Of all else at one token, forward, without the attention scores, which depend on the length."""
+        if self.multiply_adds is None or self.head_flops is None:
+            return None
+        return 2 * sum(self.multiply_adds.values()) - self.head_flops
+
+    @property
+    def is_masked_lm(self) -> bool:
+        """Whether only masked positions are predicted."""
+        return self.architecture is not None and self.architecture.endswith("ForMaskedLM")
+
+    def head_fraction(self, predicted_fraction: float = 1.0) -> float | None:
+        """The head's share of the forward FLOPs where this share of the positions reaches it."""
+        if self.head_flops is None or self.body_flops is None:
+            return None
+        head = predicted_fraction * self.head_flops
+        return head / (head + self.body_flops)
+
     def document(self) -> dict[str, object]:
         """The JSON of `count-params --json`."""
+        totals = {"stored": self.total, "tied": self.total_tied, "untied": self.total_untied, "saved": self.saved}
         return {
             "name": self.name,
+            "architecture": self.architecture,
+            "source": self.source,
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
+            "embedding_size": self.embedding_size,
             "tie_word_embeddings": self.tie_word_embeddings,
             "groups": self.groups,
             "total": self.total,
             "total_tied": self.total_tied,
             "total_untied": self.total_untied,
             "saved": self.saved,
-            "saved_fraction": self.saved / self.total_untied,
+            "saved_fraction": self.saved_fraction,
+            "other_totals": self.other_totals,
+            "checkpoint_bytes": {
+                precision: {key: size * number for key, number in totals.items()}
+                for precision, size in CHECKPOINT_BYTES.items()
+            },
+            "training_bytes": {
+                precision: {key: recipe.total * number for key, number in totals.items()}
+                for precision, recipe in TRAINING_RECIPES.items()
+            },
+            "forward_flops_per_token": None
+            if self.multiply_adds is None
+            else {
+                "head": self.head_flops,
+                "body": self.body_flops,
+                "head_fraction": self.head_fraction(),
+                "head_fraction_masked": self.head_fraction(MASKED_FRACTION) if self.is_masked_lm else None,
+            },
         }
 
 
-def count_parameters(name: str, shape: ModelShape) -> ParameterCount:
-    """Count a model by closed form."""
-    return ParameterCount(name, shape.vocab_size, shape.hidden_size, shape.tie_word_embeddings, count_groups(shape))
+def count_config(name: str, raw: Mapping[str, Any], source: str | None = None) -> ParameterCount:
+    """Count the model of a `config.json` by closed form.
+
+    Raises:
+        InputError: a value is none that a model can have.
+        NoClosedForm: the family, or something that the configuration asks for, is not known.
+    """
+    return count_blueprint(name, draw_blueprint(raw, name), source)
+
+
+def count_blueprint(name: str, plan: Blueprint, source: str | None = None) -> ParameterCount:
+    """Count a model on paper."""
+    total = sum(part.parameters for part in plan.parts.values())
+    other_totals = {what: total + difference for what, difference in plan.other_totals.items()}
+    if plan.tie_word_embeddings:
+        other_totals["the tied matrix counted twice, as torchinfo 1.8.0 does"] = (
+            total + plan.vocab_size * plan.embedding_size
+        )
+    return ParameterCount(
+        name,
+        plan.vocab_size,
+        plan.hidden_size,
+        plan.embedding_size,
+        plan.tie_word_embeddings,
+        order_groups({group: part.parameters for group, part in plan.parts.items()}),
+        plan.architecture,
+        source,
+        {group: part.multiply_adds for group, part in plan.parts.items()},
+        other_totals,
+    )
+
+
+def order_groups(groups: Mapping[str, int]) -> dict[str, int]:
+    """All of `GROUPS`, at 0 where missing, and what else there is, in the order of the forward pass."""
+    assert set(groups) <= set(ORDER)
+    return {group: groups.get(group, 0) for group in ORDER if group in GROUPS or groups.get(group)}

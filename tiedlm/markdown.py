@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 
 from tiedlm.compare import Comparison
-from tiedlm.tables import WARNING, describe, num_seeds, percent, plus_minus, title
+from tiedlm.count_tables import percent
+from tiedlm.tables import WARNING, describe, num_seeds, plus_minus, title
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 

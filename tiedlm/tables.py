@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tiedlm.compare import Comparison, Difference, Summary
-from tiedlm.counting import ParameterCount, saved_formula
+from tiedlm.count_tables import percent, plain_table, saved_text
 from tiedlm.record import RunRecord
 
 WARNING = (
@@ -16,7 +15,6 @@ WARNING = (
     "perplexity, nor with pseudo-perplexity."
 )
 CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "pydoc": "pydoc"}
-BAR_WIDTH = 30
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
@@ -24,7 +22,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
         _parameter_table(comparison),
-        _saved_text(comparison.saved.formula, comparison.saved.fraction),
+        saved_text(comparison.saved.formula, comparison.saved.fraction),
         Text(),
         _metric_table(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
@@ -36,7 +34,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 
 
 def _parameter_table(comparison: Comparison) -> Table:
-    table = _table("parameters", *comparison.arms)
+    table = plain_table("parameters", *comparison.arms)
     for group in next(iter(comparison.arms.values())).parameters:
         counts = [summary.parameters[group] for summary in comparison.arms.values()]
         if any(counts):
@@ -46,7 +44,7 @@ def _parameter_table(comparison: Comparison) -> Table:
 
 
 def _metric_table(comparison: Comparison) -> Table:
-    table = _table("masked-LM perplexity", *comparison.arms, "unigram")
+    table = plain_table("masked-LM perplexity", *comparison.arms, "unigram")
     for split in next(iter(comparison.arms.values())).metrics:
         cells = [summary.metrics[split] for summary in comparison.arms.values()]
         table.add_row(
@@ -88,61 +86,15 @@ def plus_minus(summary: Summary) -> str:
     return f"{summary.mean:,.1f}" + ("" if summary.std is None else f" ± {summary.std:.1f}")
 
 
-def percent(fraction: float) -> str:
-    """`38.1 %`."""
-    return f"{100 * fraction:.1f} %"
-
-
 def p_value(value: float) -> str:
     """`p = 0.013`, or a bound where more digits would pretend."""
     return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
 
 
-def render_count(count: ParameterCount) -> RenderableType:
-    """One model's groups as bars, the V×H rectangle set apart, tied and untied side by side."""
-    tie = "tied" if count.tie_word_embeddings else "untied"
-    table = _table("group", "tied", "untied")
-    table.add_column()
-    for group, number in count.groups.items():
-        untied = count.saved if group == "decoder_weight" else number
-        tied = 0 if group == "decoder_weight" else number
-        if untied:
-            bar = "█" * max(1, round(BAR_WIDTH * untied / count.total_untied))
-            style = "bold" if group == "decoder_weight" else ""
-            table.add_row(group, f"{tied:,}" if tied else "shared", f"{untied:,}", bar, style=style)
-    table.add_section()
-    table.add_row("total", f"{count.total_tied:,}", f"{count.total_untied:,}", "", style="bold")
-    return Group(
-        Text(f"{count.name} ({tie})", style="bold"),
-        table,
-        _saved_text(saved_formula(count.vocab_size, count.hidden_size), count.saved / count.total_untied),
-    )
-
-
-def _saved_text(formula: str, fraction: float) -> Text:
-    return Text.assemble("V × H = ", (f"{formula} saved, {percent(fraction)}", "bold"), " of the untied model")
-
-
-def render_counts(counts: list[ParameterCount]) -> RenderableType:
-    """A line a model."""
-    table = _table("model", "V", "H", "parameters", "V × H saved", "of untied")
-    for count in counts:
-        fraction = percent(count.saved / count.total_untied)
-        table.add_row(
-            count.name,
-            f"{count.vocab_size:,}",
-            f"{count.hidden_size:,}",
-            f"{count.total:,}",
-            f"{count.saved:,}",
-            fraction,
-        )
-    return table
-
-
 def render_record(record: RunRecord) -> RenderableType:
     """One run in a few lines."""
     header = Text(f"{record.experiment}: {record.arm}, seed {record.seed}", style="bold")
-    table = _table("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity")
+    table = plain_table("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity")
     for split, metrics in record.metrics.items():
         table.add_row(
             split,
@@ -153,11 +105,3 @@ def render_record(record: RunRecord) -> RenderableType:
         )
     cost = f"{sum(record.parameters.values()):,} parameters; {record.cost.train_seconds:,.0f} s of training"
     return Group(header, table, Text(cost), Text(WARNING, style="dim"))
-
-
-def _table(name_column: str, *number_columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(name_column)
-    for column in number_columns:
-        table.add_column(column, justify="right")
-    return table

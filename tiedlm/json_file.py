@@ -1,0 +1,56 @@
+"""JSON from strangers: parsed within bounds, so that no file can take the memory or the time of the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tiedlm.errors import InputError
+
+MAX_JSON_BYTES = 10_000_000
+MAX_JSON_VALUES = 600_000
+"""Commas, braces and brackets, which bound the objects that a text becomes: about 150 MB at worst."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds one JSON object.
+
+    Raises:
+        InputError: it cannot be read, or is no such file within the limits.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of JSON") from error
+    if len(text) > MAX_JSON_BYTES:
+        raise InputError(f"{path}: is over the limit of {MAX_JSON_BYTES:,} bytes of JSON; give a smaller file")
+    return parse_json_object(text, str(path))
+
+
+def parse_json_object(text: bytes, source: str) -> dict[str, Any]:
+    """A JSON object from a stranger; a key that occurs twice is refused, since readers differ on which counts.
+
+    Raises:
+        InputError: it is no JSON object, or one too deep or with too many values.
+    """
+    num_values = sum(map(text.count, (b",", b"[", b"{")))
+    if num_values > MAX_JSON_VALUES:
+        raise InputError(f"{source}: holds over {MAX_JSON_VALUES:,} JSON values; give a smaller file")
+    try:
+        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except RecursionError as error:
+        raise InputError(f"{source}: its JSON is nested too deeply; give a sound file") from error
+    except ValueError as error:  # bad UTF-8 or JSON, a key twice, or an integer of more than 4,300 digits
+        raise InputError(f"{source}: is not valid JSON ({str(error)[:120]}); give a sound file") from error
+    if not isinstance(parsed, dict):
+        raise InputError(f"{source}: is JSON, but not an object; give a sound file")
+    return parsed
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return table
