@@ -1,0 +1,283 @@
+"""What a checkpoint holds, against `transformers` and `safetensors`, and against files that lie."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from tests.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
+from tiedlm.checkpoint_count import CheckpointCount
+from tiedlm.counting import count_config
+from tiedlm.errors import InputError
+from tiedlm.families import DECODERS, FAMILIES
+from tiedlm.models import Answer, count_named
+from tiedlm.safetensors_header import read_header, read_index
+
+TINY = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 40,
+    "vocab_size": 60,
+    "max_position_embeddings": 20,
+    "embedding_size": 12,
+}
+TINY_BY_FAMILY = {
+    "distilbert": {"dim": 24, "n_layers": 2, "n_heads": 2, "hidden_dim": 40},
+    "gpt2": {"n_embd": 24, "n_layer": 2, "n_head": 2, "n_positions": 20},
+    "t5": {"d_model": 24, "d_kv": 8, "d_ff": 40, "num_layers": 2, "num_heads": 2},
+    "opt": {"word_embed_proj_dim": 12, "ffn_dim": 40},
+    "deberta-v2": {
+        "relative_attention": True,
+        "position_buckets": 5,
+        "pos_att_type": "p2c|c2p",
+        "norm_rel_ebd": "layer_norm",
+    },
+}
+TINY_BY_FAMILY["mt5"] = TINY_BY_FAMILY["t5"]
+
+
+def tiny(model_type: str, tied: bool = True) -> dict[str, Any]:
+    """A small configuration of one family."""
+    own = {"num_key_value_heads": 1, "head_dim": 12} if model_type in DECODERS else {}
+    return {"model_type": model_type, **TINY, **own, **TINY_BY_FAMILY.get(model_type, {}), "tie_word_embeddings": tied}
+
+
+def save(raw: dict[str, Any], folder: Path, **options: Any) -> Answer:
+    """A model of `transformers` with random values, saved by it, and our answer for the folder."""
+    torch.manual_seed(0)
+    model = built(raw, count_config("tiny", raw).architecture or "", device="cpu")
+    for name, parameter in model.named_parameters():
+        if not name.endswith("bias"):  # which would set BERT's two names of one bias apart
+            torch.nn.init.normal_(parameter)
+    model.save_pretrained(folder, **options)
+    return count_named(str(folder))
+
+
+def checkpoint_of(answer: Answer) -> CheckpointCount:
+    """The part that the file decided."""
+    assert answer.checkpoint is not None
+    return answer.checkpoint
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("model_type", [*FAMILIES, *DECODERS])
+def test_files_of_transformers_hold_what_the_closed_form_says(model_type: str, tied: bool, tmp_path: Path) -> None:
+    raw = tiny(model_type, tied)
+    planned = count_config("tiny", raw)
+    answer = save(raw, tmp_path)
+    stored_tied = tied or model_type in TIED_BY_CLASS
+    assert answer.count.tie_word_embeddings == stored_tied
+    assert checkpoint_of(answer).copies == ("one" if stored_tied else "different")
+    assert answer.count.groups == planned.groups | ({"decoder_weight": 0} if stored_tied else {})
+    assert answer.notes == (f"as many parameters as the closed form of {planned.architecture}",)
+    assert checkpoint_of(answer).mismatch is None
+
+
+def rewritten(folder: Path, change: Any, **config: Any) -> Answer:
+    """Change the tensors, and the keys of `config.json`, of a saved model."""
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    return count_named(str(folder))
+
+
+INPUT, OUTPUT = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"
+
+
+def test_a_tied_model_saved_twice_is_counted_once_and_said(tmp_path: Path) -> None:
+    once = save(tiny("bert"), tmp_path)
+    twice = rewritten(tmp_path, lambda tensors: tensors.update({OUTPUT: tensors[INPUT].clone()}))
+    assert twice.count.groups == once.count.groups
+    assert twice.count.tie_word_embeddings
+    assert checkpoint_of(twice).copies == "identical"
+    assert checkpoint_of(twice).duplicates == {OUTPUT: 60 * 24}
+    assert checkpoint_of(twice).mismatch is None
+
+
+@pytest.mark.parametrize("place", [0, 700, -1])
+def test_two_matrices_that_differ_in_one_number_are_two(place: int, tmp_path: Path) -> None:
+    save(tiny("bert"), tmp_path)
+
+    def untie(tensors: dict[str, Any]) -> None:
+        tensors[OUTPUT] = tensors[INPUT].clone()
+        tensors[OUTPUT].view(-1)[place] += 1
+
+    answer = rewritten(tmp_path, untie)
+    assert checkpoint_of(answer).copies == "different"
+    assert "says tied, but the file holds two different matrices" in (checkpoint_of(answer).mismatch or "")
+    assert INPUT in (checkpoint_of(answer).mismatch or "")
+    assert answer.count.groups["decoder_weight"] == 60 * 24
+
+
+def test_an_untied_configuration_without_an_output_matrix_is_a_mismatch(tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path)
+    answer = rewritten(tmp_path, lambda tensors: tensors.pop("lm_head.weight"))
+    assert "says untied" in (checkpoint_of(answer).mismatch or "")
+
+
+def test_a_bare_encoder_has_no_tie_to_break(tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path)
+    answer = rewritten(tmp_path, lambda tensors: tensors.pop("lm_head.weight"), architectures=["LlamaModel"])
+    assert checkpoint_of(answer).mismatch is None
+    assert "counted as LlamaForCausalLM; the configuration names LlamaModel" in answer.notes
+
+
+def test_masks_and_positions_are_named_and_not_counted(tmp_path: Path) -> None:
+    """GPT-2's published file: 12 masks of 1 × 1 × 1,024 × 1,024 make 137,022,720 of 124,439,808."""
+    plain = save(tiny("gpt2"), tmp_path)
+
+    def add_buffers(tensors: dict[str, Any]) -> None:
+        for layer in range(2):
+            tensors[f"transformer.h.{layer}.attn.bias"] = torch.ones((1, 1, 20, 20))
+            tensors[f"transformer.h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+        tensors["position_ids"] = torch.arange(20)[None]
+
+    answer = rewritten(tmp_path, add_buffers)
+    assert answer.count.groups == plain.count.groups
+    assert checkpoint_of(answer).not_parameters == {
+        "causal masks": 2 * 400 + 2,
+        "whole numbers (positions, masks or packed weights)": 20,
+    }
+
+
+def test_what_the_closed_form_lacks_is_named(tmp_path: Path) -> None:
+    save(tiny("bert"), tmp_path)
+
+    def add_pooler(tensors: dict[str, Any]) -> None:
+        tensors["bert.pooler.dense.weight"] = torch.zeros((24, 24))
+        tensors["cls.seq_relationship.weight"] = torch.zeros((2, 24))
+
+    (note,) = rewritten(tmp_path, add_pooler).notes
+    assert note == ("+624 parameters against the closed form of BertForMaskedLM (pooler +576, next_sentence_head +48)")
+
+
+def test_a_tied_matrix_may_be_stored_under_the_name_of_the_output(tmp_path: Path) -> None:
+    plain = save(tiny("gpt2"), tmp_path)
+    answer = rewritten(
+        tmp_path, lambda tensors: tensors.update({"lm_head.weight": tensors.pop("transformer.wte.weight")})
+    )
+    assert answer.count.groups == plain.count.groups
+    assert checkpoint_of(answer).mismatch is None
+
+
+def test_shards_are_one_model(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    expected = save(tiny("llama", tied=False), whole)
+    answer = save(tiny("llama", tied=False), parts, max_shard_size="10KB")
+    assert len(list(parts.glob("*.safetensors"))) > 1
+    assert answer.count.groups == expected.count.groups
+    assert checkpoint_of(answer).copies == "different"
+    assert count_named(str(parts / "model.safetensors.index.json")).count.groups == expected.count.groups
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda index: index.pop("weight_map"), "has no weight_map"),
+        (
+            lambda index: index["weight_map"].update({"lm_head.weight": "../x.safetensors"}),
+            "no .safetensors file beside it",
+        ),
+        (lambda index: index["weight_map"].update({"lm_head.weight": "/etc/passwd"}), "no .safetensors file beside it"),
+        (lambda index: index["weight_map"].update({"lm_head.weight": "gone.safetensors"}), "cannot be read"),
+        (lambda index: index["weight_map"].pop("lm_head.weight"), "names other tensors"),
+    ],
+)
+def test_an_index_that_lies_is_refused(change: Any, words: str, tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path, max_shard_size="10KB")
+    path = tmp_path / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    with pytest.raises(InputError, match=words):
+        read_index(path)
+
+
+def test_only_headers_are_read(tmp_path: Path) -> None:
+    """A sparse file of a terabyte: 250,000,000 × 1,000 numbers."""
+    header = {"lm_head.weight": {"dtype": "F32", "shape": [250_000_000, 1_000], "data_offsets": [0, 10**12]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "huge.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + 10**12)
+    assert count_named(str(path)).count.total == 250 * 10**9
+
+
+ENTRY = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "BF16", "BOOL", "F4", "I64", "F31", 3]),
+        "shape": st.lists(st.sampled_from([0, 1, 2, 3, 8, -1, 1.5, 2**63, "2", True]), max_size=3),
+        "data_offsets": st.lists(st.sampled_from([0, 4, 8, 12, 16, 24, 48, -4, 2**64]), min_size=1, max_size=3),
+    }
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_header_is_accepted_exactly_when_safetensors_accepts_it(tmp_path_factory: Any, data: st.DataObject) -> None:
+    path = tmp_path_factory.mktemp("header") / "file.safetensors"
+    if data.draw(st.booleans()):  # sound, then perhaps damaged
+        sizes = data.draw(st.lists(st.integers(0, 3), max_size=3))
+        offsets = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
+        header: dict[str, Any] = {
+            f"t{place}": {"dtype": "F32", "shape": [size], "data_offsets": [4 * offsets[place], 4 * offsets[place + 1]]}
+            for place, size in enumerate(sizes)
+        }
+        num_bytes = 4 * sum(sizes)
+    else:
+        header = data.draw(st.dictionaries(st.sampled_from(["a", "b", "c"]), ENTRY, max_size=2))
+        num_bytes = data.draw(st.sampled_from([0, 4, 8, 12, 16]))
+    if data.draw(st.booleans()):
+        header["__metadata__"] = data.draw(st.sampled_from([{}, {"format": "pt"}, {"a": 1}, []]))
+    text = json.dumps(header).encode() + data.draw(st.sampled_from([b"", b"  ", b"x", b"\xff"]))
+    claimed = len(text) + data.draw(st.sampled_from([0, 0, 0, 1, -1, 2**63 - 100]))
+    payload = bytes(num_bytes + data.draw(st.sampled_from([0, 0, 0, 1, -1])) if num_bytes else 0)
+    path.write_bytes(
+        (struct.pack("<Q", max(0, claimed)) + text + payload)[: data.draw(st.sampled_from([10**6, 7, 30]))]
+    )
+    try:
+        with safe_open(path, framework="pt") as file:
+            theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError:
+        theirs = None
+    try:
+        ours = {tensor.name: tensor.shape for tensor in read_header(path)[0]}
+    except InputError:
+        ours = None
+    assert ours == theirs
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    entry = '"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+    text = f"{{{entry},{entry}}}".encode()
+    path = tmp_path / "twice.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    with pytest.raises(InputError, match="a key occurs twice"):
+        read_header(path)
+
+
+def test_a_file_that_is_no_language_model_says_what_it_holds(tmp_path: Path) -> None:
+    save_file({"vision.patch.weight": torch.zeros(3, 4)}, tmp_path / "vision.safetensors")
+    with pytest.raises(InputError, match="holds 12 parameters in 1 tensors, but none is known"):
+        count_named(str(tmp_path / "vision.safetensors"))
+
+
+def test_the_default_of_the_class_decides_where_the_configuration_is_silent(tmp_path: Path) -> None:
+    for model_type in ("llama", "gemma"):
+        folder = tmp_path / model_type
+        raw = tiny(model_type)
+        del raw["tie_word_embeddings"]
+        answer = save(raw, folder)
+        assert answer.count.tie_word_embeddings == (model_type not in UNTIED_DEFAULT)
