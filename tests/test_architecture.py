@@ -15,8 +15,9 @@ PACKAGE = Path(tiedlm.__file__).parent
 # From the top down: a module may import only what stands above it.
 ORDER = """
     __init__ errors json_file blueprint families known_models counting
-    safetensors_header checkpoint_count hub meta_device config pydoc_corpus corpus vocabulary tokens generators masking
-    record models count_tables paired eligible compare tables markdown plots report
+    what_if safetensors_header checkpoint_count hub meta_device config
+    pydoc_corpus corpus vocabulary tokens generators masking
+    record models count_tables count_plot paired eligible compare tables markdown plots report
     encoder head model optim evaluate checkpoint train runtime run jobs progress commands cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]

@@ -9,8 +9,10 @@ import pytest
 from tests.test_families import check, num_parameters, torch, transformers
 from tiedlm.config import shipped_experiments
 from tiedlm.counting import TRAINING_RECIPES, ParameterCount, count_config
+from tiedlm.errors import InputError
 from tiedlm.known_models import KNOWN_MODELS
 from tiedlm.models import count_named
+from tiedlm.what_if import resized, savings_grid
 
 # Each seen where its authors, a paper or a checkpoint's page publishes it: total, and what tying saves of it.
 PUBLISHED = {
@@ -173,6 +175,64 @@ def test_flops_equal_the_matrix_products_that_a_forward_pass_makes(name: str) ->
         model.eval()(input_ids=ids, **({"decoder_input_ids": ids} if count.architecture.startswith("T5") else {}))
     assert seen["head"] == 2 * count.multiply_adds["decoder_weight"]  # type: ignore[index]
     assert seen["head"] + seen["body"] == count.head_flops + count.body_flops  # type: ignore[operator]
+
+
+def resize(name: str, **sizes: int) -> ParameterCount:
+    """A known model with other sizes."""
+    return resized(known(name), KNOWN_MODELS[name].config, sizes)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "model"),
+    [
+        ("bert-tiny-uncased", {"hidden_size": 128}, "bert-tiny-uncased"),
+        ("bert-base-uncased", {"vocab_size": 28_996}, "bert-base-cased"),
+        ("bert-mini-uncased", {"hidden_size": 512}, "bert-small-uncased"),
+        ("distilbert-base-uncased", {"vocab_size": 28_996}, "distilbert-base-cased"),
+        ("t5-v1.1-small", {"vocab_size": 32_128}, "flan-t5-small"),
+        ("deberta-v3-base", {"vocab_size": 251_000}, "mdeberta-v3-base"),
+        ("electra-large-generator", {"embedding_size": 1_024}, "electra-large-generator"),
+        ("xlm-roberta-base", {"vocab_size": 50_265}, "roberta-base"),
+    ],
+)
+def test_what_if_gives_the_model_that_has_those_sizes(name: str, sizes: dict[str, int], model: str) -> None:
+    assert resize(name, **sizes).groups == known(model).groups
+
+
+@pytest.mark.parametrize("name", KNOWN_MODELS)
+def test_twice_the_width_quadruples_the_layers_weights(name: str) -> None:
+    """Width, heads' sizes and inner size grow together, so that matrices become four times as large."""
+    model, wider = known(name), resize(name, hidden_size=2 * KNOWN_HIDDEN[name])
+    layers = [group for group in ("encoder_layers", "decoder_layers") if group in (model.multiply_adds or {})]
+    for group in layers:
+        assert wider.multiply_adds[group] == 4 * model.multiply_adds[group]  # type: ignore[index]
+    factor = 1 if model.embedding_size != model.hidden_size else 2
+    assert wider.saved == factor * model.saved
+
+
+KNOWN_HIDDEN = {name: known(name).hidden_size for name in KNOWN_MODELS}
+
+
+def test_bert_is_factorised_as_electra_is() -> None:
+    """V × E + E × H for V × H, and the head transforms to E (Clark et al. 2020; Lan et al. 2020, §3.1)."""
+    bert, factorised = known("bert-base-uncased"), resize("bert-base-uncased", embedding_size=128)
+    assert factorised.groups["word_embeddings"] == 30_522 * 128
+    assert factorised.groups["embedding_projection"] == 128 * 768 + 768
+    assert factorised.groups["encoder_layers"] == bert.groups["encoder_layers"]
+    assert resize("bert-base-uncased", embedding_size=768).groups == bert.groups
+    with pytest.raises(InputError, match="which gpt2 has not"):
+        resize("gpt2", embedding_size=128)
+
+
+@pytest.mark.parametrize(
+    "name", ["bert-base-uncased", "gpt2-xl", "t5-small", "albert-base-v2", "opt-125m", "gemma-2-9b"]
+)
+def test_the_picture_is_made_of_counts(name: str) -> None:
+    vocab_sizes, hidden_sizes, fractions = savings_grid(known(name), KNOWN_MODELS[name].config, num_points=7)
+    assert (vocab_sizes[3], hidden_sizes[3]) == (known(name).vocab_size, known(name).hidden_size)
+    assert fractions[3][3] == known(name).saved_fraction
+    assert fractions[1][5] == resize(name, vocab_size=vocab_sizes[5], hidden_size=hidden_sizes[1]).saved_fraction
+    assert all(row == sorted(row) for row in fractions)  # a larger vocabulary, a larger share
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_experiments() if name != "pydoc"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from tiedlm import __version__
 from tiedlm.errors import InputError, RunsFailed
@@ -160,24 +160,56 @@ def count_params(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="A known model (--list), an experiment, or a folder of records.", show_default=False
+            metavar="MODEL",
+            help="A known model (--list), a config.json, a .safetensors file or its index, a folder of either, "
+            "owner/name on the Hugging Face Hub, an experiment, or a folder of records.",
+            show_default=False,
         ),
     ] = None,
     list_models: Annotated[bool, typer.Option("--list", help="List the known models.")] = False,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIZE=N,N,…",
+            help="Count it with other sizes too: vocab_size, hidden_size or embedding_size; repeatable.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the share that tying saves over V and H: .png, .svg or .pdf."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count a model's parameters by group, tied and untied, without building it."""
-    from tiedlm.count_tables import render_answer, render_counts
+    """Count a model's parameters by group, tied and untied, without building it.
+
+    Exit status 1: the configuration and the stored matrices contradict each other.
+    """
+    from tiedlm.count_tables import render_answer, render_counts, render_what_if
     from tiedlm.models import count_named, list_counts
 
     if list_models == (model is not None):
         raise InputError("count-params takes either a model or --list; e.g. tiedlm count-params bert-base-uncased")
     if model is None:
+        if what_if or plot:
+            raise InputError("--list goes with neither --what-if nor --plot; name one model instead")
         counts = list_counts()
         _print([count.document() for count in counts], render_counts(counts), as_json)
         return
+    if plot:
+        from tiedlm.count_plot import check_plot_file, draw_savings
+
+        check_plot_file(plot)
     answer = count_named(model)
-    _print(answer.document(), render_answer(answer), as_json)
+    document, tables = answer.document(), [render_answer(answer)]
+    if what_if or plot:
+        from tiedlm.what_if import count_what_if, parse_what_if
+
+        counts = count_what_if(answer.count, answer.config, parse_what_if(what_if or []))
+        document["what_if"] = [count.document() for count in counts]
+        tables += [render_what_if(counts)] if what_if else []
+    if plot:
+        draw_savings(counts, answer.config, plot)
+    _print(document, Group(*tables), as_json)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
         stderr.print(f"tiedlm: {model}: {answer.checkpoint.mismatch}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1)

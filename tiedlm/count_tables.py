@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -143,23 +143,42 @@ def _other_totals(count: ParameterCount) -> RenderableType:
 
 def render_counts(counts: Iterable[ParameterCount]) -> RenderableType:
     """A line a model, 80 columns wide."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("model", overflow="fold")
-    for column in ("V", "H or E/H", "tied", "parameters", "V × E", "share"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _dense_table("model", "V", "H or E/H", "tied", "parameters", "V × E", "share")
     for count in counts:
-        is_factorised = count.embedding_size != count.hidden_size
-        table.add_row(
-            count.name,
-            f"{count.vocab_size:,}",
-            f"{count.embedding_size}/{count.hidden_size}" if is_factorised else f"{count.hidden_size:,}",
-            "yes" if count.tie_word_embeddings else "no",
-            f"{count.total:,}",
-            f"{count.saved:,}",
-            percent(count.saved_fraction),
-        )
+        tied = "yes" if count.tie_word_embeddings else "no"
+        table.add_row(count.name, f"{count.vocab_size:,}", _width(count), tied, f"{count.total:,}", *_saved(count))
     legend = "V × E: saved where tied, to be saved where not; E = H unless given. share: of the untied model."
     return Group(table, Text(f"\n{legend}", style="dim"))
+
+
+def render_what_if(counts: Sequence[ParameterCount]) -> RenderableType:
+    """The model and its variants, a line each, 80 columns wide."""
+    table = _dense_table("what if", "V", "H or E/H", "tied", "untied", "V × E", "share")
+    for count in counts:
+        cells = (f"{count.vocab_size:,}", _width(count), f"{count.total_tied:,}", f"{count.total_untied:,}")
+        is_model = count is counts[0]
+        table.add_row("as it is" if is_model else "", *cells, *_saved(count), style="bold" if is_model else "")
+    legend = "With hidden_size, intermediate_size and head_dim change in proportion."
+    return Group(Text(), table, Text(f"\n{legend}", style="dim"))
+
+
+def _dense_table(name_column: str, *number_columns: str) -> Table:
+    """As wide as it must be: its numbers are never cut."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column(name_column, overflow="fold")
+    for column in number_columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _width(count: ParameterCount) -> str:
+    if count.embedding_size == count.hidden_size:
+        return f"{count.hidden_size:,}"
+    return f"{count.embedding_size}/{count.hidden_size}"
+
+
+def _saved(count: ParameterCount) -> tuple[str, str]:
+    return f"{count.saved:,}", percent(count.saved_fraction)
 
 
 def saved_text(formula: str, fraction: float) -> Text:

@@ -12,21 +12,26 @@ from tiedlm.known_models import KNOWN_MODELS
 from tiedlm.safetensors_header import DTYPE_BITS, StoredTensor, read_header, read_index
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
 def fetch_config(hub_name: str) -> dict[str, Any]:
-    """Read `config.json`, from the local cache of the Hub where it is there.
+    """Read `config.json`; where the Hub does not give it, from its local cache.
 
     Raises:
         InputError: the Hub cannot be reached, or has no such model for this user.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
+    _be_quiet()
     try:
-        path = hf_hub_download(hub_name, "config.json")
+        get_hf_file_metadata(hf_hub_url(hub_name, CONFIG))  # one try: a download would try for half a minute
+        path = hf_hub_download(hub_name, CONFIG)
     except Exception as error:  # its network library, and so its errors, differ from version to version
-        raise InputError(_explain(hub_name, "config.json", error)) from error
+        cached = try_to_load_from_cache(hub_name, CONFIG)
+        if not isinstance(cached, str):
+            raise InputError(_explain(hub_name, CONFIG, error)) from error
+        path = cached
     return read_json(Path(path))
 
 
@@ -38,10 +43,12 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     """
     from huggingface_hub import get_safetensors_metadata, try_to_load_from_cache
 
-    for file_name, read in ((WEIGHTS, lambda path: read_header(path)[0]), (INDEX, read_index)):
-        cached = try_to_load_from_cache(hub_name, file_name)
-        if isinstance(cached, str) and (file_name == WEIGHTS or _has_all_shards(Path(cached))):
-            return read(Path(cached))
+    _be_quiet()
+    weights, index = (try_to_load_from_cache(hub_name, file_name) for file_name in (WEIGHTS, INDEX))
+    if isinstance(weights, str):
+        return read_header(Path(weights))[0]
+    if isinstance(index, str) and _has_all_shards(Path(index)):
+        return read_index(Path(index))
     try:
         stored = get_safetensors_metadata(hub_name)
     except Exception as error:  # as above
@@ -55,6 +62,14 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     return tensors
 
 
+def _be_quiet() -> None:
+    """What the Hub's client would log or draw is said in our own sentence."""
+    from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    disable_progress_bars()
+
+
 def _has_all_shards(index: Path) -> bool:
     return all((index.parent / name).exists() for name in set(read_json(index).get("weight_map", {}).values()))
 
@@ -63,6 +78,7 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
+        HfHubHTTPError,
         LocalEntryNotFoundError,
         NotASafetensorsRepoError,
         RepositoryNotFoundError,
@@ -70,27 +86,28 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
     )
 
     known = [name for name, model in KNOWN_MODELS.items() if model.hub_name == hub_name]
-    hint = (
-        f"tiedlm count-params {known[0]} knows its sizes offline"
-        if known
-        else "give a config.json or a .safetensors file"
-    )
+    remedy = "give a config.json or a .safetensors file"
+    if known:
+        remedy = f"tiedlm count-params {known[0]} needs no network"
     match error:
         case GatedRepoError():
             reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
         case RepositoryNotFoundError():
-            reason = (
-                "there is no such file or folder here and no such model on the Hub, or it is private; check the name"
-            )
+            reason = "no such file or folder is here and no such model on the Hub, unless it is private; check the name"
         case NotASafetensorsRepoError():
             reason = "it has no .safetensors files on the Hub"
         case SafetensorsParsingError():
-            reason = f"the Hub gave an unsound header ({str(error)[:120]})"
-        case LocalEntryNotFoundError():
-            reason = f"no such file or folder is here, and the Hub cannot be reached for {wanted}"
-        case EntryNotFoundError():
+            reason = f"the Hub gave an unsound header ({_first_line(error)})"
+        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
             reason = f"it has no {wanted} on the Hub"
+        case HfHubHTTPError():
+            reason = f"the Hub refuses {wanted} ({_first_line(error)})"
         case _:
-            first_line = str(error).strip().split("\n")[0][:160]
-            reason = f"the Hub cannot be asked for {wanted} ({type(error).__name__}: {first_line})"
-    return f"{hub_name}: {reason}; {hint}"
+            reason = (
+                f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({_first_line(error)})"
+            )
+    return f"{hub_name}: {reason}; {remedy}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:120]

@@ -8,9 +8,9 @@ from typing import Any
 
 from tiedlm.errors import InputError
 
-MAX_JSON_BYTES = 10_000_000
-MAX_JSON_VALUES = 600_000
-"""Commas, braces and brackets, which bound the objects that a text becomes: about 150 MB at worst."""
+MAX_JSON_BYTES = 16_000_000
+MAX_JSON_VALUES = 250_000
+"""Commas, braces and brackets, which bound the objects that a text becomes."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

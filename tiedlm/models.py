@@ -19,6 +19,7 @@ from tiedlm.safetensors_header import StoredTensor, read_header, read_index
 
 if TYPE_CHECKING:
     from tiedlm.config import CorpusConfig
+    from tiedlm.record import RunRecord
 
 WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5", ".gguf")
@@ -96,20 +97,30 @@ def _count_folder(folder: Path) -> Answer:
 
 
 def _count_records(folder: Path) -> Answer:
-    """The first record's model: its file where it is there, else the counts that were measured when it was trained."""
+    """A run folder: the model of its first record, and for each other arm what that holds."""
     from tiedlm.record import load_records
 
-    record = load_records(folder)[0]
+    arms = {record.arm: record for record in reversed(load_records(folder))}
+    first, *others = (_count_record(folder, arms[name]) for name in sorted(arms))
+    totals = (
+        f"{other.count.name}: {other.count.total:,} parameters, {other.count.total - first.count.total:+,}"
+        for other in others
+    )
+    return Answer(first.count, first.config, first.checkpoint, (*first.notes, *totals))
+
+
+def _count_record(folder: Path, record: RunRecord) -> Answer:
+    """By the model's file where it is there, else by closed form; either must be what was measured in training."""
     name = f"{record.experiment}, arm {record.arm}"
-    config = record.config.model.config_json(record.data.vocab_size)
-    count = count_config(name, config)
-    if count.groups != record.parameters:
-        raise InputError(
-            f"{folder / record.file_name}: its parameters are not those of its configuration "
-            f"({record.parameters} and {count.groups}); train it again"
-        )
     weights = folder / Path(record.file_name).with_suffix(".safetensors")
-    return _answer(name, config, read_header(weights)[0] if weights.is_file() else None)
+    config = record.config.model.config_json(record.data.vocab_size)
+    answer = _answer(name, config, read_header(weights)[0] if weights.is_file() else None)
+    if answer.count.groups != record.parameters:
+        raise InputError(
+            f"{folder / record.file_name}: says {record.parameters}, but its model has {answer.count.groups}; "
+            "train it again"
+        )
+    return answer
 
 
 def _count_experiment(name: str) -> Answer:

@@ -2,7 +2,7 @@
 
 Files come from strangers, so everything that the header says is checked against the file before it is believed,
 as the `safetensors` library does (https://huggingface.co/docs/safetensors, format), and sizes have limits:
-a header is JSON, and `json_file` bounds that to about 75,000 tensors a file.
+a header is JSON, and `json_file` bounds that to about 30,000 tensors a file.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        _refuse(path, f"tensor {_short(name)} has not exactly dtype, shape and data_offsets")
+    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
+        _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         _refuse(path, f"tensor {_short(name)} has the unknown dtype {_short(dtype)}")
