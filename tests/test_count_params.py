@@ -47,6 +47,48 @@ def test_a_person_sees_the_product_the_bars_and_both_totals(tmp_path: Path) -> N
         assert words in seen
 
 
+def test_what_if_and_its_picture(tmp_path: Path) -> None:
+    command = "bert-base-uncased --what-if vocab_size=8_000,32000 --what-if hidden_size=384,768 --plot share.svg"
+    document = answer(tmp_path, command)
+    model, *variants = document["what_if"]
+    assert model["total"] == document["total"]
+    sizes = [(variant["vocab_size"], variant["hidden_size"]) for variant in variants]
+    assert sizes == [(8_000, 384), (8_000, 768), (32_000, 384), (32_000, 768)]
+    assert (tmp_path / "share.svg").read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("gpt2 --what-if vocab=10", "is not of the form SIZE=N,N"),
+        ("gpt2 --what-if vocab_size=0", "is not of the form"),
+        ("gpt2 --what-if vocab_size=1,,2", "is not of the form"),
+        ("gpt2 --what-if hidden_size=100", "not a multiple of n_head=12"),
+        ("gpt2 --what-if embedding_size=64", "which gpt2 has not"),
+        ("bert-base-uncased --what-if vocab_size=99999999999", "is not of the form"),
+        (f"gpt2 --what-if vocab_size={','.join(['7'] * 1001)}", "over 1,000 models"),
+        ("gpt2 --plot share.gif", "is none of .png, .svg, .pdf"),
+        ("gpt2 --plot nosuch/share.png", "the folder nosuch does not exist"),
+        ("gpt2 --plot file.png/share.png", "the folder file.png does not exist"),
+        ("--list --what-if vocab_size=10", "goes with neither"),
+        ("--list gpt2", "either a model or --list"),
+        ("wrong.json --what-if hidden_size=24", "states no intermediate_size"),
+        ("wrong.json --plot share.png", "states no num_attention_heads"),
+        ("bare.safetensors --what-if vocab_size=10", "there is no closed form"),
+    ],
+)
+def test_what_cannot_be_changed_or_drawn_is_said(arguments: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "file.png").write_text("a file")
+    (tmp_path / "wrong.json").write_text('{"model_type": "bert", "hidden_size": 48}')
+    save_file({"wte.weight": torch.zeros(7, 4)}, tmp_path / "bare.safetensors")
+    before = sorted(tmp_path.iterdir())
+    finished = run_tiedlm(tmp_path, f"count-params {arguments}")
+    assert finished.returncode == 2
+    assert words in finished.stderr, finished.stderr
+    assert finished.stderr.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     "arguments", ["bert-base-multilingual-cased", "--list", "gemma-2-9b --what-if hidden_size=512"]
 )
@@ -139,7 +181,14 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: b'{"model_type":"t5","num_layers":1000000000}',
         "num_layers=1000000000",
     ),
-    "layers to be built": ("config.json", lambda: b'{"model_type":"mpnet","num_hidden_layers":9999999}', "too many"),
+    "layers to be built": ("config.json", lambda: b'{"model_type":"mpnet","num_hidden_layers":9999}', "too many"),
+    "a text to be built": ("config.json", lambda: b'{"model_type":"mpnet","hidden_size":"9"}', "hidden_size='9'"),
+    "no family": ("config.json", lambda: b'{"model_type":"nosuch"}', "not known to transformers"),
+    "a long family": (
+        "config.json",
+        lambda: b'{"model_type":"' + b"x" * 9_000_000 + b'"}',
+        "not known to transformers",
+    ),
     "no model": ("config.json", lambda: b'{"a":1}', "model_type is missing"),
     "a list": ("config.json", lambda: b"[1]", "not an object"),
     "not UTF-8": ("config.json", lambda: b"\xff\xfe{}", "not valid JSON"),

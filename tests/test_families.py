@@ -176,7 +176,7 @@ def check(raw: dict[str, Any]) -> tuple[Blueprint, Any]:
 
 
 @pytest.mark.parametrize("model_type", [*FAMILIES, *DECODERS])
-@settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_configurations_equal_transformers(model_type: str, data: st.DataObject) -> None:
     check(data.draw(configurations(model_type)))

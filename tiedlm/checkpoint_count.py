@@ -5,6 +5,7 @@ Only headers are read, but for the bytes of tensors that may be copies of each o
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -221,8 +222,12 @@ def _group(tensor: StoredTensor, claim: TieClaim | None) -> str:
 
 
 def _first_fit(tensor: StoredTensor, names: dict[str, tuple[str, ...]]) -> str | None:
-    path = re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{tensor.name}.")
-    return next((group for group, parts in names.items() if any(f".{part}." in path for part in parts)), None)
+    return _fit(re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{tensor.name}."), tuple(names.items()))
+
+
+@functools.cache  # the layers of a model have their names in common
+def _fit(path: str, names: tuple[tuple[str, tuple[str, ...]], ...]) -> str | None:
+    return next((group for group, parts in names if any(f".{part}." in path for part in parts)), None)
 
 
 def _compare(one: StoredTensor, other: StoredTensor) -> Copies:

@@ -34,13 +34,14 @@ def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | N
     Raises:
         InputError: the model has no closed form, or the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: the command is light without a plot
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
-
     model = counts[0]
     variants = [count for count in counts[1:] if _is_as_narrow(count, model)]
     vocab_sizes, hidden_sizes, fractions = savings_grid(model, config)
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: it takes long to import
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
     figure = Figure(figsize=(7.6, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

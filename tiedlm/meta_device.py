@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from tiedlm.blueprint import ConfigReader
 from tiedlm.counting import ParameterCount, order_groups
 from tiedlm.errors import InputError
 
 MAX_MODULES = 2_000
 """Of layers, blocks or experts: a model is built module by module, which takes time."""
+COMMON_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 BUILT_BY_KEY = ("layer", "depth", "block", "expert", "stage", "group")
 
 
@@ -22,9 +27,7 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> ParameterCoun
     Raises:
         InputError: `transformers` is not installed, does not know the model, or cannot build it.
     """
-    for key, value in _numbers(raw):
-        if value > MAX_MODULES and any(part in key for part in BUILT_BY_KEY):
-            raise InputError(f"{name}: {key}={value} is over {MAX_MODULES:,}, too many to build; correct it")
+    _check_cheaply(name, raw)
     try:
         import torch
         import transformers
@@ -53,6 +56,23 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> ParameterCoun
             f"{name}: {type(model).__name__} has no output matrix over a vocabulary; give a language model"
         )
     return _count(name, model, word_embeddings.weight, decoder)
+
+
+def _check_cheaply(name: str, raw: Mapping[str, Any]) -> None:
+    """Refuse what could not be built anyway, before the seconds that the libraries take to import."""
+    reader = ConfigReader(raw, name)
+    for key in COMMON_SIZES:
+        if raw.get(key) is not None:
+            reader.size(key, 1)
+    for key, value in _numbers(raw):
+        if value > MAX_MODULES and any(part in key for part in BUILT_BY_KEY):
+            raise InputError(f"{name}: {key}={value} is over {MAX_MODULES:,}, too many to build; correct it")
+    spec = importlib.util.find_spec("transformers") if "transformers" not in sys.modules else None
+    if spec is not None and spec.origin is not None:
+        tables = Path(spec.origin).parent.glob("models/auto/*.py")
+        named = "".join(table.read_text(encoding="utf-8") for table in tables)
+        if '"bert"' in named and f'"{raw["model_type"]}"' not in named:
+            raise InputError(f"{name}: model_type={raw['model_type'][:60]!r} is not known to transformers; correct it")
 
 
 def _model_class(config: Any, transformers: Any) -> Any:
