@@ -16,8 +16,10 @@ import pytest
 from tests.conftest import REPOSITORY
 from tiedlm.compare import compare
 from tiedlm.config import load_experiment, shipped_experiments
+from tiedlm.count_tables import percent
 from tiedlm.errors import InputError
 from tiedlm.markdown import headline, render_markdown
+from tiedlm.models import list_counts
 from tiedlm.record import load_records
 
 README = (REPOSITORY / "README.md").read_text()
@@ -77,6 +79,17 @@ def test_the_readme_headline_is_that_of_the_records() -> None:
     assert headline(compare(load_records(REPOSITORY / "results/ptb"))) in README, (
         "copy the table at the top of results/ptb/REPORT.md, as `tiedlm report results/ptb` writes it, into README.md"
     )
+
+
+def test_the_readme_counts_are_those_of_the_command() -> None:
+    rows = re.findall(r"^\| .* \| ([\d,]+ × [\d,]+) \| ([\d,]+) \| ([\d.]+ %) \|$", README, flags=re.MULTILINE)
+    known = {
+        (f"{count.vocab_size:,} × {count.hidden_size:,}", f"{count.saved:,}", percent(count.saved_fraction))
+        for count in list_counts()
+    }
+    assert len(rows) >= 5
+    assert set(rows) <= known
+    assert f"{len(list_counts())} known models" in README
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
