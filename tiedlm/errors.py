@@ -1,8 +1,16 @@
 """What the user is told when something given is wrong; apart, so that telling it costs no import."""
 
 
+def printable(text: str) -> str:
+    """Text from a file with its control characters spelled out, so that it cannot steer a terminal or break a line."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 class InputError(ValueError):
     """Something the user gave is wrong: one sentence with the field, the value and the remedy."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 class RunsFailed(Exception):

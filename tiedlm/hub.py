@@ -56,8 +56,10 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     tensors = []
     for file in stored.files_metadata.values():
         for name, tensor in file.tensors.items():
-            if tensor.dtype not in DTYPE_BITS:
-                raise InputError(f"{hub_name}: tensor {name!r} has the unknown dtype {tensor.dtype!r}; report it")
+            if tensor.dtype not in DTYPE_BITS or not name.isprintable():
+                raise InputError(
+                    f"{hub_name}: tensor {name!r} of dtype {tensor.dtype!r} is of no known kind; report it"
+                )
             tensors.append(StoredTensor(name, tensor.dtype, tuple(tensor.shape), None))
     return tensors
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tiedlm.blueprint import NoClosedForm
 from tiedlm.checkpoint_count import CheckpointCount, TieClaim, count_checkpoint
 from tiedlm.counting import ParameterCount, count_config
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, printable
 from tiedlm.hub import HUB_NAME, fetch_config, fetch_tensors
 from tiedlm.json_file import read_json
 from tiedlm.known_models import KNOWN_MODELS
@@ -220,7 +220,7 @@ def _class_note(count: ParameterCount, config: Mapping[str, Any]) -> tuple[str, 
     named = config.get("architectures")
     if not isinstance(named, list) or not named or count.architecture in named:
         return ()
-    return (f"counted as {count.architecture}; the configuration names {str(named[0])[:80]}",)
+    return (f"counted as {count.architecture}; the configuration names {printable(str(named[0])[:80])}",)
 
 
 def _difference_note(stored: ParameterCount, planned: ParameterCount) -> tuple[str, ...]:

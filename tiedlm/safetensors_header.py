@@ -108,6 +108,8 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
+    if not name.isprintable():  # it is going to be printed
+        _refuse(path, f"tensor {_short(name)} has control characters in its name")
     if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
