@@ -27,108 +27,109 @@ def _bert_layer(hidden: int, inner: int) -> Part:
 
 
 def bert(reader: ConfigReader, architecture: str = "BertForMaskedLM", vocab_default: int = 30_522) -> Blueprint:
-    """`BertForMaskedLM`: post-LayerNorm, learned positions, a head with a transform and an output-only bias."""
+    """BERT, RoBERTa and their like: post-LayerNorm, learned positions."""
     reader.leave_if("add_cross_attention")
-    vocab, hidden = reader.size("vocab_size", vocab_default), reader.size("hidden_size", 768)
-    inner, num_layers = reader.size("intermediate_size", 3_072), reader.size("num_hidden_layers", 12)
+    hidden, inner = reader.size("hidden_size", 768), reader.size("intermediate_size", 3_072)
     reader.check_divides("num_attention_heads", reader.size("num_attention_heads", 12), "hidden_size", hidden)
-    tied = reader.flag("tie_word_embeddings", True)
-    has_transform = reader.flag("head_transform", True)  # tiedlm's own models may leave it out
-    transform = dense(hidden, hidden) + layer_norm(hidden)
-    pooler = dense(hidden, hidden).parameters
-    base = pooler - vocab - transform.parameters - (0 if tied else vocab * hidden)
-    other_totals = {f"{architecture.removesuffix('ForMaskedLM')}Model, with its pooler and without a head": base}
-    if architecture == "BertForMaskedLM":
-        next_sentence = dense(hidden, 2).parameters
-        other_totals["BertForPreTraining, with its pooler and next-sentence head"] = pooler + next_sentence
-    return Blueprint(
+    return _bert_like(
+        reader,
         architecture,
-        vocab,
-        hidden,
-        hidden,
-        tied,
-        {
-            "word_embeddings": table(vocab, hidden),
-            "position_embeddings": table(reader.size("max_position_embeddings", 512), hidden),
-            "token_type_embeddings": table(reader.size("type_vocab_size", 2), hidden),
-            "embeddings_norm": layer_norm(hidden),
-            "encoder_layers": num_layers * _bert_layer(hidden, inner),
-            "head_transform": transform if has_transform else Part(),
-            "decoder_weight": decoder_weight(vocab, hidden, tied),
-            "decoder_bias": vector(vocab),
-        },
-        other_totals | _alias(tied, vocab, hidden),
+        vocab=reader.size("vocab_size", vocab_default),
+        width=hidden,
+        hidden=hidden,
+        type_rows=reader.size("type_vocab_size", 2),
+        layers=reader.size("num_hidden_layers", 12) * _bert_layer(hidden, inner),
+        is_plain_bert=True,
     )
 
 
-def _alias(tied: bool, vocab: int, width: int) -> dict[str, int]:
-    return {ALIAS: (vocab * width if tied else 0) + vocab}
-
-
 def distilbert(reader: ConfigReader) -> Blueprint:
-    vocab, hidden, inner = reader.size("vocab_size", 30_522), reader.size("dim", 768), reader.size("hidden_dim", 3_072)
+    """DistilBERT: BERT without token types."""
+    hidden, inner = reader.size("dim", 768), reader.size("hidden_dim", 3_072)
     reader.check_divides("n_heads", reader.size("n_heads", 12), "dim", hidden)
-    tied = reader.flag("tie_word_embeddings", True)
-    return Blueprint(
+    return _bert_like(
+        reader,
         "DistilBertForMaskedLM",
-        vocab,
-        hidden,
-        hidden,
-        tied,
-        {
-            "word_embeddings": table(vocab, hidden),
-            "position_embeddings": table(reader.size("max_position_embeddings", 512), hidden),
-            "embeddings_norm": layer_norm(hidden),
-            "encoder_layers": reader.size("n_layers", 6) * _bert_layer(hidden, inner),
-            "head_transform": dense(hidden, hidden) + layer_norm(hidden),
-            "decoder_weight": decoder_weight(vocab, hidden, tied),
-            "decoder_bias": vector(vocab),
-        },
+        vocab=reader.size("vocab_size", 30_522),
+        width=hidden,
+        hidden=hidden,
+        type_rows=0,
+        layers=reader.size("n_layers", 6) * _bert_layer(hidden, inner),
     )
 
 
 def albert(reader: ConfigReader) -> Blueprint:
     """ALBERT (Lan et al. 2020, §3.1): V×E + E×H instead of V×H, and layers shared by all depths of a group."""
-    vocab, width = reader.size("vocab_size", 30_000), reader.size("embedding_size", 128)
     hidden, inner = reader.size("hidden_size", 4_096), reader.size("intermediate_size", 16_384)
+    width = reader.size("embedding_size", 128)
     reader.check_divides("num_attention_heads", reader.size("num_attention_heads", 64), "hidden_size", hidden)
     num_layers, num_groups = reader.size("num_hidden_layers", 12), reader.size("num_hidden_groups", 1)
     group = reader.size("inner_group_num", 1) * _bert_layer(hidden, inner)
-    layers = Part(num_groups * group.parameters, num_layers * group.multiply_adds)
-    tied = reader.flag("tie_word_embeddings", True)
-    transform = dense(hidden, width) + layer_norm(width)
-    pooler = dense(hidden, hidden).parameters
-    base = pooler - vocab - transform.parameters - (0 if tied else vocab * width)
-    return Blueprint(
+    return _bert_like(
+        reader,
         "AlbertForMaskedLM",
-        vocab,
-        hidden,
-        width,
-        tied,
-        {
-            "word_embeddings": table(vocab, width),
-            "position_embeddings": table(reader.size("max_position_embeddings", 512), width),
-            "token_type_embeddings": table(reader.size("type_vocab_size", 2), width),
-            "embeddings_norm": layer_norm(width),
-            "embedding_projection": dense(width, hidden),
-            "encoder_layers": layers,
-            "head_transform": transform,
-            "decoder_weight": decoder_weight(vocab, width, tied),
-            "decoder_bias": vector(vocab),
-        },
-        {"AlbertModel, with its pooler and without a head": base} | _alias(tied, vocab, width),
+        vocab=reader.size("vocab_size", 30_000),
+        width=width,
+        hidden=hidden,
+        type_rows=reader.size("type_vocab_size", 2),
+        layers=Part(num_groups * group.parameters, num_layers * group.multiply_adds),
+        projection=dense(width, hidden),
+        is_plain_bert=True,
     )
 
 
 def electra(reader: ConfigReader) -> Blueprint:
     """ELECTRA's generator, which has the masked-LM head; with E = H it is BERT."""
     reader.leave_if("add_cross_attention")
-    vocab, width = reader.size("vocab_size", 30_522), reader.size("embedding_size", 128)
     hidden, inner = reader.size("hidden_size", 256), reader.size("intermediate_size", 1_024)
+    width = reader.size("embedding_size", 128)
     reader.check_divides("num_attention_heads", reader.size("num_attention_heads", 4), "hidden_size", hidden)
-    tied = reader.flag("tie_word_embeddings", True)
-    return Blueprint(
+    return _bert_like(
+        reader,
         "ElectraForMaskedLM",
+        vocab=reader.size("vocab_size", 30_522),
+        width=width,
+        hidden=hidden,
+        type_rows=reader.size("type_vocab_size", 2),
+        layers=reader.size("num_hidden_layers", 12) * _bert_layer(hidden, inner),
+        projection=dense(width, hidden) if width != hidden else Part(),
+    )
+
+
+def _bert_like(
+    reader: ConfigReader,
+    architecture: str,
+    *,
+    vocab: int,
+    width: int,
+    hidden: int,
+    type_rows: int,
+    layers: Part,
+    projection: Part = Part(),  # noqa: B008 (frozen)
+    is_plain_bert: bool = False,
+) -> Blueprint:
+    """Embeddings E wide, layers H wide, and a head that transforms back to E and has an output-only bias.
+
+    `is_plain_bert`: `transformers` gives its base class a pooler, and the head's bias a second name.
+    """
+    tied = reader.flag("tie_word_embeddings", True)
+    has_transform = reader.flag("head_transform", True)  # tiedlm's own models may leave it out
+    head = {
+        "head_transform": dense(hidden, width) + layer_norm(width) if has_transform else Part(),
+        "decoder_weight": decoder_weight(vocab, width, tied),
+        "decoder_bias": vector(vocab),
+    }
+    other_totals = {}
+    if is_plain_bert:
+        pooler, headless = dense(hidden, hidden).parameters, -sum(part.parameters for part in head.values())
+        base = architecture.removesuffix("ForMaskedLM") + "Model"
+        other_totals[f"{base}, with its pooler and without a head"] = headless + pooler
+        if architecture == "BertForMaskedLM":
+            next_sentence = dense(hidden, 2).parameters
+            other_totals["BertForPreTraining, with its pooler and next-sentence head"] = pooler + next_sentence
+        other_totals |= _alias(tied, vocab, width)
+    return Blueprint(
+        architecture,
         vocab,
         hidden,
         width,
@@ -136,15 +137,18 @@ def electra(reader: ConfigReader) -> Blueprint:
         {
             "word_embeddings": table(vocab, width),
             "position_embeddings": table(reader.size("max_position_embeddings", 512), width),
-            "token_type_embeddings": table(reader.size("type_vocab_size", 2), width),
+            "token_type_embeddings": table(type_rows, width),
             "embeddings_norm": layer_norm(width),
-            "embedding_projection": dense(width, hidden) if width != hidden else Part(),
-            "encoder_layers": reader.size("num_hidden_layers", 12) * _bert_layer(hidden, inner),
-            "head_transform": dense(hidden, width) + layer_norm(width),
-            "decoder_weight": decoder_weight(vocab, width, tied),
-            "decoder_bias": vector(vocab),
+            "embedding_projection": projection,
+            "encoder_layers": layers,
+            **head,
         },
+        other_totals,
     )
+
+
+def _alias(tied: bool, vocab: int, width: int) -> dict[str, int]:
+    return {ALIAS: (vocab * width if tied else 0) + vocab}
 
 
 def deberta(reader: ConfigReader) -> Blueprint:
