@@ -123,6 +123,16 @@ def test_two_matrices_that_differ_in_one_number_are_two(place: int, tmp_path: Pa
     assert answer.count.groups["decoder_weight"] == 60 * 24
 
 
+def test_the_same_bytes_of_another_type_are_another_matrix(tmp_path: Path) -> None:
+    save(tiny("bert"), tmp_path)
+
+    def retype(tensors: dict[str, Any]) -> None:
+        tensors[INPUT] = tensors[INPUT].to(torch.float16)
+        tensors[OUTPUT] = tensors[INPUT].view(torch.bfloat16).clone()
+
+    assert checkpoint_of(rewritten(tmp_path, retype)).copies == "different"
+
+
 def test_an_untied_configuration_without_an_output_matrix_is_a_mismatch(tmp_path: Path) -> None:
     save(tiny("llama", tied=False), tmp_path)
     answer = rewritten(tmp_path, lambda tensors: tensors.pop("lm_head.weight"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -161,16 +162,7 @@ def count_checkpoint(tensors: list[StoredTensor], source: str, claim: TieClaim |
     Raises:
         InputError: no word-embedding matrix is known by its name.
     """
-    dtypes: Counter[str] = Counter()
-    not_parameters: Counter[str] = Counter()
-    by_group: dict[str, list[StoredTensor]] = {}
-    for tensor in tensors:
-        dtypes[tensor.dtype] += tensor.num_elements
-        kind = _kind_of_buffer(tensor)
-        if kind:
-            not_parameters[kind] += tensor.num_elements
-        else:
-            by_group.setdefault(_group(tensor, claim), []).append(tensor)
+    by_group, not_parameters = _sort(tensors, claim)
     inputs, outputs = by_group.get("word_embeddings", []), by_group.get("decoder_weight", [])
     if not inputs and not outputs:
         total = sum(tensor.num_elements for group in by_group.values() for tensor in group)
@@ -196,15 +188,36 @@ def count_checkpoint(tensors: list[StoredTensor], source: str, claim: TieClaim |
     return CheckpointCount(
         num_tensors=len(tensors),
         num_bytes=sum(tensor.num_bytes for tensor in tensors),
-        dtypes=dict(dtypes),
+        dtypes=_num_elements((tensor.dtype, tensor) for tensor in tensors),
         groups=order_groups(groups),
         input_embedding=first,
         output_embedding=output,
         copies=copies,
         duplicates=duplicates,
-        not_parameters=dict(not_parameters),
+        not_parameters=not_parameters,
         claim=claim,
     )
+
+
+def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[dict[str, list[StoredTensor]], dict[str, int]]:
+    """Parameters by group, and the elements of what is none by kind."""
+    by_group: dict[str, list[StoredTensor]] = {}
+    buffers = []
+    for tensor in tensors:
+        kind = _kind_of_buffer(tensor)
+        if kind:
+            buffers.append((kind, tensor))
+        else:
+            by_group.setdefault(_group(tensor, claim), []).append(tensor)
+    return by_group, _num_elements(buffers)
+
+
+def _num_elements(tensors: Iterable[tuple[str, StoredTensor]]) -> dict[str, int]:
+    """Sums by whatever each tensor is given with."""
+    sums: Counter[str] = Counter()
+    for key, tensor in tensors:
+        sums[key] += tensor.num_elements
+    return dict(sums)
 
 
 def _kind_of_buffer(tensor: StoredTensor) -> str | None:
