@@ -297,6 +297,25 @@ def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
         read_header(path)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "BOOL", "shape": [True], "data_offsets": [0, 1]},
+        {"dtype": "BOOL", "shape": [1], "data_offsets": [False, 1]},
+        {"dtype": "BOOL", "shape": [1.0], "data_offsets": [0, 1]},
+        {"dtype": "BOOL", "shape": "1", "data_offsets": [0, 1]},
+        {"dtype": "BOOL", "shape": [-1, -1], "data_offsets": [0, 1]},
+        {"dtype": "BOOL", "shape": [2**63, 0], "data_offsets": [0, 0]},
+    ],
+)
+def test_sizes_are_whole_numbers_and_nothing_else(entry: dict[str, Any], tmp_path: Path) -> None:
+    text = json.dumps({"a": entry}).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * entry["data_offsets"][1])
+    with pytest.raises(InputError, match="no whole numbers"):
+        read_header(path)
+
+
 def test_a_file_that_is_no_language_model_says_what_it_holds(tmp_path: Path) -> None:
     save_file({"vision.patch.weight": torch.zeros(3, 4)}, tmp_path / "vision.safetensors")
     with pytest.raises(InputError, match="holds 12 parameters in 1 tensors, but none is known"):

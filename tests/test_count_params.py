@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from tests.conftest import REPOSITORY
 from tests.test_bad_input import run_tiedlm
 from tests.test_checkpoint_count import INPUT, OUTPUT, rewritten, save, tiny
 from tests.test_families import torch
 from tiedlm.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
+from tiedlm.models import list_counts
 
 pytestmark = pytest.mark.slow  # a process for each case
 MAX_MEMORY_BYTES = 200_000_000
@@ -130,6 +132,22 @@ def test_runs_of_our_own_are_counted_from_their_files(tmp_path: Path) -> None:
     assert any("arm untied" in note for note in folder["notes"])
     for document in (tied, untied):
         assert document["notes"] == ["as many parameters as the closed form of ModernBertForMaskedLM"]
+
+
+def test_a_record_that_contradicts_its_configuration_is_refused(tmp_path: Path) -> None:
+    record = json.loads((REPOSITORY / "results" / "ptb" / "tied-seed0.json").read_text())
+    record["parameters"]["encoder_layers"] += 1
+    (tmp_path / "tied-seed0.json").write_text(json.dumps(record))
+    finished = run_tiedlm(tmp_path, "count-params .")
+    assert finished.returncode == 2
+    assert "but its model has" in finished.stderr
+
+
+def test_numbers_are_whole_in_a_narrow_terminal(tmp_path: Path) -> None:
+    environment = os.environ | {"COLUMNS": "68"}
+    command = [sys.executable, "-m", "tiedlm", "count-params", "--list"]
+    seen = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+    assert [count.name for count in list_counts() if f" {count.total:,} " not in seen] == []
 
 
 def header(text: bytes, claim: int | None = None) -> bytes:
