@@ -144,7 +144,7 @@ def test_a_record_that_contradicts_its_configuration_is_refused(tmp_path: Path) 
 
 
 def test_numbers_are_whole_in_a_narrow_terminal(tmp_path: Path) -> None:
-    environment = os.environ | {"COLUMNS": "68"}
+    environment = os.environ | {"COLUMNS": "62"}
     command = [sys.executable, "-m", "tiedlm", "count-params", "--list"]
     seen = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
     assert [count.name for count in list_counts() if f" {count.total:,} " not in seen] == []
