@@ -11,6 +11,8 @@ from torch.testing import assert_close
 
 from tests.conftest import toy_model
 from tiedlm.encoder import LAYER_NORM_EPS, ROPE_THETA
+from tiedlm.head import masked_lm_loss, token_nll
+from tiedlm.masking import mask_blocks
 from tiedlm.model import MaskedLM, build_model
 from tiedlm.vocabulary import PAD_ID
 
@@ -96,11 +98,11 @@ def modernbert(model: MaskedLM) -> tuple[torch.nn.Module, Names]:
     return theirs, names
 
 
-def copy_weights(model: MaskedLM, theirs: torch.nn.Module, names: Names) -> None:
+def copy_weights(model: MaskedLM, theirs: torch.nn.Module, names: Names, std: float = 0.2) -> None:
     """Draw every tensor of theirs anew, norms and biases included, and copy all of them into ours."""
     generator = torch.Generator().manual_seed(0)
     for parameter in theirs.parameters():
-        parameter.data.normal_(std=0.2, generator=generator)
+        parameter.data.normal_(std=std, generator=generator)
     source = dict(theirs.named_parameters(remove_duplicate=False))
     for name, parameter in model.named_parameters():
         prefix = max((prefix for prefix in names if name.startswith(prefix)), key=len)
@@ -127,6 +129,35 @@ def test_logits_equal_those_of_transformers(encoder: str, build: Build, tie: boo
         ours = model(input_ids, positions)
     assert_close(ours, expected[:, [0, 1, 3, 4]], atol=1e-5, rtol=0)
     assert expected.std() > 0.2  # so that 1e-5 is small against what is compared
+
+
+def test_fifty_steps_of_training_equal_those_of_transformers() -> None:
+    """Equal weights, batches, masks and AdamW: the loss curves agree to 1e-4 nats."""
+    config = toy_model(encoder="bert", num_hidden_layers=2)
+    model = build_model(config, VOCAB_SIZE, seed=0).train()
+    theirs, names = bert(model)
+    theirs.config.hidden_dropout_prob = theirs.config.attention_probs_dropout_prob = 0.0
+    for module in theirs.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    copy_weights(model, theirs, names, std=0.02)
+    optimizers = [torch.optim.AdamW(one.parameters(), lr=1e-2, weight_decay=0.1) for one in (model, theirs)]
+    generator = torch.Generator().manual_seed(0)
+    blocks = torch.randint(3, 12, (64, 16), generator=generator)  # few words, so that there is something to learn
+    losses = []
+    for step in range(50):
+        batch = mask_blocks(blocks[step % 8 :: 8], 0.3, VOCAB_SIZE, generator)
+        labels = torch.full_like(batch.input_ids, -100).scatter(1, batch.masked_lm_positions, batch.masked_lm_ids)
+        nll = token_nll(model(batch.input_ids, batch.masked_lm_positions), batch.masked_lm_ids)
+        pair = masked_lm_loss(nll, batch.masked_lm_weights), theirs(input_ids=batch.input_ids, labels=labels).loss
+        for optimizer, loss in zip(optimizers, pair, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        losses.append([loss.item() for loss in pair])
+    ours, expected = torch.tensor(losses).T
+    assert_close(ours, expected, atol=1e-4, rtol=0)
+    assert expected[0] - expected[-5:].mean() > 1.0  # something was learned
 
 
 def test_the_constants_are_those_of_the_originals() -> None:
