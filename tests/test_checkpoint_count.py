@@ -146,6 +146,94 @@ def test_a_bare_encoder_has_no_tie_to_break(tmp_path: Path) -> None:
     assert "counted as LlamaForCausalLM; the configuration names LlamaModel" in answer.notes
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_two_equal_matrices_are_one_only_where_the_configuration_ties_them(tied: bool, tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path)
+    copy = "lm_head.weight", "model.embed_tokens.weight"
+    answer = rewritten(
+        tmp_path, lambda tensors: tensors.update({copy[0]: tensors[copy[1]].clone()}), tie_word_embeddings=tied
+    )
+    assert answer.count.tie_word_embeddings == tied
+    assert answer.count.groups["decoder_weight"] == (0 if tied else 60 * 24)
+    assert any("still bit for bit the same" in note for note in answer.notes) != tied
+
+
+def renamed(names: dict[str, str]) -> Any:
+    """A change that gives tensors other names."""
+
+    def change(tensors: dict[str, Any]) -> None:
+        for old, new in names.items():
+            tensors[new] = tensors.pop(old)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("names", "copies", "tied"),
+    [
+        ({"model.embed_tokens.weight": "tok_embeddings.weight", "lm_head.weight": "output.weight"}, "different", False),
+        ({"model.embed_tokens.weight": "backbone.embeddings.weight"}, "different", False),
+        ({"lm_head.weight": "to_words.weight"}, "one", None),
+    ],
+)
+def test_names_of_others_give_no_false_alarm(
+    names: dict[str, str], copies: str, tied: bool | None, tmp_path: Path
+) -> None:
+    """Meta's and Mistral's own names, Mamba's, and one that nobody knows."""
+    save(tiny("llama", tied=False), tmp_path)
+    answer = rewritten(tmp_path, renamed(names))
+    assert (checkpoint_of(answer).copies, answer.count.tie_word_embeddings) == (copies, tied)
+    assert checkpoint_of(answer).mismatch is None
+
+
+def test_an_encoder_without_a_head_is_neither_tied_nor_untied(tmp_path: Path) -> None:
+    """As every sentence encoder is stored: with a pooler, under the names of the base class."""
+    save(tiny("bert"), tmp_path)
+
+    def behead(tensors: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.startswith("cls.")]:
+            del tensors[name]
+        tensors["bert.pooler.dense.weight"] = torch.zeros((24, 24))
+
+    answer = rewritten(tmp_path, behead, architectures=["BertModel"])
+    assert answer.count.tie_word_embeddings is None
+    assert answer.count.head_flops is None
+    (tmp_path / "config.json").unlink()
+    assert count_named(str(tmp_path)).count.tie_word_embeddings is None
+
+
+def test_quantised_weights_are_counted_by_their_configuration(tmp_path: Path) -> None:
+    plain = save(tiny("llama", tied=False), tmp_path)
+    name = "model.layers.0.mlp.up_proj"
+
+    def pack(tensors: dict[str, Any]) -> None:
+        del tensors[f"{name}.weight"]
+        tensors[f"{name}.qweight"] = torch.zeros((3, 40), dtype=torch.int32)
+
+    answer = rewritten(tmp_path, pack)
+    assert answer.count.total == plain.count.total
+    assert answer.checkpoint is None
+    assert "quantised" in answer.notes[-1]
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(InputError, match=r"put its config\.json beside it"):
+        count_named(str(tmp_path))
+
+
+@pytest.mark.parametrize("config", ["{", '{"model_type": "nosuch"}', '{"model_type": "llama", "vocab_size": -1}'])
+def test_a_file_is_counted_whatever_its_configuration_is(config: str, tmp_path: Path) -> None:
+    plain = save(tiny("llama", tied=False), tmp_path)
+    (tmp_path / "config.json").write_text(config)
+    answer = count_named(str(tmp_path))
+    assert answer.count.total == plain.count.total
+    assert answer.notes
+
+
+def test_matrices_of_two_shapes_cannot_be_tied(tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path)
+    with pytest.raises(InputError, match="cannot be tied"):
+        rewritten(tmp_path, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(64, 24)}))
+
+
 def test_masks_and_positions_are_named_and_not_counted(tmp_path: Path) -> None:
     """GPT-2's published file: 12 masks of 1 × 1 × 1,024 × 1,024 make 137,022,720 of 124,439,808."""
     plain = save(tiny("gpt2"), tmp_path)
@@ -160,7 +248,7 @@ def test_masks_and_positions_are_named_and_not_counted(tmp_path: Path) -> None:
     assert answer.count.groups == plain.count.groups
     assert checkpoint_of(answer).not_parameters == {
         "causal masks": 2 * 400 + 2,
-        "whole numbers (positions, masks or packed weights)": 20,
+        "whole numbers (positions, masks)": 20,
     }
 
 
@@ -205,6 +293,11 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
         (lambda index: index["weight_map"].update({"lm_head.weight": "/etc/passwd"}), "no .safetensors file beside it"),
         (lambda index: index["weight_map"].update({"lm_head.weight": "gone.safetensors"}), "cannot be read"),
         (lambda index: index["weight_map"].pop("lm_head.weight"), "names other tensors"),
+        (
+            lambda index: index["weight_map"].update({"lm_head.weight": "\0.safetensors"}),
+            "no .safetensors file beside it",
+        ),
+        (lambda index: index["weight_map"].update({"lm_head.weight": "\ud800.safetensors"}), "names"),
     ],
 )
 def test_an_index_that_lies_is_refused(change: Any, words: str, tmp_path: Path) -> None:
@@ -215,6 +308,21 @@ def test_an_index_that_lies_is_refused(change: Any, words: str, tmp_path: Path) 
     path.write_text(json.dumps(index))
     with pytest.raises(InputError, match=words):
         read_index(path)
+
+
+def test_a_sparse_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """Two matrices of 50 GB of nothing, in a file that takes a few kB."""
+    entry = {"dtype": "F32", "shape": [12_500_000, 1_000]}
+    half = 50 * 10**9
+    header = {
+        "wte.weight": entry | {"data_offsets": [0, half]},
+        "lm_head.weight": entry | {"data_offsets": [half, 2 * half]},
+    }
+    text = json.dumps(header).encode()
+    with (tmp_path / "sparse.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + 2 * half)
+    assert checkpoint_of(count_named(str(tmp_path / "sparse.safetensors"))).copies == "unknown"
 
 
 def test_only_headers_are_read(tmp_path: Path) -> None:
@@ -318,7 +426,7 @@ def test_sizes_are_whole_numbers_and_nothing_else(entry: dict[str, Any], tmp_pat
 
 def test_a_file_that_is_no_language_model_says_what_it_holds(tmp_path: Path) -> None:
     save_file({"vision.patch.weight": torch.zeros(3, 4)}, tmp_path / "vision.safetensors")
-    with pytest.raises(InputError, match="holds 12 parameters in 1 tensors, but none is known"):
+    with pytest.raises(InputError, match="holds 12 parameters, but no tensor is known"):
         count_named(str(tmp_path / "vision.safetensors"))
 
 

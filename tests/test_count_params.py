@@ -49,6 +49,11 @@ def test_a_person_sees_the_product_the_bars_and_both_totals(tmp_path: Path) -> N
         assert words in seen
 
 
+def visible(folder: Path) -> list[Path]:
+    """All but the cache."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def test_what_if_and_its_picture(tmp_path: Path) -> None:
     command = "bert-base-uncased --what-if vocab_size=8_000,32000 --what-if hidden_size=384,768 --plot share.svg"
     document = answer(tmp_path, command)
@@ -69,6 +74,9 @@ def test_what_if_and_its_picture(tmp_path: Path) -> None:
         ("gpt2 --what-if embedding_size=64", "which gpt2 has not"),
         ("bert-base-uncased --what-if vocab_size=99999999999", "is not of the form"),
         (f"gpt2 --what-if vocab_size={','.join(['7'] * 1001)}", "over 1,000 models"),
+        ("gpt2 --what-if vocab_size=1_0__0", "is not of the form"),
+        ("gpt2 --plot folder.png", "is a folder"),
+        ("gpt2 --plot /proc/share.png", "cannot be written"),
         ("gpt2 --plot share.gif", "is none of .png, .svg, .pdf"),
         ("gpt2 --plot nosuch/share.png", "the folder nosuch does not exist"),
         ("gpt2 --plot file.png/share.png", "the folder file.png does not exist"),
@@ -81,14 +89,15 @@ def test_what_if_and_its_picture(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_changed_or_drawn_is_said(arguments: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "file.png").write_text("a file")
+    (tmp_path / "folder.png").mkdir()
     (tmp_path / "wrong.json").write_text('{"model_type": "bert", "hidden_size": 48}')
     save_file({"wte.weight": torch.zeros(7, 4)}, tmp_path / "bare.safetensors")
-    before = sorted(tmp_path.iterdir())
+    before = visible(tmp_path)
     finished = run_tiedlm(tmp_path, f"count-params {arguments}")
     assert finished.returncode == 2
     assert words in finished.stderr, finished.stderr
     assert finished.stderr.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == before
+    assert visible(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -178,7 +187,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: header(b"[" + b"[]," * 3_000_000 + b"1]"),
         f"{MAX_JSON_VALUES:,} JSON values",
     ),
-    "long names": ("x.safetensors", lambda: header(('{"' + "\U0001f600" * 3_900_000 + '":1}').encode()), "lacks"),
+    "long names": (
+        "x.safetensors",
+        lambda: header(('{"' + "\U0001f600" * 3_900_000 + '":1}').encode()),
+        "over 500 char",
+    ),
     "long number": ("x.safetensors", lambda: header(b'{"a":' + b"9" * 15_000_000 + b"}"), "not valid JSON"),
     "many sizes": (
         "x.safetensors",
@@ -188,7 +201,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty tensors": (
         "x.safetensors",
         lambda: header(("{" + ",".join(ENTRY % n for n in range(30_000)) + "}").encode()),
-        "none is known by its name",
+        "no tensor is known by its name",
     ),
     "escape codes": (
         "x.safetensors",
@@ -241,10 +254,13 @@ def test_hostile_files_cost_a_sentence(case: str, tmp_path: Path) -> None:
     assert int(finished.stdout) * 1_024 < MAX_MEMORY_BYTES
 
 
-@pytest.mark.parametrize("name", ["pipe.safetensors", "folder.safetensors", "/dev/zero"])
+@pytest.mark.parametrize("name", ["pipe.safetensors", "folder.safetensors", "/dev/zero", "''", "x" * 5_000, "shard"])
 def test_what_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "shard").mkdir()
+    os.mkfifo(tmp_path / "shard" / "pipe.safetensors")
+    (tmp_path / "shard" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "pipe.safetensors"}}')
     finished = run_tiedlm(tmp_path, f"count-params {name}")
     assert finished.returncode == 2
     assert finished.stderr.startswith("tiedlm: ")
@@ -257,6 +273,24 @@ def test_a_family_without_a_closed_form_is_built_by_transformers(tmp_path: Path)
     assert document["architecture"] == "MPNetForMaskedLM"
     assert document["groups"]["word_embeddings"] == document["saved"] == 50 * 24
     assert document["forward_flops_per_token"] is None
+
+
+def test_a_class_that_always_ties_is_counted_as_its_configuration_says(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 50, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "num_labels": 10**7}
+    config = {"model_type": "umt5", "tie_word_embeddings": False, "_attn_implementation": "someone/kernel"}
+    (tmp_path / "config.json").write_text(json.dumps(config | sizes))
+    document = answer(tmp_path, "config.json")
+    assert document["tie_word_embeddings"] is False
+    assert document["groups"]["decoder_weight"] == 50 * 8
+    assert list(document["other_totals"].values()) == [document["total"] - 50 * 8]
+
+
+def test_a_terminal_of_few_characters_is_no_error(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "tiedlm", "count-params", "gpt2"]
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "124,439,808" in finished.stdout
 
 
 def without_transformers(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
@@ -280,6 +314,8 @@ def test_without_the_extra_its_name_is_given(tmp_path: Path) -> None:
     ("config", "words"),
     [
         ({"model_type": "nosuch"}, "nosuch"),
+        ({"model_type": "encoder-decoder", "encoder": {}, "decoder": {}}, "two models"),
+        ({"model_type": "switch_transformers", "num_layers": 1_500, "num_experts": 1_500}, "too many to build"),
         ({"model_type": "vit"}, "no class with a language-model head"),
         ({"model_type": "rembert", "num_hidden_layers": 1}, "cannot be tied"),
         ({"model_type": "mpnet", "hidden_size": 25, "num_hidden_layers": 1}, "cannot build it"),
@@ -296,15 +332,16 @@ def test_what_transformers_cannot_build_is_said(config: dict[str, Any], words: s
 
 
 HUB = '''
-import http.server, os, sys, urllib.parse
+import hashlib, http.server, os, sys, urllib.parse
 class Hub(http.server.SimpleHTTPRequestHandler):
     """`/{owner}/{name}/resolve/main/{file}` with byte ranges, as the Hub serves it; weights in full are refused."""
     def do_HEAD(self): self.serve(False)
     def do_GET(self): self.serve(True)
     def log_message(self, *_): pass
     def serve(self, with_body):
-        owner, name, *rest = urllib.parse.urlparse(self.path).path.strip("/").split("/")
-        path = os.path.join(owner, name, rest[-1])
+        parts = urllib.parse.urlparse(self.path).path.strip("/").split("/")
+        owner, name = (parts + ["nobody", "nothing"])[:2]
+        path = os.path.join(owner, name, parts[-1])
         missing = "RepoNotFound" if not os.path.isdir(os.path.join(owner, name)) else "EntryNotFound"
         if owner == "gated": missing = "GatedRepo"
         if owner == "gated" or not os.path.isfile(path):
@@ -323,7 +360,7 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         elif with_body and path.endswith(".safetensors"):
             status, first, last = 500, 0, -1
         self.send_response(status)
-        self.send_header("ETag", '"abc"')
+        self.send_header("ETag", '"' + hashlib.sha256(content).hexdigest() + '"')
         self.send_header("X-Repo-Commit", "0" * 40)
         self.send_header("Content-Length", str(last + 1 - first))
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
@@ -403,11 +440,14 @@ def test_offline_is_said_with_what_needs_no_network(
     if endpoint:
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0" if endpoint else "1")
-    finished = run_tiedlm(tmp_path, "count-params openai-community/gpt2")
+    finished = run_tiedlm(tmp_path, "count-params someone/gpt2")
     assert finished.returncode == 2
     assert "the Hub cannot be reached" in finished.stderr, finished.stderr
-    assert "tiedlm count-params gpt2 needs no network" in finished.stderr
+    assert "give a config.json or a .safetensors file" in finished.stderr
     assert finished.stderr.count("\n") == 1
+    known = answer(tmp_path, "openai-community/gpt2")
+    assert known["total"] == 124_439_808
+    assert "counted as gpt2, which is known here: " in known["notes"][0]
 
 
 def test_what_was_fetched_once_is_counted_offline(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tiedlm.blueprint import Blueprint, NoClosedForm
 from tiedlm.decoder_forms import DECODERS
-from tiedlm.families import FAMILIES, draw_blueprint
+from tiedlm.families import ALIASES, FAMILIES, draw_blueprint
 from tiedlm.masked_lm_forms import ALIAS
 
 torch = pytest.importorskip("torch")
@@ -23,7 +23,7 @@ SIZE = st.integers(1, 40)
 VOCAB = st.integers(4, 90)
 POSITIONS = st.integers(2, 40)
 LAYERS = st.integers(1, 4)
-ROWS = st.integers(1, 5)
+ROWS = st.integers(0, 5)
 
 # Keys that decide a count, by family; hidden sizes are drawn as heads × head size.
 KEYS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
@@ -136,7 +136,10 @@ def configurations(draw: st.DrawFn, model_type: str) -> dict[str, Any]:
             raw["head_dim"] = draw(HEAD_DIM)
     if draw(st.booleans()):
         raw["tie_word_embeddings"] = draw(st.booleans())
-    return raw
+    renamed = ALIASES.get(model_type, {}) if draw(st.booleans()) else {}
+    if renamed and model_type in TIED_BY_CLASS:
+        raw["num_decoder_layers"] = raw.get("num_decoder_layers") or 1  # else their class takes its default depth
+    return {renamed.get(key, key): value for key, value in raw.items()}
 
 
 def built(raw: dict[str, Any], architecture: str, device: str = "meta") -> Any:

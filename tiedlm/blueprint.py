@@ -31,10 +31,6 @@ class Part:
         """`12 * layer`: so many copies, each passed once by every token."""
         return Part(copies * self.parameters, copies * self.multiply_adds)
 
-    def passed(self, times: int) -> Part:
-        """The same tensors, passed so many times by every token, as ALBERT's layers are."""
-        return Part(self.parameters, times * self.multiply_adds)
-
 
 def dense(num_inputs: int, num_outputs: int, bias: bool = True) -> Part:
     """A linear layer."""
@@ -88,9 +84,11 @@ class ConfigReader:
     Every error names the file, the key, the value and the remedy.
     """
 
-    def __init__(self, raw: Mapping[str, Any], source: str) -> None:
-        self.raw = raw
+    def __init__(self, raw: Mapping[str, Any], source: str, aliases: Mapping[str, str] | None = None) -> None:
+        """`aliases`: key of the family → the usual key, which `transformers` takes as well (its `attribute_map`)."""
+        self.raw = {key: raw[usual] for key, usual in (aliases or {}).items() if usual in raw} | dict(raw)
         self.source = source
+        self.stated = raw.keys()
 
     def size(self, key: str, default: int, minimum: int = 1) -> int:
         """A whole number of rows, columns, heads or layers.

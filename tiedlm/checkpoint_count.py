@@ -1,12 +1,11 @@
 """What a checkpoint really holds: its parameters by group, its one or two embedding matrices, and whether they are one.
 
-Only headers are read, but for the bytes of tensors that may be copies of each other, which are compared.
+Headers are read, and of the tensors those that may be copies of each other.
 """
 
 from __future__ import annotations
 
-import functools
-import re
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,72 +14,15 @@ from typing import Literal
 from tiedlm.counting import order_groups
 from tiedlm.errors import InputError
 from tiedlm.safetensors_header import StoredTensor
+from tiedlm.tensor_names import group_of, is_packed, kind_of_buffer
 
 Copies = Literal["one", "identical", "different", "unknown"]
-COMPARED_BYTES = 1 << 20
+PIECE_BYTES = 1 << 20
+MAX_COMPARED_BYTES = 1 << 32
 
-# A file has names, types and shapes, and nothing else tells what a tensor is. These are parts of the names that the
-# classes of `transformers` and our own models give; `#` is a number, and the first group that fits counts.
-GROUP_NAMES = {
-    "word_embeddings": (
-        "word_embeddings.weight",
-        "tok_embeddings.weight",
-        "embed_tokens.weight",
-        "wte.weight",
-        "shared.weight",
-        "embed_in.weight",
-    ),
-    "decoder_weight": (
-        "decoder.weight",
-        "lm_head.weight",
-        "vocab_projector.weight",
-        "generator_lm_head.weight",
-        "embed_out.weight",
-    ),
-    "decoder_bias": (
-        "decoder.bias",
-        "predictions.bias",
-        "lm_head.bias",
-        "vocab_projector.bias",
-        "generator_lm_head.bias",
-    ),
-    "pooler": ("pooler",),
-    "next_sentence_head": ("seq_relationship",),
-    "head_transform": (
-        "predictions.transform",
-        "predictions.dense",
-        "predictions.LayerNorm",
-        "lm_head.dense",
-        "lm_head.layer_norm",
-        "lm_head.LayerNorm",
-        "vocab_transform",
-        "vocab_layer_norm",
-        "generator_predictions",
-        "head.transform",
-        "head.dense",
-        "head.norm",
-        "project_out",
-    ),
-    "position_embeddings": (
-        "position_embeddings",
-        "wpe",
-        "embed_positions",
-        "rel_embeddings",
-        "encoder.LayerNorm",
-        "relative_attention_bias",
-    ),
-    "token_type_embeddings": ("token_type_embeddings",),
-    "embedding_projection": ("embedding_hidden_mapping_in", "embeddings_project", "embed_proj", "project_in"),
-    "decoder_layers": ("decoder.block.#", "decoder.layers.#", "h.#", "gpt_neox.layers.#"),
-    "encoder_layers": ("layer.#", "layers.#", "block.#", "albert_layer_groups.#"),
-    "embeddings_norm": ("embeddings.LayerNorm", "embeddings.norm"),
-    "final_norm": ("ln_f", "norm", "final_norm", "final_layer_norm"),
-}
-BUFFER_NAMES = {
-    "causal masks": ("attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"),
-    "rotary frequencies": ("inv_freq",),
-}
-WHOLE_NUMBERS = "whole numbers (positions, masks or packed weights)"
+
+class PackedWeights(InputError):
+    """The weights are quantised: how many parameters they are is not in the header."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +32,8 @@ class TieClaim:
     ties: bool
     has_head: bool
     """Whether its class has an output matrix at all; a bare encoder has none to tie."""
-    is_decoder: bool
-    """Whether all its layers are a decoder's, which their names need not say."""
+    layers_group: str | None = None
+    """Where layers belong whose names do not say it."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +46,34 @@ class CheckpointCount:
     dtypes: dict[str, int]
     """Stored elements by type."""
     groups: dict[str, int]
-    """Parameters, each once: the second of two identical matrices is none."""
+    """Parameters; of two identical matrices that are one in the model, the second is none."""
     input_embedding: StoredTensor
     output_embedding: StoredTensor | None
     copies: Copies
-    """The matrix is stored once, twice alike, or the two differ; unknown where their bytes are not at hand."""
+    """The matrix is stored once, twice alike, or the two differ; unknown where they were not compared."""
     duplicates: dict[str, int]
     """Tensors stored a second time → their elements, not counted again."""
     not_parameters: dict[str, int]
     """Kind of tensor that is no parameter → elements, not counted."""
     claim: TieClaim | None
     """None where no configuration is at hand."""
+    has_head_tensors: bool
+    """Whether a bias over the vocabulary or a transform is stored: parts of a head."""
+    may_be_output: tuple[str, ...]
+    """Tensors of the embedding's shape whose names are not known."""
 
     @property
-    def is_tied(self) -> bool:
-        """As stored; where that is unknown, as the configuration says."""
+    def is_tied(self) -> bool | None:
+        """Whether the model's two matrices are one; None where neither the file nor a configuration tells."""
+        if self.copies == "different":
+            return False
+        if self.copies == "identical":
+            return self.claim is None or self.claim.ties
         if self.copies == "unknown":
-            return self.claim is not None and self.claim.ties
-        return self.copies != "different"
+            return None if self.claim is None else self.claim.ties
+        if self.may_be_output or (self.claim is not None and not (self.claim.has_head and self.claim.ties)):
+            return None
+        return True if self.claim is not None or self.has_head_tensors else None
 
     @property
     def mismatch(self) -> str | None:
@@ -133,7 +85,7 @@ class CheckpointCount:
                 "the configuration says tied, but the file holds two different matrices, "
                 f"{self.input_embedding.name} and {self.output_embedding.name}; a loader that ties them drops one"
             )
-        if not self.claim.ties and self.claim.has_head and self.output_embedding is None:
+        if not self.claim.ties and self.claim.has_head and self.copies == "one" and not self.may_be_output:
             return (
                 f"the configuration says untied, but beside {self.input_embedding.name} the file holds no output "
                 "matrix; a loader that does not tie starts with a random one"
@@ -160,25 +112,24 @@ def count_checkpoint(tensors: list[StoredTensor], source: str, claim: TieClaim |
     """Sort tensors into groups by their names, and compare the matrices that may be one.
 
     Raises:
-        InputError: no word-embedding matrix is known by its name.
+        PackedWeights: the weights are quantised.
+        InputError: no word-embedding matrix is known by its name, or the output matrix has another shape.
     """
-    by_group, not_parameters = _sort(tensors, claim)
+    by_group, not_parameters = _sort(tensors, source, None if claim is None else claim.layers_group)
     inputs, outputs = by_group.get("word_embeddings", []), by_group.get("decoder_weight", [])
-    if not inputs and not outputs:
-        total = sum(tensor.num_elements for group in by_group.values() for tensor in group)
-        raise InputError(
-            f"{source}: holds {total:,} parameters in {len(tensors):,} tensors, but none is known by its name as a "
-            "word-embedding matrix, so there is no tie to speak of; give a language model"
-        )
-    # A tied matrix may be stored under the output's name alone; T5's has up to four names; BERT's bias has two.
-    first, output = (inputs or outputs)[0], outputs[0] if inputs and outputs else None
+    # A tied matrix may be stored under the output's name alone.
+    first, output = _embeddings(inputs, outputs, source, _sum(by_group.values()))
+    # T5's table has up to three names beside the output's; BERT's bias has two.
     biases = by_group.get("decoder_bias", [])
     pairs = [(first, tensor) for tensor in (inputs + outputs)[1:]] + [(biases[0], tensor) for tensor in biases[1:]]
     compared = {second.name: _compare(one, second) for one, second in pairs}
-    copies: Copies = "one" if output is None else compared[output.name]
-    claims_tie = claim is not None and claim.ties
-    is_copy = {"identical": True, "unknown": claims_tie, "different": False, "one": False}
-    duplicates = {second.name: second.num_elements for _, second in pairs if is_copy[compared[second.name]]}
+    claims_tie, claims_untied = claim is not None and claim.ties, claim is not None and not claim.ties
+    same = {"identical"} | ({"unknown"} if claims_tie else set())
+    duplicates = {
+        second.name: second.num_elements
+        for _, second in pairs
+        if compared[second.name] in same and not (second is output and claims_untied)
+    }
     groups = {
         group: sum(tensor.num_elements for tensor in members if tensor.name not in duplicates)
         for group, members in by_group.items()
@@ -192,24 +143,55 @@ def count_checkpoint(tensors: list[StoredTensor], source: str, claim: TieClaim |
         groups=order_groups(groups),
         input_embedding=first,
         output_embedding=output,
-        copies=copies,
+        copies="one" if output is None else compared[output.name],
         duplicates=duplicates,
         not_parameters=not_parameters,
         claim=claim,
+        has_head_tensors=bool(biases or by_group.get("head_transform")),
+        may_be_output=tuple(tensor.name for tensor in by_group.get("other", []) if tensor.shape == first.shape),
     )
 
 
-def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[dict[str, list[StoredTensor]], dict[str, int]]:
+def _sort(
+    tensors: list[StoredTensor], source: str, layers_group: str | None
+) -> tuple[dict[str, list[StoredTensor]], dict[str, int]]:
     """Parameters by group, and the elements of what is none by kind."""
+    packed = next((tensor for tensor in tensors if is_packed(tensor)), None)
+    if packed is not None:
+        raise PackedWeights(
+            f"{source}: its weights are quantised ({packed.name} is {packed.dtype}), so the header does not tell how "
+            "many parameters they are; put its config.json beside it"
+        )
     by_group: dict[str, list[StoredTensor]] = {}
     buffers = []
     for tensor in tensors:
-        kind = _kind_of_buffer(tensor)
+        kind = kind_of_buffer(tensor)
         if kind:
             buffers.append((kind, tensor))
         else:
-            by_group.setdefault(_group(tensor, claim), []).append(tensor)
+            by_group.setdefault(group_of(tensor, layers_group), []).append(tensor)
     return by_group, _num_elements(buffers)
+
+
+def _embeddings(
+    inputs: list[StoredTensor], outputs: list[StoredTensor], source: str, total: int
+) -> tuple[StoredTensor, StoredTensor | None]:
+    if not inputs and not outputs:
+        raise InputError(
+            f"{source}: holds {total:,} parameters, but no tensor is known by its name as a word-embedding matrix, so "
+            "there is no tie to speak of; give a language model"
+        )
+    first, output = (inputs or outputs)[0], outputs[0] if inputs and outputs else None
+    if output is not None and output.shape != first.shape:
+        raise InputError(
+            f"{source}: holds {total:,} parameters; {first.name} is {list(first.shape)} and {output.name} is "
+            f"{list(output.shape)}, so they cannot be tied; give a model whose two matrices are of one shape"
+        )
+    return first, output
+
+
+def _sum(groups: Iterable[list[StoredTensor]]) -> int:
+    return sum(tensor.num_elements for group in groups for tensor in group)
 
 
 def _num_elements(tensors: Iterable[tuple[str, StoredTensor]]) -> dict[str, int]:
@@ -220,42 +202,21 @@ def _num_elements(tensors: Iterable[tuple[str, StoredTensor]]) -> dict[str, int]
     return dict(sums)
 
 
-def _kind_of_buffer(tensor: StoredTensor) -> str | None:
-    kind = _first_fit(tensor, BUFFER_NAMES)
-    if kind == "causal masks" and tensor.is_floating and len(tensor.shape) == 1:
-        return None  # a bias that is one
-    return kind or (None if tensor.is_floating else WHOLE_NUMBERS)
-
-
-def _group(tensor: StoredTensor, claim: TieClaim | None) -> str:
-    group = _first_fit(tensor, GROUP_NAMES) or "other"
-    if group in ("word_embeddings", "decoder_weight") and len(tensor.shape) != 2:
-        return "other"
-    return "decoder_layers" if group == "encoder_layers" and claim is not None and claim.is_decoder else group
-
-
-def _first_fit(tensor: StoredTensor, names: dict[str, tuple[str, ...]]) -> str | None:
-    return _fit(re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{tensor.name}."), tuple(names.items()))
-
-
-@functools.cache  # the layers of a model have their names in common
-def _fit(path: str, names: tuple[tuple[str, tuple[str, ...]], ...]) -> str | None:
-    return next((group for group, parts in names if any(f".{part}." in path for part in parts)), None)
-
-
 def _compare(one: StoredTensor, other: StoredTensor) -> Copies:
     """Bit by bit, a piece at a time, until the first difference."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return "different"
-    if one.file is None or other.file is None:
+    if one.file is None or other.file is None or one.num_bytes > MAX_COMPARED_BYTES:
         return "unknown"
     with one.file.open("rb") as first, other.file.open("rb") as second:
+        if any(512 * os.fstat(file.fileno()).st_blocks < one.num_bytes for file in (first, second)):
+            return "unknown"  # a sparse file, which claims more bytes than it holds
         first.seek(one.offset)
         second.seek(other.offset)
         left = one.num_bytes
         while left > 0:
-            piece = first.read(min(left, COMPARED_BYTES))
-            if piece != second.read(min(left, COMPARED_BYTES)) or not piece:
+            piece = first.read(min(left, PIECE_BYTES))
+            if piece != second.read(min(left, PIECE_BYTES)) or not piece:
                 return "different"
             left -= len(piece)
     return "identical"

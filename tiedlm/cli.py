@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from enum import StrEnum
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 
 from tiedlm import __version__
-from tiedlm.errors import InputError, RunsFailed
+from tiedlm.errors import InputError, RunsFailed, printable
 
 if TYPE_CHECKING:
     from tiedlm.compare import Comparison
@@ -211,7 +212,8 @@ def count_params(
         draw_savings(counts, answer.config, plot)
     _print(document, Group(*tables), as_json)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
-        stderr.print(f"tiedlm: {model}: {answer.checkpoint.mismatch}", style="red", markup=False, soft_wrap=True)
+        sentence = printable(f"tiedlm: {model}: {answer.checkpoint.mismatch}")
+        stderr.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
 
 
@@ -235,6 +237,9 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
 
 def main() -> None:
     """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
     try:
         app()
     except (InputError, RunsFailed) as error:

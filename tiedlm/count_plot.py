@@ -24,6 +24,8 @@ def check_plot_file(path: Path) -> None:
     """
     if path.suffix[1:].lower() not in FORMATS:
         raise InputError(f"--plot {path}: is none of {', '.join('.' + name for name in FORMATS)}; rename it")
+    if path.is_dir():
+        raise InputError(f"--plot {path}: is a folder; give a file")
     if not path.parent.is_dir():
         raise InputError(f"--plot {path}: the folder {path.parent} does not exist; create it")
 
@@ -74,7 +76,10 @@ def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | N
     axes.set_title(f"What tying saves, by the form of {model.architecture}")
     content = io.BytesIO()
     figure.savefig(content, dpi=130, format=path.suffix[1:].lower())
-    write_atomically(path, content.getvalue())
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise InputError(f"--plot {path}: cannot be written ({error.strerror}); choose another file") from error
 
 
 def _is_as_narrow(count: ParameterCount, model: ParameterCount) -> bool:

@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tiedlm.answer import Answer
 from tiedlm.checkpoint_count import CheckpointCount
 from tiedlm.counting import (
     CHECKPOINT_BYTES,
@@ -18,16 +19,16 @@ from tiedlm.counting import (
     ParameterCount,
     saved_formula,
 )
-from tiedlm.models import Answer
+from tiedlm.errors import printable
 
 BAR_WIDTH = 24
 OUTPUT_MATRIX = "decoder_weight"
 CHECKPOINT_TITLES = {"float32": "checkpoint, fp32", "bfloat16": "checkpoint, bf16"}
 COPIES = {
     "one": "stored once",
-    "identical": "stored twice, bit for bit the same",
+    "identical": "both stored, bit for bit the same",
     "different": "two different matrices",
-    "unknown": "stored twice; only headers were read, so the two were not compared",
+    "unknown": "both stored, and not compared",
 }
 
 
@@ -47,9 +48,12 @@ def render_answer(answer: Answer) -> RenderableType:
     return Group(*parts)
 
 
+TIES = {True: "tied", False: "untied", None: "one embedding matrix, and nothing tells whether a head shares it"}
+
+
 def _title(count: ParameterCount) -> Text:
-    tie = "tied" if count.tie_word_embeddings else "untied"
-    title = Text.assemble((count.name, "bold"), f": {count.architecture or 'a checkpoint'}, ", (tie, "bold"))
+    tie = TIES[count.tie_word_embeddings]
+    title = Text.assemble((printable(count.name), "bold"), f": {count.architecture or 'a checkpoint'}, ", (tie, "bold"))
     if count.source:
         title.append(f"\n{tie} according to {count.source}", style="dim")
     return title
@@ -63,10 +67,10 @@ def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
         f"{checkpoint.num_tensors:,} tensors, {size(checkpoint.num_bytes)}: {dtypes}",
         f"embeddings: {names}; {COPIES[checkpoint.copies]}",
     ]
-    for name, number in checkpoint.duplicates.items():
-        lines.append(f"stored again, not counted again: {name}, {number:,}")
-    for kind, number in checkpoint.not_parameters.items():
-        lines.append(f"no parameters, not counted: {kind}, {number:,}")
+    again = "not compared, taken for a copy" if checkpoint.copies == "unknown" else "a copy, counted once"
+    lines += [f"{again}: {name}, {number:,}" for name, number in checkpoint.duplicates.items()]
+    lines += [f"no parameters, not counted: {kind}, {number:,}" for kind, number in checkpoint.not_parameters.items()]
+    lines += [f"of the embeddings' shape, under no known name: {name}" for name in checkpoint.may_be_output[:3]]
     return Text("\n".join(lines))
 
 
@@ -82,6 +86,8 @@ def _group_table(count: ParameterCount) -> Table:
             table.add_row(group, tied, f"{untied:,}", bar, style="bold cyan" if is_output else "")
     table.add_section()
     styles = ("bold", "dim") if count.tie_word_embeddings else ("dim", "bold")
+    if count.tie_word_embeddings is None:
+        styles = ("", "")
     totals = (Text(f"{count.total_tied:,}", styles[0]), Text(f"{count.total_untied:,}", styles[1]))
     table.add_row(Text("total", "bold"), *totals, "")
     return table
@@ -98,7 +104,7 @@ def _bar(fraction: float, block: str) -> str:
 
 def _saved_panel(count: ParameterCount) -> Panel:
     width = "H" if count.embedding_size == count.hidden_size else "E"
-    verb = "saved" if count.tie_word_embeddings else "to be saved by tying"
+    verb = {True: "saved", False: "to be saved by tying", None: "in a matrix"}[count.tie_word_embeddings]
     formula = saved_formula(count.vocab_size, count.embedding_size)
     text = Text.assemble((formula, "bold cyan"), f" {verb}, ", (percent(count.saved_fraction), "bold"))
     text.append(" of the untied model")
@@ -123,14 +129,19 @@ def _cost_text(count: ParameterCount) -> Text:
     lines = []
     everywhere = count.head_fraction()
     if everywhere is not None:
-        share = f"Its share of the forward pass is {percent(everywhere)}"
+        share = f"The head's share of the forward pass is {percent(everywhere)}"
         masked = count.head_fraction(MASKED_FRACTION)
         if count.is_masked_lm and masked is not None:
             share += f", or {percent(masked)} if only the {100 * MASKED_FRACTION:.0f} % masked positions reach it"
-        lines.append(f"{share} (without attention scores).")
+        stacks = ", one token through each stack" if {"encoder_layers", "decoder_layers"} <= _present(count) else ""
+        lines.append(f"{share} (without attention scores{stacks}).")
     lines.append("Tying changes memory, not FLOPs: the head multiplies by V × H either way.")
     lines.append("Training: bytes a parameter of weights + gradients + AdamW, without activations.")
     return Text("\n".join(lines), style="dim")
+
+
+def _present(count: ParameterCount) -> set[str]:
+    return {group for group, number in count.groups.items() if number}
 
 
 def _other_totals(count: ParameterCount) -> RenderableType:
@@ -158,8 +169,12 @@ def render_what_if(counts: Sequence[ParameterCount]) -> RenderableType:
         cells = (f"{count.vocab_size:,}", _width(count), f"{count.total_tied:,}", f"{count.total_untied:,}")
         is_model = count is counts[0]
         table.add_row("as it is" if is_model else "", *cells, *_saved(count), style="bold" if is_model else "")
-    legend = "With hidden_size, intermediate_size and head_dim change in proportion."
-    return Group(Text(), table, Text(f"\n{legend}", style="dim"))
+    lines = []
+    if len({count.hidden_size for count in counts}) > 1:
+        lines.append("With hidden_size, intermediate_size and head_dim change in proportion, and E where E = H.")
+    architectures = {count.architecture for count in counts[1:]} - {counts[0].architecture}
+    lines += [f"Factorised as {name} is." for name in sorted(filter(None, architectures))]
+    return Group(Text(), table, Text("\n" + "\n".join(lines), style="dim"))
 
 
 def _dense_table(name_column: str, *number_columns: str) -> Table:

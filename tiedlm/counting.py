@@ -11,29 +11,26 @@ from tiedlm.families import draw_blueprint
 if TYPE_CHECKING:
     from tiedlm.blueprint import Blueprint
 
-# In the order of the forward pass. Every count names the first nine, at 0 where a model has none of them.
-GROUPS = (
-    "word_embeddings",
-    "position_embeddings",
-    "token_type_embeddings",
-    "embeddings_norm",
-    "encoder_layers",
-    "final_norm",
-    "head_transform",
-    "decoder_weight",
-    "decoder_bias",
-)
-ORDER = (
-    *GROUPS[:4],
-    "embedding_projection",
-    "encoder_layers",
-    "decoder_layers",
-    "final_norm",
-    "pooler",
-    "next_sentence_head",
-    "other",
-    *GROUPS[6:],
-)
+# In the order of the forward pass; True for those that every count names, at 0 where a model has none.
+GROUPS = {
+    "word_embeddings": True,
+    "position_embeddings": True,
+    "token_type_embeddings": True,
+    "embeddings_norm": True,
+    "embedding_projection": False,
+    "encoder_layers": True,
+    "decoder_layers": False,
+    "layers": False,  # of a checkpoint, where nothing tells which
+    "final_norm": True,
+    "pooler": False,
+    "next_sentence_head": False,
+    "other": False,
+    "head_transform": True,
+    "decoder_weight": True,
+    "decoder_bias": True,
+}
+HEADS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForPreTraining")
+"""How the names of classes with an output matrix end in `transformers`."""
 HEAD_GROUPS = ("head_transform", "decoder_weight", "decoder_bias")
 CHECKPOINT_BYTES = {"float32": 4, "bfloat16": 2}
 """Of one stored parameter."""
@@ -78,7 +75,8 @@ class ParameterCount:
     hidden_size: int
     embedding_size: int
     """Width of the embedding matrix: `hidden_size`, or less where it is factorised."""
-    tie_word_embeddings: bool
+    tie_word_embeddings: bool | None
+    """None for a checkpoint that does not tell, such as an encoder without a head."""
     groups: dict[str, int]
     """Stored parameters; a tied `decoder_weight` counts 0, since it is not stored again."""
     architecture: str | None = None
@@ -210,6 +208,6 @@ def count_blueprint(name: str, plan: Blueprint, source: str | None = None) -> Pa
 
 
 def order_groups(groups: Mapping[str, int]) -> dict[str, int]:
-    """All of `GROUPS`, at 0 where missing, and what else there is, in the order of the forward pass."""
-    assert set(groups) <= set(ORDER)
-    return {group: groups.get(group, 0) for group in ORDER if group in GROUPS or groups.get(group)}
+    """The groups in the order of the forward pass, with those that every count names."""
+    assert groups.keys() <= GROUPS.keys()
+    return {group: groups.get(group, 0) for group, is_named in GROUPS.items() if is_named or groups.get(group)}

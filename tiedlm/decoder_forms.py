@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tiedlm.blueprint import Blueprint, ConfigReader, Part, decoder_weight, dense, layer_norm, table, vector
+from tiedlm.blueprint import (
+    Blueprint,
+    ConfigReader,
+    NoClosedForm,
+    Part,
+    decoder_weight,
+    dense,
+    layer_norm,
+    table,
+    vector,
+)
 
 
 def gpt2(reader: ConfigReader) -> Blueprint:
@@ -40,12 +50,15 @@ def gpt2(reader: ConfigReader) -> Blueprint:
 def t5(reader: ConfigReader, is_mt5: bool = False) -> Blueprint:
     """`T5ForConditionalGeneration`; v1.1 and mT5 have gated feed-forward layers and an output matrix of their own.
 
-    `transformers` 5 builds these tied whatever their configuration says (`configuration_t5.py`); the
-    configuration is believed here, as it is what was trained (t5/released_checkpoints.md).
+    `transformers` 5 builds these tied whatever their configuration says (`configuration_t5.py`), though it leaves two
+    different matrices of a file apart; the configuration is believed here, as it says what was trained.
     """
     vocab, hidden = reader.size("vocab_size", 250_112 if is_mt5 else 32_128), reader.size("d_model", 512)
     inner, num_heads = reader.size("d_ff", 1_024 if is_mt5 else 2_048), reader.size("num_heads", 6 if is_mt5 else 8)
     num_layers = reader.size("num_layers", 8 if is_mt5 else 6)
+    is_symmetric = reader.raw.get("num_decoder_layers") is None
+    if is_symmetric and "num_layers" in reader.raw and "num_layers" not in reader.stated:
+        raise NoClosedForm("num_hidden_layers in a T5")  # its class has its own idea of the decoder's depth then
     num_decoder_layers = reader.optional_size("num_decoder_layers", num_layers)
     is_gated = reader.text("feed_forward_proj", "gated-gelu" if is_mt5 else "relu").startswith("gated-")
     norm = layer_norm(hidden, bias=False)
@@ -74,7 +87,10 @@ def t5(reader: ConfigReader, is_mt5: bool = False) -> Blueprint:
         | (
             {}
             if tied
-            else {"in transformers 5, which ties this class whatever its configuration says": -vocab * hidden}
+            else {
+                "built from its configuration by transformers 5, which then ties this class whatever it says": -vocab
+                * hidden
+            }
         ),
     )
 

@@ -30,6 +30,25 @@ FAMILIES: dict[str, Callable[[ConfigReader], Blueprint]] = {
 }
 
 
+# The usual keys that a family with keys of its own takes too: `attribute_map` of its configuration class.
+ALIASES = {
+    "distilbert": {"dim": "hidden_size", "n_heads": "num_attention_heads", "n_layers": "num_hidden_layers"},
+    "gpt2": {
+        "n_embd": "hidden_size",
+        "n_head": "num_attention_heads",
+        "n_layer": "num_hidden_layers",
+        "n_positions": "max_position_embeddings",
+    },
+    "t5": {
+        "d_model": "hidden_size",
+        "num_heads": "num_attention_heads",
+        "num_layers": "num_hidden_layers",
+        "d_kv": "head_dim",
+    },
+}
+ALIASES["mt5"] = ALIASES["t5"]
+
+
 def draw_blueprint(raw: Mapping[str, Any], source: str) -> Blueprint:
     """Draw the model of a `config.json`; `source` is what errors call it.
 
@@ -42,4 +61,4 @@ def draw_blueprint(raw: Mapping[str, Any], source: str) -> Blueprint:
         raise InputError(f"{source}: model_type is missing, so it is no configuration of a model; give a config.json")
     if model_type not in FAMILIES:
         raise NoClosedForm(f"model_type={model_type[:60]!r}")
-    return FAMILIES[model_type](ConfigReader(raw, source))
+    return FAMILIES[model_type](ConfigReader(raw, source, ALIASES.get(model_type)))

@@ -13,39 +13,43 @@ MAX_JSON_VALUES = 250_000
 """Commas, braces and brackets, which bound the objects that a text becomes."""
 
 
+class UnreadableJson(InputError):
+    """A file that is no JSON object within the limits."""
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A file that holds one JSON object.
 
     Raises:
-        InputError: it cannot be read, or is no such file within the limits.
+        UnreadableJson: it cannot be read, or is no such file within the limits.
     """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_JSON_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of JSON") from error
+        raise UnreadableJson(f"{path}: cannot be read ({error.strerror}); give a file of JSON") from error
     if len(text) > MAX_JSON_BYTES:
-        raise InputError(f"{path}: is over the limit of {MAX_JSON_BYTES:,} bytes of JSON; give a smaller file")
+        raise UnreadableJson(f"{path}: is over the limit of {MAX_JSON_BYTES:,} bytes of JSON; give a smaller file")
     return parse_json_object(text, str(path))
 
 
-def parse_json_object(text: bytes, source: str) -> dict[str, Any]:
-    """A JSON object from a stranger; a key that occurs twice is refused, since readers differ on which counts.
+def parse_json_object(text: bytes, source: str, unique_keys: bool = False) -> dict[str, Any]:
+    """A JSON object from a stranger; where `unique_keys` is not asked for, the last of two equal keys counts.
 
     Raises:
-        InputError: it is no JSON object, or one too deep or with too many values.
+        UnreadableJson: it is no JSON object, or one too deep or with too many values.
     """
     num_values = sum(map(text.count, (b",", b"[", b"{")))
     if num_values > MAX_JSON_VALUES:
-        raise InputError(f"{source}: holds over {MAX_JSON_VALUES:,} JSON values; give a smaller file")
+        raise UnreadableJson(f"{source}: holds over {MAX_JSON_VALUES:,} JSON values; give a smaller file")
     try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates if unique_keys else None)
     except RecursionError as error:
-        raise InputError(f"{source}: its JSON is nested too deeply; give a sound file") from error
+        raise UnreadableJson(f"{source}: its JSON is nested too deeply; give a sound file") from error
     except ValueError as error:  # bad UTF-8 or JSON, a key twice, or an integer of more than 4,300 digits
-        raise InputError(f"{source}: is not valid JSON ({str(error)[:120]}); give a sound file") from error
+        raise UnreadableJson(f"{source}: is not valid JSON ({str(error)[:120]}); give a sound file") from error
     if not isinstance(parsed, dict):
-        raise InputError(f"{source}: is JSON, but not an object; give a sound file")
+        raise UnreadableJson(f"{source}: is JSON, but not an object; give a sound file")
     return parsed
 
 

@@ -37,7 +37,7 @@ def bert(reader: ConfigReader, architecture: str = "BertForMaskedLM", vocab_defa
         vocab=reader.size("vocab_size", vocab_default),
         width=hidden,
         hidden=hidden,
-        type_rows=reader.size("type_vocab_size", 2),
+        type_rows=reader.size("type_vocab_size", 2, minimum=0),
         layers=reader.size("num_hidden_layers", 12) * _bert_layer(hidden, inner),
         is_plain_bert=True,
     )
@@ -71,7 +71,7 @@ def albert(reader: ConfigReader) -> Blueprint:
         vocab=reader.size("vocab_size", 30_000),
         width=width,
         hidden=hidden,
-        type_rows=reader.size("type_vocab_size", 2),
+        type_rows=reader.size("type_vocab_size", 2, minimum=0),
         layers=Part(num_groups * group.parameters, num_layers * group.multiply_adds),
         projection=dense(width, hidden),
         is_plain_bert=True,
@@ -90,7 +90,7 @@ def electra(reader: ConfigReader) -> Blueprint:
         vocab=reader.size("vocab_size", 30_522),
         width=width,
         hidden=hidden,
-        type_rows=reader.size("type_vocab_size", 2),
+        type_rows=reader.size("type_vocab_size", 2, minimum=0),
         layers=reader.size("num_hidden_layers", 12) * _bert_layer(hidden, inner),
         projection=dense(width, hidden) if width != hidden else Part(),
     )

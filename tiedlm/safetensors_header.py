@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any, NoReturn
 from tiedlm.errors import InputError
 from tiedlm.json_file import MAX_JSON_BYTES, parse_json_object, read_json
 
+MAX_NAME_LENGTH = 500
+SHARD_NAME = re.compile(r"[\w.-]{1,250}\.safetensors", re.ASCII)
 DTYPE_BITS = {  # safetensors 0.8, tensor.rs, Dtype
     "BOOL": 8,
     "F4": 4,
@@ -77,6 +80,8 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
     Raises:
         InputError: the file cannot be read, or is no whole and sound `.safetensors` file.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path}: is no file; give a .safetensors file")
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -91,7 +96,7 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
             text = file.read(header_size)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
-    header = parse_json_object(text, str(path))
+    header = parse_json_object(text, str(path), unique_keys=True)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         _refuse(path, "its __metadata__ is not a table of texts")
@@ -108,8 +113,11 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if not name.isprintable():  # it is going to be printed
-        _refuse(path, f"tensor {_short(name)} has control characters in its name")
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():  # it is going to be printed
+        raise InputError(
+            f"{path}: tensor {_short(name)} has a name over {MAX_NAME_LENGTH:,} characters or with control characters; "
+            "rename it"
+        )
     if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -142,7 +150,7 @@ def read_index(path: Path) -> list[StoredTensor]:
         raise InputError(f"{path}: has no weight_map from tensors to files; give a .safetensors.index.json")
     tensors = []
     for file_name in sorted(set(weight_map.values())):
-        if Path(file_name).name != file_name or not file_name.endswith(".safetensors"):
+        if not SHARD_NAME.fullmatch(file_name):
             raise InputError(f"{path}: names {_short(file_name)}, which is no .safetensors file beside it; correct it")
         held, _ = read_header(path.parent / file_name)
         named = {tensor for tensor, file in weight_map.items() if file == file_name}

@@ -14,7 +14,7 @@ from tiedlm.counting import ParameterCount, count_config
 from tiedlm.errors import InputError
 
 SIZES = ("vocab_size", "hidden_size", "embedding_size")
-NUMBER = r"[1-9][\d_]{0,9}(?<!_)"
+NUMBER = r"[1-9]\d{0,9}(?:_\d{3}){0,3}"
 MAX_MODELS = 1_000
 # The names of these sizes, where a family has its own.
 HUB_KEYS = {
