@@ -39,18 +39,24 @@ def count_named(name: str) -> Answer:
     if name in KNOWN_MODELS:
         known = KNOWN_MODELS[name]
         return Answer(count_config(name, known.config, known.source), known.config)
-    path = Path(name)
     try:
-        is_file, is_folder = path.is_file(), bool(name) and path.is_dir()
-    except (OSError, ValueError) as error:  # too long for a path, or a null byte
-        raise InputError(f"model {name[:60]!r}… is no path; try tiedlm count-params --list") from error
+        return _count_path_or_hub(name)
+    except OSError as error:  # no right to look, too long for a path, …
+        raise InputError(
+            f"model {name[:60]!r}: cannot be read ({error.strerror}); try tiedlm count-params --list"
+        ) from error
+
+
+def _count_path_or_hub(name: str) -> Answer:
+    path = Path(name)
+    is_file = path.is_file()
     if is_file and path.suffix != ".toml":
         return _count_file(path)
     from tiedlm.config import shipped_experiments  # here, as below: pydantic takes longer to import than to count
 
     if is_file or name in shipped_experiments():
         return _count_experiment(name)
-    if is_folder:
+    if name and path.is_dir():
         return _count_folder(path)
     if HUB_NAME.fullmatch(name) and not path.exists():
         return _count_hub(name)

@@ -198,7 +198,7 @@ VARIANTS: dict[str, tuple[Callable[..., None], str, dict[str, Any]]] = {
     "transformers fp32": (transformers_steps, "fp32", {"attention": "sdpa", "is_compiled": False}),
     "transformers bf16": (transformers_steps, "bf16", {"attention": "sdpa", "is_compiled": False}),
     "transformers bf16 compiled": (transformers_steps, "bf16", {"attention": "sdpa", "is_compiled": True}),
-    "transformers bf16 compiled, eager attention": (
+    "transformers bf16 compiled with eager attention": (
         transformers_steps,
         "bf16",
         {"attention": "eager", "is_compiled": True},
