@@ -254,6 +254,13 @@ def test_hostile_files_cost_a_sentence(case: str, tmp_path: Path) -> None:
     assert int(finished.stdout) * 1_024 < MAX_MEMORY_BYTES
 
 
+def test_a_file_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "\x1b[2Jx.json").write_text("[]")
+    finished = run_tiedlm(tmp_path, "count-params \x1b[2Jx.json")
+    assert finished.returncode == 2
+    assert finished.stderr.removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize("name", ["pipe.safetensors", "folder.safetensors", "/dev/zero", "''", "x" * 5_000, "shard"])
 def test_what_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
