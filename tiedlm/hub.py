@@ -8,7 +8,6 @@ from typing import Any
 
 from tiedlm.errors import InputError
 from tiedlm.json_file import read_json
-from tiedlm.known_models import KNOWN_MODELS
 from tiedlm.safetensors_header import DTYPE_BITS, StoredTensor, read_header, read_index
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -87,10 +86,6 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
         SafetensorsParsingError,
     )
 
-    known = [name for name, model in KNOWN_MODELS.items() if model.hub_name == hub_name]
-    remedy = "give a config.json or a .safetensors file"
-    if known:
-        remedy = f"tiedlm count-params {known[0]} needs no network"
     match error:
         case GatedRepoError():
             reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
@@ -108,7 +103,7 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
             reason = (
                 f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({_first_line(error)})"
             )
-    return f"{hub_name}: {reason}; {remedy}"
+    return f"{hub_name}: {reason}; give a config.json or a .safetensors file"
 
 
 def _first_line(error: Exception) -> str:

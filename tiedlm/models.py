@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tiedlm.safetensors_header import StoredTensor
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5", ".gguf")
+NOT_OPENED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5", ".gguf")
 
 
 def list_counts() -> list[ParameterCount]:
@@ -79,7 +79,7 @@ def _count_file(path: Path) -> Answer:
         return _count_beside_config(path, read_index(path))
     if name.endswith(".json"):
         return answer_config(str(path), read_json(path))
-    if name.endswith(PICKLES):
+    if name.endswith(NOT_OPENED):
         raise InputError(f"{path}: {path.suffix} files are not opened, since some run code; save it as .safetensors")
     raise InputError(f"{path}: is none of config.json, .safetensors, .safetensors.index.json and .toml; give one")
 
