@@ -17,8 +17,8 @@ from tests.conftest import toy_model
 from tests.test_architecture import WITHOUT_TORCH
 from tiedlm.checkpoint import load_model, save_model
 from tiedlm.counting import count_config
-from tiedlm.encoder import LAYER_NORM_EPS, attend
-from tiedlm.head import MaskedLMHead, gather_positions, masked_lm_loss, token_nll
+from tiedlm.encoder import LAYER_NORM_EPS, attend, gather_positions
+from tiedlm.head import MaskedLMHead, masked_lm_loss, token_nll
 from tiedlm.model import TieError, build_model, check_tie, measure_parameters
 from tiedlm.vocabulary import PAD_ID
 
@@ -150,6 +150,21 @@ def test_positions_are_gathered_as_a_loop_would() -> None:
     rows = [[hidden_states[row, column] for column in columns] for row, columns in enumerate(positions)]
     looped = torch.stack([torch.stack(row) for row in rows])
     assert torch.equal(gather_positions(hidden_states, positions), looped)
+
+
+@ENCODERS
+def test_a_last_layer_at_a_few_positions_is_the_whole_layer_there(encoder: str) -> None:
+    model = build_model(toy_model(encoder=encoder), VOCAB_SIZE, seed=0).double()
+    ids, positions, _ = example()
+    embedded, is_padding = model.embeddings(ids), ids == PAD_ID
+    every_position = torch.arange(ids.shape[1]).expand_as(ids)
+    few = model.encoder(embedded, positions, is_padding)
+    all_then_few = gather_positions(model.encoder(embedded, every_position, is_padding), positions)
+    assert_close(few, all_then_few)
+    parameters = list(model.encoder.parameters())
+    gradients = (torch.autograd.grad(out.pow(3).sum(), parameters, retain_graph=True) for out in (few, all_then_few))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert_close(ours, theirs)
 
 
 @ENCODERS

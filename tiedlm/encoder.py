@@ -1,8 +1,12 @@
-"""The two encoders: token ids (B, T) → hidden vectors (B, T, H).
+"""The two encoders: token ids (B, T) and positions (B, P) → hidden vectors at these positions (B, P, H).
 
 `bert` is post-LayerNorm with learned positions (Devlin et al. 2019; google-research/bert, `modeling.py`);
 `modernbert` is pre-LayerNorm with rotary positions and GeGLU (Warner et al. 2024), every layer global.
 Both are held to `transformers` by weight copy in the tests. What comes after them is `head.py`.
+
+BERT gathers the positions to predict before its head (google-research/bert, `run_pretraining.py`,
+`gather_indexes`). Here they are gathered one layer earlier: of the last layer nothing but the keys and
+values is read at other positions, so its queries and its feed-forward are computed at these alone.
 """
 
 from __future__ import annotations
@@ -51,51 +55,79 @@ class Embeddings(nn.Module):
         return self.dropout(hidden_states)  # type: ignore[no-any-return]
 
 
+def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
+    """Select rows: (B, T, H) and (B, P) → (B, P, H); None selects all."""
+    if positions is None:
+        return hidden_states
+    return torch.take_along_dim(hidden_states, positions.unsqueeze(-1), dim=1)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention in both directions, queries, keys and values by one matrix."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.num_heads = config.num_attention_heads
+        self.hidden_size, self.num_heads = config.hidden_size, config.num_attention_heads
         self.is_rotary = config.encoder == "modernbert"
         self.dropout_prob = config.attention_probs_dropout_prob
         self.query_key_value = linear(config, config.hidden_size, 3 * config.hidden_size)
         self.output = linear(config, config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: Tensor, is_padding: Tensor | None) -> Tensor:
-        """(B, T, H) → (B, T, H); no position attends to one where `is_padding` (B, T)."""
-        batch_size, seq_length, hidden_size = hidden_states.shape
-        heads = self.query_key_value(hidden_states).view(batch_size, seq_length, 3, self.num_heads, -1)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, A, T, H / A)
+    def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
+        """(B, T, H) → (B, P, H) at `positions`; no position attends to one where `is_padding` (B, T)."""
+        query, key, value = self._query_key_value(hidden_states, positions)
         if self.is_rotary:
-            query, key = rotate(query), rotate(key)
+            cos, sin = rotations(hidden_states.shape[1], query.shape[-1], query)  # (T, d / 2)
+            key = rotate(key, cos, sin)
+            if positions is not None:  # (B, 1, P, d / 2)
+                cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
+            query = rotate(query, cos, sin)
         context = attend(query, key, value, is_padding, self.dropout_prob if self.training else 0.0)
-        context = context.transpose(1, 2).reshape(batch_size, seq_length, hidden_size)
-        return self.output(context)  # type: ignore[no-any-return]
+        return self.output(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _query_key_value(self, hidden_states: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
+        """(B, T, H) → queries (B, A, P, d), keys and values (B, A, T, d)."""
+        if positions is None:
+            return tuple(self._heads(self.query_key_value(hidden_states), 3))
+        (query,) = self._heads(self._project(gather_positions(hidden_states, positions), slice(0, self.hidden_size)), 1)
+        return query, *self._heads(self._project(hidden_states, slice(self.hidden_size, None)), 2)
+
+    def _project(self, hidden_states: Tensor, rows: slice) -> Tensor:
+        """By some rows of the matrix that makes queries, keys and values, in this order."""
+        weight, bias = self.query_key_value.weight, self.query_key_value.bias
+        return F.linear(hidden_states, weight[rows], None if bias is None else bias[rows])
+
+    def _heads(self, projected: Tensor, num_parts: int) -> Tensor:
+        """(B, T, parts × H) → (parts, B, A, T, d)."""
+        num_rows, seq_length, _ = projected.shape
+        return projected.view(num_rows, seq_length, num_parts, self.num_heads, -1).permute(2, 0, 3, 1, 4)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None, dropout_prob: float) -> Tensor:
-    """softmax(Q Kᵀ / √d) V, each (B, A, T, d).
+    """softmax(Q Kᵀ / √d) V: (B, A, P, d), (B, A, T, d) and (B, A, T, d) → (B, A, P, d).
 
     On the CPU the plain formula is several times faster than the fused kernel for short blocks.
     """
     if query.is_cuda:
         mask = None if is_padding is None else ~is_padding[:, None, None, :]
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_prob)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, A, T, T)
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, A, P, T)
     if is_padding is not None:
         scores = scores.masked_fill(is_padding[:, None, None, :], -torch.inf)
     return F.dropout(scores.softmax(-1), dropout_prob) @ value
 
 
-def rotate(heads: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (B, A, T, d) by its position's angle."""
-    seq_length, head_size = heads.shape[-2:]
+def rotations(seq_length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each position's angles, (T, d / 2), of the type and on the device of `like`."""
     half = head_size // 2
-    frequencies = ROPE_THETA ** (-torch.arange(half, device=heads.device) / half)
-    angles = torch.arange(seq_length, device=heads.device).unsqueeze(1) * frequencies  # (T, d / 2)
-    cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
-    first, second = heads[..., :half], heads[..., half:]
+    frequencies = ROPE_THETA ** (-torch.arange(half, device=like.device) / half)
+    angles = torch.arange(seq_length, device=like.device).unsqueeze(1) * frequencies
+    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+
+
+def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (B, A, T, d) by its position's angle."""
+    first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
@@ -111,10 +143,10 @@ class BertLayer(nn.Module):
         self.output_norm = layer_norm(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, is_padding: Tensor | None) -> Tensor:
-        """(B, T, H) → (B, T, H)."""
-        attended = self.dropout(self.attention(hidden_states, is_padding))
-        hidden_states = self.attention_norm(hidden_states + attended)
+    def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
+        """(B, T, H) → (B, P, H)."""
+        attended = self.dropout(self.attention(hidden_states, positions, is_padding))
+        hidden_states = self.attention_norm(gather_positions(hidden_states, positions) + attended)
         fed_forward = self.dropout(self.output(F.gelu(self.intermediate(hidden_states))))
         return self.output_norm(hidden_states + fed_forward)  # type: ignore[no-any-return]
 
@@ -134,16 +166,16 @@ class ModernBertLayer(nn.Module):
         self.output = linear(config, config.intermediate_size, config.hidden_size)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, is_padding: Tensor | None) -> Tensor:
-        """(B, T, H) → (B, T, H)."""
-        attended = self.attention(self.attention_norm(hidden_states), is_padding)
-        hidden_states = hidden_states + self.dropout(attended)
+    def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
+        """(B, T, H) → (B, P, H)."""
+        attended = self.attention(self.attention_norm(hidden_states), positions, is_padding)
+        hidden_states = gather_positions(hidden_states, positions) + self.dropout(attended)
         activation, gate = self.intermediate(self.mlp_norm(hidden_states)).chunk(2, dim=-1)
         return hidden_states + self.dropout(self.output(F.gelu(activation) * gate))  # type: ignore[no-any-return]
 
 
 class Encoder(nn.Module):
-    """The layers and, in `modernbert`, a last LayerNorm: (B, T, H) → (B, T, H)."""
+    """The layers and, in `modernbert`, a last LayerNorm: (B, T, H) → (B, P, H)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -155,8 +187,9 @@ class Encoder(nn.Module):
             self.layers = nn.ModuleList(ModernBertLayer(config, is_first=index == 0) for index in depth)
             self.final_norm = layer_norm(config)
 
-    def forward(self, hidden_states: Tensor, is_padding: Tensor | None) -> Tensor:
-        """(B, T, H) → (B, T, H)."""
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, is_padding)
+    def forward(self, hidden_states: Tensor, positions: Tensor, is_padding: Tensor | None) -> Tensor:
+        """(B, T, H) and (B, P) → (B, P, H)."""
+        for layer in self.layers[:-1]:
+            hidden_states = layer(hidden_states, None, is_padding)
+        hidden_states = self.layers[-1](hidden_states, positions, is_padding)
         return self.final_norm(hidden_states)  # type: ignore[no-any-return]

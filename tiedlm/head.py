@@ -21,14 +21,6 @@ from tiedlm.encoder import layer_norm, linear
 ROWS_AT_ONCE = 64
 
 
-def gather_positions(hidden_states: Tensor, positions: Tensor) -> Tensor:
-    """Select the rows to predict: (B, T, H) and (B, P) → (B, P, H).
-
-    Done before the head, so that the product with the V×H matrix runs on P instead of T positions.
-    """
-    return torch.take_along_dim(hidden_states, positions.unsqueeze(-1), dim=1)
-
-
 class Transform(nn.Module):
     """dense H→H, GELU, LayerNorm. It belongs to pre-training alone and is dropped for fine-tuning."""
 

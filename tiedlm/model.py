@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tiedlm.config import ModelConfig
 from tiedlm.encoder import Embeddings, Encoder
 from tiedlm.generators import make_generator
-from tiedlm.head import MaskedLMHead, gather_positions
+from tiedlm.head import MaskedLMHead
 from tiedlm.vocabulary import PAD_ID
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
@@ -49,8 +49,7 @@ class MaskedLM(nn.Module):
         """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
         padding = input_ids == PAD_ID
         is_padding = padding if bool(padding.any()) else None
-        hidden_states = self.encoder(self.embeddings(input_ids), is_padding)  # (B, T, H)
-        hidden_states = gather_positions(hidden_states, masked_lm_positions)  # (B, P, H)
+        hidden_states = self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # (B, P, H)
         return self.head(hidden_states)  # type: ignore[no-any-return]
 
 
