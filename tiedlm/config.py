@@ -18,6 +18,8 @@ from tiedlm.errors import InputError
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
 
+MAX_SEQ_LENGTH = 1_000_000
+
 # What all arms must share for "steps and tokens are equal" and "the same masks" to hold.
 SHARED_TRAIN_KEYS = ("num_steps", "batch_size", "mlm_probability", "num_evaluations", "eval_mask_seed")
 Overrides = dict[Literal["model", "train"], dict[str, Any]]
@@ -83,7 +85,7 @@ class CorpusConfig(Strict):
     """`pydoc`, `ptb`, `wikitext-2`, or a folder of train/valid/test text files."""
     tokenizer: Annotated[str, Field(pattern=TOKENIZER_PATTERN)]
     """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens."""
-    seq_length: Annotated[int, Field(ge=8, le=1_000_000)]
+    seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
 
 
 class TrainConfig(Strict):

@@ -11,14 +11,16 @@ import gzip
 import hashlib
 import os
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tiedlm.errors import InputError
-from tiedlm.pydoc_corpus import pydoc_paragraphs
+from tiedlm.pydoc_corpus import pydoc_folder
 
 SPLITS = ("train", "valid", "test")
+LINES_AT_ONCE = 10_000
 SUFFIXES = {".txt": "text", ".txt.gz": "text", ".jsonl": "json", ".parquet": "parquet"}
 
 
@@ -59,11 +61,19 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """The text of an experiment: lines and SHA-256 of each split."""
+    """The text of an experiment: the file of each split and its SHA-256."""
 
     name: str
-    lines: dict[str, list[str]]
+    files: dict[str, Path]
     sha256: dict[str, str]
+
+    def line_batches(self, split: str) -> Iterator[list[str]]:
+        """The lines of a split in order, some thousands at a time, so that memory does not grow with the text.
+
+        Raises:
+            InputError: the file is not of the format that its name says, or has no column of text.
+        """
+        return _line_batches(self.files[split])
 
 
 def default_tokenizer(name: str) -> str:
@@ -80,10 +90,10 @@ def load_corpus(name: str, data_dir: Path | None) -> Corpus:
     Raises:
         InputError: a file is missing, empty, binary, not UTF-8, or not the published one.
     """
-    if name == "pydoc":
-        lines = pydoc_paragraphs()
-        return Corpus(name, lines, {split: _sha256_of_lines(lines[split]) for split in SPLITS})
-    files = _known_files(name, data_dir) if name in KNOWN else _folder_files(name)
+    if name in KNOWN:
+        files = _known_files(name, data_dir)
+    else:
+        files = _folder_files(str(pydoc_folder()) if name == "pydoc" else name)
     sha256 = {split: _check_file(path) for split, path in files.items()}
     if name in KNOWN:
         for split, path in files.items():
@@ -92,7 +102,7 @@ def load_corpus(name: str, data_dir: Path | None) -> Corpus:
                     f"{path}: is not the published {name} {split} split (SHA-256 {sha256[split][:12]}…, expected "
                     f"{KNOWN[name].sha256[split][:12]}…); give the original file, or pass its folder as --corpus"
                 )
-    return Corpus(name, {split: _read_lines(path) for split, path in files.items()}, sha256)
+    return Corpus(name, files, sha256)
 
 
 def folder_sha256(name: str) -> dict[str, str]:
@@ -183,7 +193,7 @@ def _check_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
         raise InputError(f"{path}: is empty; give a file with text")
 
 
-def _read_lines(path: Path) -> list[str]:
+def _line_batches(path: Path) -> Iterator[list[str]]:
     """The lines of one file, in order, by `datasets`, streamed so that nothing is copied to its cache."""
     import datasets  # here because it takes a second to import
 
@@ -193,7 +203,10 @@ def _read_lines(path: Path) -> list[str]:
         rows = datasets.load_dataset(
             SUFFIXES[_suffix(path)], data_files=glob.escape(str(path)), split="train", streaming=True
         )
-        table = list(rows.with_format("arrow").iter(batch_size=10_000))
+        column = None
+        for batch in rows.with_format("arrow").iter(batch_size=LINES_AT_ONCE):
+            column = column or _text_column(path, batch.schema)
+            yield [line or "" for line in batch[column].to_pylist()]
     except (
         datasets.exceptions.DatasetGenerationError,
         datasets.exceptions.DatasetsError,
@@ -203,24 +216,20 @@ def _read_lines(path: Path) -> list[str]:
         raise InputError(
             f"{path}: cannot be read as {_suffix(path)} ({_first_line(error)}); correct the file"
         ) from error
-    columns = {field.name: str(field.type) for field in table[0].schema} if table else {}
+
+
+def _text_column(path: Path, schema: Any) -> str:
+    columns = {field.name: str(field.type) for field in schema}
     texts = [name for name, kind in columns.items() if kind in ("string", "large_string")]
     column = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
     if column is None:
         raise InputError(
             f"{path}: has columns {columns}, of which none is clearly the text; put strings into a column 'text'"
         )
-    return [line or "" for batch in table for line in batch[column].to_pylist()]
+    return column
 
 
 def _first_line(error: BaseException) -> str:
     return (
         str(error.__cause__ or error).splitlines()[0][:200] if str(error.__cause__ or error) else type(error).__name__
     )
-
-
-def _sha256_of_lines(lines: list[str]) -> str:
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
-    return digest.hexdigest()

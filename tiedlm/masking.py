@@ -41,6 +41,7 @@ def mask_blocks(blocks: Tensor, mlm_probability: float, vocab_size: int, generat
     Each block gets round(mlm_probability × its real tokens) distinct positions, at least one. Unlike the
     source's, random replacements are never special tokens.
     """
+    blocks = blocks.long()
     num_rows, seq_length = blocks.shape
     num_slots = max(1, round(seq_length * mlm_probability))
     is_padding = blocks == PAD_ID
@@ -61,6 +62,7 @@ def fold_batch(blocks: Tensor, ranks: Tensor, fold: int) -> MaskedBatch:
 
     `ranks` (B, T) come from `fold_ranks`. Over all `NUM_FOLDS` folds each real token is predicted once.
     """
+    blocks = blocks.long()
     num_slots = -(-blocks.shape[1] // NUM_FOLDS)
     positions = ranks.argsort(1)[:, fold::NUM_FOLDS]  # (B, P) or (B, P - 1)
     if positions.shape[1] < num_slots:  # a filler, so that all folds have one shape

@@ -16,8 +16,26 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
+from tiedlm.cache import cached_folder
+
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 SKIPPED_MODULES = {"antigravity", "this"}
+
+
+def pydoc_folder() -> Path:
+    """A folder of train.txt, valid.txt and test.txt in the cache; reading the library takes seconds, so it is kept.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    library = Path(sysconfig.get_path("stdlib"))
+    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _sources(library)]
+    return cached_folder(["pydoc", sys.version, files], _write_paragraphs)
+
+
+def _write_paragraphs(folder: Path) -> None:
+    for split, lines in pydoc_paragraphs().items():
+        (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
 def pydoc_paragraphs() -> dict[str, list[str]]:
@@ -44,10 +62,13 @@ def _texts() -> Iterator[str]:
         yield topics[name]
     for name in sorted({"builtins", *sys.builtin_module_names} - SKIPPED_MODULES):
         yield from _docstrings_of_compiled(name)
-    library = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(library.rglob("*.py")):
-        if not SKIPPED_FOLDERS & set(path.relative_to(library).parts):
-            yield from _docstrings_of_source(path)
+    for path in _sources(Path(sysconfig.get_path("stdlib"))):
+        yield from _docstrings_of_source(path)
+
+
+def _sources(library: Path) -> list[Path]:
+    paths = sorted(library.rglob("*.py"))
+    return [path for path in paths if not SKIPPED_FOLDERS & set(path.relative_to(library).parts)]
 
 
 def _docstrings_of_compiled(name: str) -> Iterator[str]:

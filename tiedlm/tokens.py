@@ -1,4 +1,4 @@
-"""Lines → tokenizer → memory-mapped token ids → blocks.
+"""Lines → tokenizer → token ids on disk → memory-mapped blocks.
 
 The result is kept in the user's cache folder under a hash of the text and the tokenizer, so worker
 processes map the same file and nothing is tokenized twice.
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tiedlm.config import CorpusConfig
+from tiedlm.cache import cached_folder
+from tiedlm.config import MAX_SEQ_LENGTH, CorpusConfig
 from tiedlm.corpus import SPLITS, Corpus
 from tiedlm.errors import InputError
 from tiedlm.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
+ID_TYPE = np.dtype("<i4")
+IDS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,27 +40,36 @@ class TokenizedCorpus:
     num_tokens: dict[str, int]
     folder: str
 
+    def blocks(self, split: str, seq_length: int) -> npt.NDArray[np.int32]:
+        """(num_blocks, seq_length): consecutive pieces of the split, the last one padded; memory-mapped."""
+        shape = (-(-self.num_tokens[split] // seq_length), seq_length)
+        # "c": what is written stays in memory; torch takes no array that may not be written to
+        return np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="c", shape=shape)
+
     def token_ids(self, split: str) -> npt.NDArray[np.int32]:
         """(num_tokens,), memory-mapped."""
-        ids: npt.NDArray[np.int32] = np.load(Path(self.folder) / f"{split}.npy", mmap_mode="r")
-        return ids
+        return np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="r", shape=(self.num_tokens[split],))
 
-    def blocks(self, split: str, seq_length: int) -> npt.NDArray[np.int64]:
-        """(num_blocks, seq_length): consecutive pieces of the split, the last one padded."""
+    def _ids_file(self, split: str) -> Path:
+        return Path(self.folder) / f"{split}.ids"
+
+    def token_counts(self, split: str) -> npt.NDArray[np.int64]:
+        """(vocab_size,): how often each token occurs."""
         ids = self.token_ids(split)
-        blocks = np.full((-(-len(ids) // seq_length), seq_length), PAD_ID, dtype=np.int64)
-        blocks.reshape(-1)[: len(ids)] = ids
-        return blocks
+        pieces = (ids[start : start + IDS_AT_ONCE] for start in range(0, len(ids), IDS_AT_ONCE))
+        return sum((np.bincount(piece, minlength=self.vocab_size) for piece in pieces), np.zeros(self.vocab_size, int))
 
     def unigram_perplexity(self, split: str) -> float:
         """Perplexity of a split under the train split's word frequencies, each count plus one.
 
         The level of a model that has learned how often tokens occur and nothing else.
         """
-        counts = np.bincount(self.token_ids("train"), minlength=self.vocab_size) + 1.0
-        counts[[PAD_ID, MASK_ID]] = 0.0
-        probabilities = counts / counts.sum()
-        return float(np.exp(-np.log(probabilities[self.token_ids(split)]).mean()))
+        smoothed = self.token_counts("train") + 1.0
+        smoothed[[PAD_ID, MASK_ID]] = 0.0
+        asked = self.token_counts(split)
+        occurs = asked > 0
+        nll = -np.log(smoothed[occurs] / smoothed.sum())
+        return float(np.exp(nll @ asked[occurs] / asked.sum()))
 
 
 def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
@@ -67,11 +78,10 @@ def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
     Raises:
         InputError: a split is shorter than one block, or the train split has a single distinct word.
     """
-    key = hashlib.sha256(json.dumps([CACHE_FORMAT, config.tokenizer, corpus.sha256]).encode()).hexdigest()
-    folder = Path(platformdirs.user_cache_dir("tiedlm")) / key[:32]
-    if not (folder / "meta.json").is_file():
-        _check_words(corpus)
-        _write_atomically(folder, corpus, _train_tokenizer(corpus.lines["train"], config.tokenizer))
+    folder = cached_folder(
+        ["tokens", CACHE_FORMAT, config.tokenizer, corpus.sha256],
+        lambda temporary: _write_tokens(temporary, corpus, config.tokenizer),
+    )
     meta = json.loads((folder / "meta.json").read_text())
     tokenized = TokenizedCorpus(**{**meta, "name": corpus.name}, folder=str(folder))
     for split, num_tokens in tokenized.num_tokens.items():
@@ -86,8 +96,8 @@ def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
 def _check_words(corpus: Corpus) -> None:
     for split, wanted in {"train": 2, "valid": 1, "test": 1}.items():
         words: set[str] = set()
-        for line in corpus.lines[split]:
-            words.update(line.split())
+        for lines in corpus.line_batches(split):
+            words.update(word for line in lines for word in line.split())
             if len(words) >= wanted:
                 break
         else:
@@ -97,7 +107,7 @@ def _check_words(corpus: Corpus) -> None:
             )
 
 
-def _train_tokenizer(lines: list[str], spec: str) -> Tokenizer:
+def _train_tokenizer(line_batches: Iterator[list[str]], spec: str) -> Tokenizer:
     kind, _, size = spec.partition(":")
     special_tokens = [*SPECIAL_TOKENS, EOS]
     alphabet = pre_tokenizers.ByteLevel.alphabet() if kind == "bpe" else ["word"]
@@ -119,7 +129,7 @@ def _train_tokenizer(lines: list[str], spec: str) -> Tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         num_words = int(size) if size else 2**31 - 1
         trainer = trainers.WordLevelTrainer(vocab_size=num_words, special_tokens=special_tokens, show_progress=False)
-    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.train_from_iterator(line_batches, trainer)
     tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
     return tokenizer
 
@@ -127,36 +137,34 @@ def _train_tokenizer(lines: list[str], spec: str) -> Tokenizer:
 def _encode(tokenizer: Tokenizer, lines: list[str]) -> npt.NDArray[np.int32]:
     eos_id = tokenizer.token_to_id(EOS)
     encodings = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
-    ids = np.fromiter((token for encoding in encodings for token in (*encoding.ids, eos_id)), dtype=np.int32)
+    ids = np.fromiter(chain.from_iterable((*encoding.ids, eos_id) for encoding in encodings), dtype=ID_TYPE)
     ids[ids < UNK_ID] = UNK_ID  # the text itself may hold the word "[MASK]"
     return ids
 
 
-def _write_atomically(folder: Path, corpus: Corpus, tokenizer: Tokenizer) -> None:
-    """Fill a temporary folder and rename it, so that a reader finds all of it or nothing."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
-    except OSError as error:
-        raise InputError(
-            f"{folder.parent}: the cache cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
-        ) from error
-    try:
-        text = tokenizer.to_str()
-        (temporary / "tokenizer.json").write_text(text, encoding="utf-8")
-        num_tokens = {}
-        for split in SPLITS:
-            ids = _encode(tokenizer, corpus.lines[split])
-            num_tokens[split] = len(ids)
-            np.save(temporary / f"{split}.npy", ids)
-        meta = {
-            "vocab_size": tokenizer.get_vocab_size(),
-            "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "text_sha256": corpus.sha256,
-            "num_tokens": num_tokens,
-        }
-        (temporary / "meta.json").write_text(json.dumps(meta))
-        if not folder.exists():
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _write_tokens(folder: Path, corpus: Corpus, spec: str) -> None:
+    _check_words(corpus)
+    tokenizer = _train_tokenizer(corpus.line_batches("train"), spec)
+    text = tokenizer.to_str()
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+    meta = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "text_sha256": corpus.sha256,
+        "num_tokens": {split: _write_ids(folder / f"{split}.ids", tokenizer, corpus, split) for split in SPLITS},
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _write_ids(path: Path, tokenizer: Tokenizer, corpus: Corpus, split: str) -> int:
+    """Write a split's ids and return how many they are."""
+    num_tokens = 0
+    with path.open("wb") as file:
+        for lines in corpus.line_batches(split):
+            ids = _encode(tokenizer, lines)
+            file.write(ids.tobytes())
+            num_tokens += len(ids)
+        # The padding of the last block, however long blocks are; zeros at the end of a file take no disk.
+        assert PAD_ID == 0
+        file.truncate((num_tokens + MAX_SEQ_LENGTH) * ids.itemsize)
+    return num_tokens
