@@ -17,6 +17,7 @@ from tiedlm.eligible import check_reusable, check_text, missing_runs
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report import update_report
+from tiedlm.workers import start_server
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def _train(
     from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
 
     corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
+    start_server()
 
     from tiedlm.jobs import prepare_jobs, run_jobs  # torch takes long to import: the text is checked first
     from tiedlm.progress import ProgressDisplay

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tiedlm.config import Experiment
@@ -19,6 +18,7 @@ from tiedlm.run import Progress, run
 from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed
+from tiedlm.workers import CONTEXT
 
 
 def prepare_jobs(
@@ -94,15 +94,14 @@ def run_jobs(jobs: list[Job], num_side_by_side: int, on_progress: Callable[[Prog
 
     A failed run does not stop the others. An interrupt ends them all; finished runs have their records.
     """
-    context = multiprocessing.get_context("spawn")
     waiting, failures = list(jobs), []
-    running: dict[Connection, tuple[Job, SpawnProcess]] = {}
+    running: dict[Connection, tuple[Job, BaseProcess]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < num_side_by_side:
-                receiver, sender = context.Pipe(duplex=False)
+                receiver, sender = CONTEXT.Pipe(duplex=False)
                 job = waiting.pop(0)
-                process = context.Process(target=_work, args=(job, sender), name=job.name, daemon=True)
+                process: BaseProcess = CONTEXT.Process(target=_work, args=(job, sender), name=job.name, daemon=True)
                 process.start()
                 sender.close()  # the worker holds the other end; its death is then an end of file here
                 running[receiver] = (job, process)

@@ -1,0 +1,20 @@
+"""How worker processes come to be: forked, where that is safe, from a server that has imported torch once.
+
+The server imports while the parent still prepares, and no run after the first pays for an import again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import sys
+
+# A library may have started threads when macOS forks it, and Windows cannot fork at all.
+CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+
+
+def start_server() -> None:
+    """Let the imports of `run.py` begin, in a process of their own."""
+    if CONTEXT.get_start_method() == "forkserver":
+        CONTEXT.set_forkserver_preload(["tiedlm.run"])
+        multiprocessing.forkserver.ensure_running()
