@@ -46,8 +46,8 @@ def test_the_gradient_of_a_tied_matrix_is_the_sum_of_both_uses(encoder: str) -> 
     outputs = []
     for model in (tied, untied):
         logits = model(ids, positions)
+        outputs.append(logits.detach().clone())
         token_nll(logits, targets).mean().backward()
-        outputs.append(logits)
     assert torch.equal(*outputs)
     separate = untied.embeddings.word_embeddings.weight.grad, untied.head.decoder.weight.grad
     assert all(gradient.abs().max() > 1e-4 for gradient in separate)
@@ -199,11 +199,25 @@ def test_the_loss_and_its_gradient_are_those_of_cross_entropy() -> None:
     logits = torch.randn(3, 50, 17, generator=generator, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(17, (3, 50), generator=generator)
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(3, 50)
-    assert_close(token_nll(logits, targets), expected)
+    assert_close(token_nll(logits.detach(), targets), expected.detach())
     weights = torch.rand(3, 50, generator=generator, dtype=torch.float64)
-    (ours,) = torch.autograd.grad((token_nll(logits, targets) * weights).sum(), logits)
     (theirs,) = torch.autograd.grad((expected * weights).sum(), logits)
+    nll = token_nll(logits.clone(), targets)
+    (ours,) = torch.autograd.grad((nll * weights).sum(), logits)
+    assert_close(nll, expected)
     assert_close(ours, theirs)
+
+
+def test_a_loss_of_hundreds_of_nats_is_still_a_number() -> None:
+    logits = torch.tensor([[[0.0, 500.0, -500.0]]])
+    assert token_nll(logits, torch.tensor([[2]])).item() == 1000.0
+
+
+def test_logits_that_are_used_up_cannot_be_read_again_unnoticed() -> None:
+    hidden_states = torch.randn(1, 2, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logits = hidden_states.exp()  # whose gradient needs its own result
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        token_nll(logits, torch.tensor([[2, 3]])).sum().backward()
 
 
 def test_a_batch_without_predictions_has_loss_zero_not_nan() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
-ROWS_AT_ONCE = 64
+ELEMENTS_AT_ONCE = 1 << 18  # what a core's cache holds in fp32
 
 
 class Transform(nn.Module):
@@ -51,40 +51,46 @@ class MaskedLMHead(nn.Module):
 
 
 def token_nll(logits: Tensor, masked_lm_ids: Tensor) -> Tensor:
-    """−log softmax(logits)[true id] in nats, in fp32 whatever the logits are: (B, P, V) and (B, P) → (B, P)."""
+    """−log softmax(logits)[true id] in nats, in fp32 whatever the logits are: (B, P, V) and (B, P) → (B, P).
+
+    Where a gradient is wanted, the logits are used up: their memory becomes that of their gradient.
+    """
     nll: Tensor = _TokenNLL.apply(logits.flatten(0, 1), masked_lm_ids.flatten())  # type: ignore[no-untyped-call]
     return nll.view_as(masked_lm_ids)
 
 
 class _TokenNLL(torch.autograd.Function):
-    """Cross-entropy whose fp32 copies are a few rows high, with its gradient made on the way.
+    """Cross-entropy that makes its gradient on the way, softmax − one-hot, in the place of the logits.
 
-    softmax − one-hot is at hand when the loss is, so the V-wide logits are read once and kept once; the
-    library's cross-entropy keeps an fp32 copy and fills another, which is half of a step on a CPU.
+    So of all that is V wide, one tensor is kept, and fp32 copies are a few rows high; the library's
+    cross-entropy keeps an fp32 copy and fills another, which is half of a step on a CPU.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, ids: Tensor) -> Tensor:
         """(N, V) and (N,) → (N,)."""
-        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        nll = []
-        for start in range(0, len(logits), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            log_probabilities = logits[rows].to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        nll = torch.empty(len(logits), dtype=exact, device=logits.device)
+        num_rows = max(1, ELEMENTS_AT_ONCE // logits.shape[1])
+        for start in range(0, len(logits), num_rows):
+            rows = slice(start, start + num_rows)
             columns = ids[rows].unsqueeze(1)
-            nll.append(-log_probabilities.gather(1, columns).squeeze(1))
-            if gradient is not None:
-                probabilities = log_probabilities.exp_()
-                gradient[rows] = probabilities.scatter_add_(
-                    1, columns, -torch.ones_like(columns, dtype=probabilities.dtype)
-                )
-        ctx.gradient = gradient
-        return torch.cat(nll)
+            scores = logits[rows].to(exact)
+            target_scores = scores.gather(1, columns)
+            largest = scores.amax(1, keepdim=True)
+            probabilities = scores.softmax(1)
+            # log Σ exp, from the entry whose probability cannot vanish
+            nll[rows] = (largest - probabilities.amax(1, keepdim=True).log() - target_scores).squeeze(1)
+            if ctx.needs_input_grad[0]:
+                logits[rows] = probabilities.scatter_add_(1, columns, -torch.ones_like(target_scores))
+        ctx.gradient = logits.detach() if ctx.needs_input_grad[0] else None
+        return nll
 
     @staticmethod
     def backward(ctx: Any, nll_gradient: Tensor) -> tuple[Tensor, None]:
-        """Scale the kept (N, V) by the incoming (N,), in place."""
-        return ctx.gradient.mul_(nll_gradient.unsqueeze(1).to(ctx.gradient.dtype)), None
+        """Scale the kept (N, V) by the incoming (N,), in place, and keep it no longer."""
+        gradient, ctx.gradient = ctx.gradient, None
+        return gradient.mul_(nll_gradient.unsqueeze(1).to(gradient.dtype)), None
 
 
 def masked_lm_loss(nll: Tensor, masked_lm_weights: Tensor) -> Tensor:

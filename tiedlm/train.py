@@ -60,8 +60,9 @@ def train(
         batch = mask_blocks(blocks[rows], config.mlm_probability, vocab_size, mask_generator).to(device)
         set_learning_rate(optimizers, step - 1, config)
         with autocast:
-            logits = model(batch.input_ids, batch.masked_lm_positions)
-        loss = masked_lm_loss(token_nll(logits, batch.masked_lm_ids), batch.masked_lm_weights)
+            # the logits have no name, so that nothing V wide outlives its use
+            nll = token_nll(model(batch.input_ids, batch.masked_lm_positions), batch.masked_lm_ids)
+        loss = masked_lm_loss(nll, batch.masked_lm_weights)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         loss_nats = loss.item()
