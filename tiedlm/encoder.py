@@ -11,6 +11,8 @@ values is read at other positions, so its queries and its feed-forward are compu
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,32 +77,37 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
         """(B, T, H) → (B, P, H) at `positions`; no position attends to one where `is_padding` (B, T)."""
-        query, key, value = self._query_key_value(hidden_states, positions)
-        if self.is_rotary:
-            cos, sin = rotations(hidden_states.shape[1], query.shape[-1], query)  # (T, d / 2)
-            key = rotate(key, cos, sin)
-            if positions is not None:  # (B, 1, P, d / 2)
-                cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
-            query = rotate(query, cos, sin)
+        seq_length = hidden_states.shape[1]
+        if positions is None:
+            heads = self._heads(self.query_key_value(hidden_states))
+            (query, key), value = self._turn(heads[:2], seq_length, None), heads[2]
+        else:
+            asked = self._project(gather_positions(hidden_states, positions), slice(0, self.hidden_size))
+            (query,) = self._turn(self._heads(asked), seq_length, positions)
+            heads = self._heads(self._project(hidden_states, slice(self.hidden_size, None)))
+            (key,), value = self._turn(heads[:1], seq_length, None), heads[1]
         context = attend(query, key, value, is_padding, self.dropout_prob if self.training else 0.0)
         return self.output(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def _query_key_value(self, hidden_states: Tensor, positions: Tensor | None) -> tuple[Tensor, ...]:
-        """(B, T, H) → queries (B, A, P, d), keys and values (B, A, T, d)."""
-        if positions is None:
-            return tuple(self._heads(self.query_key_value(hidden_states), 3))
-        (query,) = self._heads(self._project(gather_positions(hidden_states, positions), slice(0, self.hidden_size)), 1)
-        return query, *self._heads(self._project(hidden_states, slice(self.hidden_size, None)), 2)
+    def _turn(self, heads: Tensor, seq_length: int, positions: Tensor | None) -> Tensor:
+        """Rotary positions, where the family has them: (parts, B, A, P, d) at `positions` (B, P), or at all."""
+        if not self.is_rotary:
+            return heads
+        cos, sin = rotations(seq_length, heads.shape[-1], heads.dtype, heads.device)
+        if positions is not None:
+            cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
+        return rotate(heads, cos, sin)
 
     def _project(self, hidden_states: Tensor, rows: slice) -> Tensor:
         """By some rows of the matrix that makes queries, keys and values, in this order."""
         weight, bias = self.query_key_value.weight, self.query_key_value.bias
         return F.linear(hidden_states, weight[rows], None if bias is None else bias[rows])
 
-    def _heads(self, projected: Tensor, num_parts: int) -> Tensor:
+    def _heads(self, projected: Tensor) -> Tensor:
         """(B, T, parts × H) → (parts, B, A, T, d)."""
-        num_rows, seq_length, _ = projected.shape
-        return projected.view(num_rows, seq_length, num_parts, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        num_rows, seq_length, width = projected.shape
+        shape = num_rows, seq_length, width // self.hidden_size, self.num_heads, self.hidden_size // self.num_heads
+        return projected.view(shape).permute(2, 0, 3, 1, 4)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None, dropout_prob: float) -> Tensor:
@@ -117,18 +124,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None,
     return F.dropout(scores.softmax(-1), dropout_prob) @ value
 
 
-def rotations(seq_length: int, head_size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each position's angles, (T, d / 2), of the type and on the device of `like`."""
+@functools.cache
+def rotations(seq_length: int, head_size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each position's angles as `rotate` takes them, (T, d) each."""
     half = head_size // 2
-    frequencies = ROPE_THETA ** (-torch.arange(half, device=like.device) / half)
-    angles = torch.arange(seq_length, device=like.device).unsqueeze(1) * frequencies
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+    frequencies = ROPE_THETA ** (-torch.arange(half, device=device) / half)
+    angles = torch.arange(seq_length, device=device).unsqueeze(1) * frequencies
+    cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (B, A, T, d) by its position's angle."""
+    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (…, T, d) by its position's angle."""
     first, second = heads.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    return torch.addcmul(heads * cos, torch.cat([second, first], dim=-1), sin)
 
 
 class BertLayer(nn.Module):
