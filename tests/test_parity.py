@@ -11,7 +11,6 @@ from torch.testing import assert_close
 
 from tests.conftest import toy_model
 from tiedlm.encoder import LAYER_NORM_EPS, ROPE_THETA
-from tiedlm.head import masked_lm_loss, token_nll
 from tiedlm.masking import mask_blocks
 from tiedlm.model import MaskedLM, build_model
 from tiedlm.vocabulary import PAD_ID
@@ -148,8 +147,7 @@ def test_fifty_steps_of_training_equal_those_of_transformers() -> None:
     for step in range(50):
         batch = mask_blocks(blocks[step % 8 :: 8], 0.3, VOCAB_SIZE, generator)
         labels = torch.full_like(batch.input_ids, -100).scatter(1, batch.masked_lm_positions, batch.masked_lm_ids)
-        nll = token_nll(model(batch.input_ids, batch.masked_lm_positions), batch.masked_lm_ids)
-        pair = masked_lm_loss(nll, batch.masked_lm_weights), theirs(input_ids=batch.input_ids, labels=labels).loss
+        pair = model.loss(batch), theirs(input_ids=batch.input_ids, labels=labels).loss
         for optimizer, loss in zip(optimizers, pair, strict=True):
             optimizer.zero_grad()
             loss.backward()

@@ -9,6 +9,7 @@ knows whether W is shared.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
-ELEMENTS_AT_ONCE = 1 << 18  # what a core's cache holds in fp32
+CACHED_LOGITS = 1 << 18  # what a core's cache holds in fp32
+KEPT_LOGITS = 1 << 26  # 128 MiB in bf16
+ROUNDED_ROWS = 1 << 15  # of the matrix, copied at lower precision at a time; more than most vocabularies have
 
 
 class Transform(nn.Module):
@@ -46,56 +49,83 @@ class MaskedLMHead(nn.Module):
         self.decoder = nn.Linear(config.hidden_size, vocab_size)  # weight (V, H), bias (V,)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """(B, P, H) → (B, P, V)."""
+        """Logits: (B, P, H) → (B, P, V)."""
         return self.decoder(self.transform(hidden_states))  # type: ignore[no-any-return]
+
+    def loss(self, hidden_states: Tensor, masked_lm_ids: Tensor, masked_lm_weights: Tensor) -> Tensor:
+        """Σ(w·nll) / (Σw + 1e-5): the mean over real predictions, in nats, of (B, P, H), (B, P) and (B, P).
+
+        The 1e-5 is the source's guard against a batch without predictions.
+        """
+        scales = masked_lm_weights / (masked_lm_weights.sum() + 1e-5)
+        return _DecoderLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
+            self.transform(hidden_states).flatten(0, 1),
+            self.decoder.weight,
+            self.decoder.bias,
+            masked_lm_ids.flatten(),
+            scales.flatten(),
+        )
 
 
 def token_nll(logits: Tensor, masked_lm_ids: Tensor) -> Tensor:
     """−log softmax(logits)[true id] in nats, in fp32 whatever the logits are: (B, P, V) and (B, P) → (B, P).
 
-    Where a gradient is wanted, the logits are used up: their memory becomes that of their gradient.
+    For evaluation; it takes no part in a gradient.
     """
-    nll: Tensor = _TokenNLL.apply(logits.flatten(0, 1), masked_lm_ids.flatten())  # type: ignore[no-untyped-call]
-    return nll.view_as(masked_lm_ids)
+    pieces = (nll for _, nll, _ in _softmax_pieces(logits.detach().flatten(0, 1), masked_lm_ids.flatten()))
+    return torch.cat(list(pieces)).view_as(masked_lm_ids)
 
 
-class _TokenNLL(torch.autograd.Function):
-    """Cross-entropy that makes its gradient on the way, softmax − one-hot, in the place of the logits.
+def _softmax_pieces(logits: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """(N, V) and (N,), a few rows at a time: which rows, their nll, and its gradient, softmax − one-hot."""
+    for rows in _slices(len(logits), CACHED_LOGITS // logits.shape[1]):
+        columns = ids[rows].unsqueeze(1)
+        scores = logits[rows].to(torch.promote_types(logits.dtype, torch.float32))
+        target_scores, largest = scores.gather(1, columns), scores.amax(1, keepdim=True)
+        probabilities = scores.softmax(1)
+        # log Σ exp, from the entry whose probability cannot vanish
+        nll = largest - probabilities.amax(1, keepdim=True).log() - target_scores
+        yield rows, nll.squeeze(1), probabilities.scatter_add_(1, columns, -torch.ones_like(target_scores))
 
-    So of all that is V wide, one tensor is kept, and fp32 copies are a few rows high; the library's
-    cross-entropy keeps an fp32 copy and fills another, which is half of a step on a CPU.
+
+class _DecoderLoss(torch.autograd.Function):
+    """The product with the output matrix and its weighted cross-entropy, in one, for the sake of memory and time.
+
+    The gradients are made with the loss, by rows: what is V wide exists for `KEPT_LOGITS` at a time and is
+    written over by its own gradient. The library's cross-entropy keeps logits, an fp32 copy and a gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, ids: Tensor) -> Tensor:
-        """(N, V) and (N,) → (N,)."""
-        exact = torch.promote_types(logits.dtype, torch.float32)
-        nll = torch.empty(len(logits), dtype=exact, device=logits.device)
-        num_rows = max(1, ELEMENTS_AT_ONCE // logits.shape[1])
-        for start in range(0, len(logits), num_rows):
-            rows = slice(start, start + num_rows)
-            columns = ids[rows].unsqueeze(1)
-            scores = logits[rows].to(exact)
-            target_scores = scores.gather(1, columns)
-            largest = scores.amax(1, keepdim=True)
-            probabilities = scores.softmax(1)
-            # log Σ exp, from the entry whose probability cannot vanish
-            nll[rows] = (largest - probabilities.amax(1, keepdim=True).log() - target_scores).squeeze(1)
-            if ctx.needs_input_grad[0]:
-                logits[rows] = probabilities.scatter_add_(1, columns, -torch.ones_like(target_scores))
-        ctx.gradient = logits.detach() if ctx.needs_input_grad[0] else None
-        return nll
+    def forward(ctx: Any, hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor) -> Tensor:
+        """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
+        kind = hidden_states.device.type
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
+        vocab_size = len(weight)
+        gradients = [torch.zeros_like(tensor) for tensor in (hidden_states, weight, bias)]
+        of_hidden_states, of_weight, of_bias = gradients
+        loss = scales.new_zeros((), dtype=torch.promote_types(precision, torch.float32))
+        for rows in _slices(len(hidden_states), KEPT_LOGITS // vocab_size):
+            hidden = hidden_states[rows].to(precision)
+            logits = hidden.new_empty(len(hidden), vocab_size)
+            for columns in _slices(vocab_size, ROUNDED_ROWS):
+                rounded = weight[columns].to(precision)
+                torch.addmm(bias[columns].to(precision), hidden, rounded.t(), out=logits[:, columns])
+            for part, nll, gradient in _softmax_pieces(logits, ids[rows]):
+                loss += nll @ scales[rows][part].to(nll.dtype)
+                logits[part] = gradient.mul_(scales[rows][part].unsqueeze(1))
+            for columns in _slices(vocab_size, ROUNDED_ROWS):
+                of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
+                of_weight[columns] += logits[:, columns].t() @ hidden
+            of_bias += logits.sum(0)
+        ctx.gradients = gradients
+        return loss
 
     @staticmethod
-    def backward(ctx: Any, nll_gradient: Tensor) -> tuple[Tensor, None]:
-        """Scale the kept (N, V) by the incoming (N,), in place, and keep it no longer."""
-        gradient, ctx.gradient = ctx.gradient, None
-        return gradient.mul_(nll_gradient.unsqueeze(1).to(gradient.dtype)), None
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        """() → the gradients of (N, H), (V, H) and (V,)."""
+        gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
+        return *(gradient.mul_(factor) for gradient in gradients), None, None
 
 
-def masked_lm_loss(nll: Tensor, masked_lm_weights: Tensor) -> Tensor:
-    """Σ(w·nll) / (Σw + 1e-5): the mean over real predictions, in nats, of (B, P) and (B, P).
-
-    The 1e-5 is the source's guard against a batch without predictions.
-    """
-    return (nll * masked_lm_weights).sum() / (masked_lm_weights.sum() + 1e-5)
+def _slices(size: int, step: int) -> list[slice]:
+    return [slice(start, start + max(1, step)) for start in range(0, size, max(1, step))]

@@ -9,6 +9,7 @@ from tiedlm.config import ModelConfig
 from tiedlm.encoder import Embeddings, Encoder
 from tiedlm.generators import make_generator
 from tiedlm.head import MaskedLMHead
+from tiedlm.masking import MaskedBatch
 from tiedlm.vocabulary import PAD_ID
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
@@ -47,10 +48,17 @@ class MaskedLM(nn.Module):
 
     def forward(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
         """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
+        return self.head(self._hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
+
+    def loss(self, batch: MaskedBatch) -> Tensor:
+        """The masked-LM loss of a batch, in nats: ()."""
+        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        return self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
+
+    def _hidden_states(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
         padding = input_ids == PAD_ID
         is_padding = padding if bool(padding.any()) else None
-        hidden_states = self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # (B, P, H)
-        return self.head(hidden_states)  # type: ignore[no-any-return]
+        return self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # type: ignore[no-any-return]
 
 
 def build_model(config: ModelConfig, vocab_size: int, seed: int) -> MaskedLM:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from tiedlm.config import TrainConfig
 from tiedlm.generators import derive_seed, make_generator
-from tiedlm.head import masked_lm_loss, token_nll
 from tiedlm.masking import batch_order, mask_blocks
 from tiedlm.model import MaskedLM
 from tiedlm.optim import build_optimizers, set_learning_rate
@@ -60,9 +59,7 @@ def train(
         batch = mask_blocks(blocks[rows], config.mlm_probability, vocab_size, mask_generator).to(device)
         set_learning_rate(optimizers, step - 1, config)
         with autocast:
-            # the logits have no name, so that nothing V wide outlives its use
-            nll = token_nll(model(batch.input_ids, batch.masked_lm_positions), batch.masked_lm_ids)
-        loss = masked_lm_loss(nll, batch.masked_lm_weights)
+            loss = model.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         loss_nats = loss.item()
