@@ -20,7 +20,7 @@ from tiedlm.counting import count_config
 from tiedlm.eligible import check_reusable, missing_runs
 from tiedlm.errors import InputError
 from tiedlm.paired import paired_t
-from tiedlm.record import RunRecord, load_record, save_record
+from tiedlm.record import SCHEMA_VERSION, RunRecord, load_record, save_record
 from tiedlm.report import update_report
 from tiedlm.tables import render_comparison
 
@@ -44,7 +44,7 @@ def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: An
     }
     point = {"step": 0, "num_tokens": 0, "train_seconds": 0.0, "train_loss_nats": 4.6, "valid_loss_nats": 4.6}
     raw = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "experiment": "toy",
         "arm": arm,
         "seed": seed,

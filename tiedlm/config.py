@@ -54,13 +54,15 @@ class ModelConfig(Strict):
     attention_probs_dropout_prob: Probability
     initializer_range: Annotated[float, Field(gt=0.0)]
     """Standard deviation of every matrix at the start, the embeddings among them."""
+    rope_theta: Annotated[float, Field(gt=0.0)]
+    """Base of the rotary angles of `modernbert`; `bert`, whose positions are learned, does not read it."""
     tie_word_embeddings: bool
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
 
     def config_json(self, vocab_size: int) -> dict[str, Any]:
         """The same model in the words of a `config.json`, once the tokenizer is known."""
-        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
+        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "rope_theta"}
         return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
 
     @model_validator(mode="after")
@@ -97,8 +99,10 @@ class TrainConfig(Strict):
     mlm_probability: Annotated[float, Field(gt=0.0, lt=1.0)]
     """Share of each block predicted in training; evaluation always masks folds of about 15 %."""
     learning_rate: Annotated[float, Field(gt=0.0)]
+    norm_and_bias_learning_rate: Annotated[float, Field(gt=0.0)]
+    """For what is no matrix; by AdamW, like the embeddings and the output matrix."""
     muon_learning_rate: Annotated[float, Field(ge=0.0)]
-    """For the encoder's matrices, by Muon; 0 leaves them to AdamW with the rest."""
+    """For the matrices between the embeddings and the output matrix, by Muon; 0 leaves them to AdamW."""
     adam_beta1: Probability
     adam_beta2: Probability
     weight_decay: Annotated[float, Field(ge=0.0)]

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from tiedlm.config import ModelConfig
 
 TYPE_VOCAB_SIZE = 2  # BERT's two segments; a block is one segment, so row 0 is read
-ROPE_THETA = 160_000.0  # ModernBERT's global layers
 LAYER_NORM_EPS = {"bert": 1e-12, "modernbert": 1e-5}
 
 
@@ -70,7 +69,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.hidden_size, self.num_heads = config.hidden_size, config.num_attention_heads
-        self.is_rotary = config.encoder == "modernbert"
+        self.rope_theta = config.rope_theta if config.encoder == "modernbert" else None
         self.dropout_prob = config.attention_probs_dropout_prob
         self.query_key_value = linear(config, config.hidden_size, 3 * config.hidden_size)
         self.output = linear(config, config.hidden_size, config.hidden_size)
@@ -91,9 +90,9 @@ class SelfAttention(nn.Module):
 
     def _turn(self, heads: Tensor, seq_length: int, positions: Tensor | None) -> Tensor:
         """Rotary positions, where the family has them: (parts, B, A, P, d) at `positions` (B, P), or at all."""
-        if not self.is_rotary:
+        if self.rope_theta is None:
             return heads
-        cos, sin = rotations(seq_length, heads.shape[-1], heads.dtype, heads.device)
+        cos, sin = rotations(self.rope_theta, seq_length, heads.shape[-1], heads.dtype, heads.device)
         if positions is not None:
             cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
         return rotate(heads, cos, sin)
@@ -125,10 +124,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None,
 
 
 @functools.cache
-def rotations(seq_length: int, head_size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def rotations(
+    rope_theta: float, seq_length: int, head_size: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Cosine and sine of each position's angles as `rotate` takes them, (T, d) each."""
     half = head_size // 2
-    frequencies = ROPE_THETA ** (-torch.arange(half, device=device) / half)
+    frequencies = rope_theta ** (-torch.arange(half, device=device) / half)
     angles = torch.arange(seq_length, device=device).unsqueeze(1) * frequencies
     cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
     return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)

@@ -1,8 +1,8 @@
 """Parameter groups, optimizers and the schedule; the same rules in every arm.
 
-Muon (Jordan et al. 2024) takes the matrices of the encoder's layers, AdamW all else: the embeddings,
-the output matrix, the head's transform, norms and biases. A tied matrix is one parameter and is
-updated once.
+Muon (Jordan et al. 2024) takes the hidden matrices, those of the encoder's layers and of the head's
+transform; AdamW all else: the embeddings, the output matrix, norms and biases. A tied matrix is one
+parameter and is updated once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             plain.append(parameter)
-        elif config.muon_learning_rate > 0 and name.startswith("encoder.layers."):
+        elif config.muon_learning_rate > 0 and name.startswith(("encoder.layers.", "head.transform.")):
             muon.append(parameter)
         else:
             decayed.append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0, "lr": config.norm_and_bias_learning_rate},
+    ]
     betas = (config.adam_beta1, config.adam_beta2)
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 
 

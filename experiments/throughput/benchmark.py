@@ -75,6 +75,7 @@ class Size:
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             initializer_range=0.02,
+            rope_theta=10_000.0,
             tie_word_embeddings=True,
             head_transform=True,
         )
@@ -86,6 +87,7 @@ class Size:
             batch_size=self.batch_size,
             mlm_probability=MASK_PROBABILITY,
             learning_rate=1e-4,
+            norm_and_bias_learning_rate=1e-4,
             muon_learning_rate=0.0,
             adam_beta1=0.9,
             adam_beta2=0.999,
