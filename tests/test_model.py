@@ -18,7 +18,7 @@ from tests.test_architecture import WITHOUT_TORCH
 from tiedlm.checkpoint import load_model, save_model
 from tiedlm.counting import count_config
 from tiedlm.encoder import LAYER_NORM_EPS, attend, gather_positions
-from tiedlm.head import MaskedLMHead, token_nll
+from tiedlm.head import MaskedLMHead, score
 from tiedlm.masking import MaskedBatch
 from tiedlm.model import TieError, build_model, check_tie, measure_parameters
 from tiedlm.vocabulary import PAD_ID
@@ -211,7 +211,10 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
     weights = torch.rand(3, 50, generator=generator, dtype=torch.float64)
     logits = head(hidden_states)
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(3, 50)
-    assert_close(token_nll(logits, targets), nll.detach())
+    scored, is_correct = score(logits, targets)
+    assert_close(scored, nll.detach())
+    assert torch.equal(is_correct, logits.argmax(-1) == targets)
+    assert is_correct.any()
     expected = (nll * weights).sum() / (weights.sum() + 1e-5)
     loss = head.loss(hidden_states, targets, weights)
     assert_close(loss, expected)
@@ -223,7 +226,7 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
 
 def test_a_loss_of_hundreds_of_nats_is_still_a_number() -> None:
     logits = torch.tensor([[[0.0, 500.0, -500.0]]])
-    assert token_nll(logits, torch.tensor([[2]])).item() == 1000.0
+    assert score(logits, torch.tensor([[2]]))[0].item() == 1000.0
 
 
 def test_a_batch_without_predictions_has_loss_zero_not_nan() -> None:
@@ -239,7 +242,7 @@ def test_an_untrained_model_is_as_good_as_a_uniform_guess(encoder: str, tie: boo
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, 10_000, (16, 32), generator=generator)
     positions = torch.arange(10).expand(16, 10)
-    loss = token_nll(model(ids, positions), ids[:, :10]).mean().item()
+    loss = score(model(ids, positions), ids[:, :10])[0].mean().item()
     assert loss == pytest.approx(math.log(10_000), rel=0.03)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiedlm.head import token_nll
+from tiedlm.head import score
 from tiedlm.masking import NUM_FOLDS, fold_batch, fold_ranks
 from tiedlm.model import MaskedLM
 
@@ -54,10 +54,10 @@ def evaluate(
             batch = fold_batch(blocks[rows], ranks[rows], fold).to(device)
             with autocast:
                 logits = model(batch.input_ids, batch.masked_lm_positions)  # (B, P, V)
+            batch_nll, is_correct = score(logits, batch.masked_lm_ids)  # (B, P) each
             weights = batch.masked_lm_weights.double()
-            correct = (logits.argmax(-1) == batch.masked_lm_ids) * weights
-            nll[rows] += (token_nll(logits, batch.masked_lm_ids) * weights).sum(1).cpu()
+            nll[rows] += (batch_nll * weights).sum(1).cpu()
             num_tokens[rows] += weights.sum(1).cpu()
-            num_correct[rows] += correct.sum(1).cpu()
+            num_correct[rows] += (is_correct * weights).sum(1).cpu()
     model.train(was_training)
     return EvalTotals(nll, num_tokens, num_correct)

@@ -10,7 +10,7 @@ knows whether W is shared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -67,25 +67,35 @@ class MaskedLMHead(nn.Module):
         )
 
 
-def token_nll(logits: Tensor, masked_lm_ids: Tensor) -> Tensor:
-    """−log softmax(logits)[true id] in nats, in fp32 whatever the logits are: (B, P, V) and (B, P) → (B, P).
+def score(logits: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """How good a prediction is, for evaluation: (B, P, V) and (B, P) → two of (B, P).
 
-    For evaluation; it takes no part in a gradient.
+    −log softmax(logits)[true id] in nats, in fp32 whatever the logits are, and whether the true id scores
+    highest (of equal scores, the first). Neither takes part in a gradient.
     """
-    pieces = (nll for _, nll, _ in _softmax_pieces(logits.detach().flatten(0, 1), masked_lm_ids.flatten()))
-    return torch.cat(list(pieces)).view_as(masked_lm_ids)
+    logits, ids = logits.detach().flatten(0, 1), masked_lm_ids.flatten()
+    pieces = [(piece.nll, piece.scores.argmax(1) == ids[piece.rows]) for piece in _pieces(logits, ids)]
+    nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
+    return nll, is_correct
 
 
-def _softmax_pieces(logits: Tensor, ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """(N, V) and (N,), a few rows at a time: which rows, their nll, and its gradient, softmax − one-hot."""
+class _Piece(NamedTuple):
+    """A few rows of (N, V) logits, as many as fit a core's cache in fp32."""
+
+    rows: slice
+    scores: Tensor
+    probabilities: Tensor
+    nll: Tensor
+
+
+def _pieces(logits: Tensor, ids: Tensor) -> Iterator[_Piece]:
+    """(N, V) and (N,), piece by piece."""
     for rows in _slices(len(logits), CACHED_LOGITS // logits.shape[1]):
-        columns = ids[rows].unsqueeze(1)
         scores = logits[rows].to(torch.promote_types(logits.dtype, torch.float32))
-        target_scores, largest = scores.gather(1, columns), scores.amax(1, keepdim=True)
         probabilities = scores.softmax(1)
         # log Σ exp, from the entry whose probability cannot vanish
-        nll = largest - probabilities.amax(1, keepdim=True).log() - target_scores
-        yield rows, nll.squeeze(1), probabilities.scatter_add_(1, columns, -torch.ones_like(target_scores))
+        log_partition = scores.amax(1) - probabilities.amax(1).log()
+        yield _Piece(rows, scores, probabilities, log_partition - scores.gather(1, ids[rows].unsqueeze(1)).squeeze(1))
 
 
 class _DecoderLoss(torch.autograd.Function):
@@ -110,9 +120,11 @@ class _DecoderLoss(torch.autograd.Function):
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 rounded = weight[columns].to(precision)
                 torch.addmm(bias[columns].to(precision), hidden, rounded.t(), out=logits[:, columns])
-            for part, nll, gradient in _softmax_pieces(logits, ids[rows]):
-                loss += nll @ scales[rows][part].to(nll.dtype)
-                logits[part] = gradient.mul_(scales[rows][part].unsqueeze(1))
+            for part, _, probabilities, nll in _pieces(logits, ids[rows]):
+                factors = scales[rows][part].to(nll.dtype)
+                loss += nll @ factors
+                probabilities[torch.arange(len(nll)), ids[rows][part]] -= 1.0  # softmax − one-hot: the gradient
+                logits[part] = probabilities.mul_(factors.unsqueeze(1))
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
                 of_weight[columns] += logits[:, columns].t() @ hidden
