@@ -211,10 +211,7 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
     weights = torch.rand(3, 50, generator=generator, dtype=torch.float64)
     logits = head(hidden_states)
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(3, 50)
-    scored, is_correct = score(logits, targets)
-    assert_close(scored, nll.detach())
-    assert torch.equal(is_correct, logits.argmax(-1) == targets)
-    assert is_correct.any()
+    assert_close(score(logits, targets)[0], nll.detach())
     expected = (nll * weights).sum() / (weights.sum() + 1e-5)
     loss = head.loss(hidden_states, targets, weights)
     assert_close(loss, expected)
@@ -222,6 +219,16 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
     ours, theirs = (torch.autograd.grad(7.0 * value, inputs) for value in (loss, expected))
     for one, other in zip(ours, theirs, strict=True):
         assert_close(one, other)
+
+
+def test_of_equal_scores_the_first_is_the_choice() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randint(4, (30, 5, 17), generator=generator).bfloat16()
+    targets = torch.randint(17, (30, 5), generator=generator)
+    is_correct = score(logits, targets)[1]
+    assert torch.equal(is_correct, logits.argmax(-1) == targets)
+    is_highest = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1) == logits.amax(-1)
+    assert 0 < is_correct.sum() < is_highest.sum()
 
 
 def test_a_loss_of_hundreds_of_nats_is_still_a_number() -> None:

@@ -74,9 +74,17 @@ def score(logits: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
     highest (of equal scores, the first). Neither takes part in a gradient.
     """
     logits, ids = logits.detach().flatten(0, 1), masked_lm_ids.flatten()
-    pieces = [(piece.nll, piece.scores.argmax(1) == ids[piece.rows]) for piece in _pieces(logits, ids)]
+    pieces = [(piece.nll, _is_first_choice(piece.scores, ids[piece.rows])) for piece in _pieces(logits, ids)]
     nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
     return nll, is_correct
+
+
+def _is_first_choice(scores: Tensor, ids: Tensor) -> Tensor:
+    """`argmax(scores) == ids`, (N,), with the slow argmax only for rows where the id has the highest score."""
+    is_highest = scores.gather(1, ids.unsqueeze(1)).squeeze(1) == scores.amax(1)
+    is_first = is_highest.clone()
+    is_first[is_highest] = scores[is_highest].argmax(1) == ids[is_highest]
+    return is_first
 
 
 class _Piece(NamedTuple):
