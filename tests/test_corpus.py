@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -127,6 +130,36 @@ def test_the_unigram_perplexity_is_that_of_smoothed_train_frequencies(corpus_fol
     total = sum(counts[token] + 1 for token in vocabulary)
     nll = [-math.log((counts[token] + 1) / total) for token in tokens.token_ids("valid").tolist()]
     assert tokens.unigram_perplexity("valid") == pytest.approx(math.exp(sum(nll) / len(nll)))
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from tiedlm.config import CorpusConfig
+from tiedlm.corpus import load_corpus
+from tiedlm.tokens import tokenize
+
+tokens = tokenize(load_corpus(sys.argv[1], None), CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64))
+assert tokens.blocks("train", 64).shape[1] == 64
+tokens.unigram_perplexity("valid")
+print(tokens.num_tokens["train"], Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_text(corpus_folder: Path) -> None:
+    """From text to blocks, three times the text takes less than 15 % more memory."""
+    words = [f"w{number}" for number in range(1_000)]
+    lines = [" ".join(random.Random(seed).choices(words, k=20)) + "\n" for seed in range(500)]
+    kilobytes = []
+    for repeats in (300, 900):  # 17 and 52 MB, both more than is read at a time
+        (corpus_folder / "train.txt").write_text("".join(lines) * repeats)
+        finished = subprocess.run([sys.executable, "-c", PEAK, str(corpus_folder)], capture_output=True, text=True)
+        num_tokens, peak = map(int, finished.stdout.split())
+        assert num_tokens == 500 * 21 * repeats
+        kilobytes.append(peak)
+    assert kilobytes[1] < 1.15 * kilobytes[0]
 
 
 def test_a_changed_text_is_another_entry_of_the_cache(corpus_folder: Path) -> None:
