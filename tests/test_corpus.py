@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.conftest import toy_experiment
+from tiedlm.cache import cached_folder
 from tiedlm.config import CorpusConfig
 from tiedlm.corpus import KNOWN, SPLITS, Corpus, load_corpus
 from tiedlm.errors import InputError
@@ -178,3 +181,26 @@ def test_a_split_shorter_than_a_block_is_refused(corpus_folder: Path) -> None:
     (corpus_folder / "test.txt").write_text("the cat sees\n")
     with pytest.raises(InputError, match=r"test split has 4 tokens, fewer than one block of corpus\.seq_length=16"):
         tokenize(load_corpus(str(corpus_folder), None), experiment.corpus)
+
+
+def test_of_two_processes_that_fill_one_folder_of_the_cache_the_first_wins() -> None:
+    def first(folder: Path) -> None:
+        (folder / "who").write_text("first")
+
+    def second(folder: Path) -> None:
+        (folder / "who").write_text("second")
+        cached_folder(["race"], first)
+
+    assert (cached_folder(["race"], second) / "who").read_text() == "first"
+
+
+def test_a_full_disk_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(InputError, match="No space left on device"):
+        cached_folder(["full"], fill)
+    assert list((tmp_path / "tiedlm").iterdir()) == []

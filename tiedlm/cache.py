@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,15 +28,22 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent))
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            filled = Path(temporary) / folder.name
+            filled.mkdir()
+            fill(filled)
+            _keep_first(filled, folder)
     except OSError as error:
         raise InputError(
             f"{folder.parent}: the cache cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
         ) from error
-    try:
-        fill(temporary)
-        if not folder.exists():
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _keep_first(filled: Path, folder: Path) -> None:
+    """Give a folder its name, unless another process has made the same one meanwhile."""
+    try:
+        filled.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
