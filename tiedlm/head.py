@@ -131,7 +131,9 @@ class _DecoderLoss(torch.autograd.Function):
             for part, _, probabilities, nll in _pieces(logits, ids[rows]):
                 factors = scales[rows][part].to(nll.dtype)
                 loss += nll @ factors
-                probabilities[torch.arange(len(nll)), ids[rows][part]] -= 1.0  # softmax − one-hot: the gradient
+                probabilities[torch.arange(len(nll), device=ids.device), ids[rows][part]] -= (
+                    1.0  # softmax − one-hot: the gradient
+                )
                 logits[part] = probabilities.mul_(factors.unsqueeze(1))
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)

@@ -37,10 +37,10 @@ WARM_UP_STEPS = 4
 MASK_PROBABILITY = 0.15
 NUM_BLOCKS = 4_096
 PEAK_SHAPES = ((4_096, 256, 1_024), (4_096, 1_024, 1_024), (4_096, 4_096, 4_096))
-LEGEND = """×: of the slowest variant of that size. of peak: model FLOPs (forward and backward, no recomputation, the
-head at the masked positions alone) over the fastest bf16 matrix product of the same run. memory: resident in the
-variant's process at its highest. start: from the process's start to the end of its warm-up, compiling included.
-Medians over the turns."""
+LEGEND = """×: of the slowest variant of that size. of peak: the FLOPs that loss and gradient need (no recomputation;
+the head, and the last layer but for keys and values, at the masked positions alone) over the fastest bf16 matrix
+product of the same run. memory: resident in the variant's process at its highest. start: from the process's start to
+the end of its warm-up, compiling included. Medians over the turns."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,20 @@ class Size:
         )
 
     def flops_per_step(self) -> float:
-        """Of the model, forward and backward, without recomputation; the head at the masked positions alone."""
+        """What the loss and its gradient need, without recomputation.
+
+        The head, and the last layer but for its keys and values, are needed at the masked positions alone.
+        """
         count = count_config(self.name, self.model_config().config_json(self.vocab_size))
         assert count.head_flops is not None
         assert count.body_flops is not None
-        scores = 4 * self.seq_length * self.hidden_size * self.num_hidden_layers  # QKᵀ and the weighted sum of V
+        attention = 4 * self.seq_length * self.hidden_size  # QKᵀ and the weighted sum of V
+        layer = count.body_flops / self.num_hidden_layers + attention
+        keys_and_values = 4 * self.hidden_size**2
         predicted = round(self.seq_length * MASK_PROBABILITY) / self.seq_length
-        return 3 * self.tokens_per_step * (count.body_flops + scores + predicted * count.head_flops)
+        at_all = (self.num_hidden_layers - 1) * layer + keys_and_values
+        at_masked = layer - keys_and_values + count.head_flops
+        return 3 * self.tokens_per_step * (at_all + predicted * at_masked)
 
     def blocks(self) -> torch.Tensor:
         """(N, T) of random words; how fast a step is does not depend on which."""
