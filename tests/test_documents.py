@@ -18,7 +18,7 @@ from tiedlm.compare import compare
 from tiedlm.config import load_experiment, shipped_experiments
 from tiedlm.count_tables import percent
 from tiedlm.errors import InputError
-from tiedlm.markdown import render_markdown
+from tiedlm.markdown import headline, render_markdown
 from tiedlm.models import list_counts
 from tiedlm.record import load_records
 
@@ -38,7 +38,7 @@ def readme_commands() -> list[str]:
 
 
 def test_the_readme_has_commands() -> None:
-    assert {command.split()[1] for command in readme_commands()} == {"compare", "train", "count-params"}
+    assert {command.split()[1] for command in readme_commands()} == {"compare", "train", "report", "count-params"}
     assert 'pip install -e ".[dev]" && pytest' in README
     assert "pip install -e . && tiedlm compare" in README
 
@@ -73,6 +73,12 @@ def test_the_readme_third_arm_loads(tmp_path: Path) -> None:
     experiment = load_experiment(path)
     assert experiment.arm_names == ["tied", "untied", "tied-no-transform"]
     assert experiment.run_config("tied-no-transform").model.head_transform is False
+
+
+def test_the_readme_headline_is_that_of_the_records() -> None:
+    assert headline(compare(load_records(REPOSITORY / "results/ptb"))) in README, (
+        "copy the table at the top of results/ptb/REPORT.md, as `tiedlm report results/ptb` writes it, into README.md"
+    )
 
 
 def test_the_readme_counts_are_those_of_the_command() -> None:
