@@ -20,6 +20,7 @@ from tiedlm.cache import cached_folder
 
 SKIPPED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib2to3", "__pycache__"}
 SKIPPED_MODULES = {"antigravity", "this"}
+CACHE_FORMAT = 1  # of what is taken from the library, and how
 
 
 def pydoc_folder() -> Path:
@@ -30,12 +31,13 @@ def pydoc_folder() -> Path:
     """
     library = Path(sysconfig.get_path("stdlib"))
     files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in _sources(library)]
-    return cached_folder(["pydoc", sys.version, files], _write_paragraphs)
+    return cached_folder(["pydoc", CACHE_FORMAT, sys.version, files], _write_paragraphs)
 
 
 def _write_paragraphs(folder: Path) -> None:
     for split, lines in pydoc_paragraphs().items():
-        (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
 def pydoc_paragraphs() -> dict[str, list[str]]:

@@ -6,7 +6,6 @@ The server imports while the parent still prepares, and no run after the first p
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.forkserver
 import sys
 
 # A library may have started threads when macOS forks it, and Windows cannot fork at all.
@@ -16,5 +15,7 @@ CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" e
 def start_server() -> None:
     """Let the imports of `run.py` begin, in a process of their own."""
     if CONTEXT.get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # not on Windows
+
         CONTEXT.set_forkserver_preload(["tiedlm.run"])
-        multiprocessing.forkserver.ensure_running()
+        forkserver.ensure_running()
