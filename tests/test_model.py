@@ -17,7 +17,7 @@ from tests.conftest import toy_model
 from tests.test_architecture import WITHOUT_TORCH
 from tiedlm.checkpoint import load_model, save_model
 from tiedlm.counting import count_config
-from tiedlm.encoder import LAYER_NORM_EPS, attend, gather_positions
+from tiedlm.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
 from tiedlm.head import MaskedLMHead, score
 from tiedlm.masking import MaskedBatch
 from tiedlm.model import TieError, build_model, check_tie, measure_parameters
@@ -107,6 +107,19 @@ def test_a_saved_model_comes_back_with_its_tie(tie: bool, tmp_path: Path) -> Non
     assert torch.equal(loaded(ids, positions), model(ids, positions))
     stored = 4 * sum(parameter.numel() for parameter in model.parameters())
     assert stored < num_bytes < stored + 4_000
+
+
+def test_word_embeddings_have_the_gradient_of_the_library_s() -> None:
+    ours, library = WordEmbeddings(5, 3), torch.nn.Embedding(5, 3)
+    library.weight.data.copy_(ours.weight.data)
+    ids = torch.tensor([[0, 4, 4], [2, 0, 4]])  # rows read more than once, and never
+    factors = torch.randn(2, 3, 3)
+    for table in (ours, library):
+        for _ in range(2):  # the second is added to the first
+            (table(ids) * factors).sum().backward()
+    assert_close(ours.weight.grad, library.weight.grad)
+    with torch.no_grad():
+        assert not ours(ids).requires_grad
 
 
 @ENCODERS

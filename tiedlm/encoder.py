@@ -33,12 +33,33 @@ def linear(config: ModelConfig, in_features: int, out_features: int) -> nn.Linea
     return nn.Linear(in_features, out_features, bias=config.encoder == "bert")
 
 
+class WordEmbeddings(nn.Embedding):
+    """Rows of a (V, H) table, by id. `backward` adds their gradients to those rows of `weight.grad`, in place.
+
+    `nn.Embedding` makes a gradient of (V, H) that is zero but for the rows read, beside the one that a tied
+    output matrix has already. The price: `torch.autograd.grad` does not see this use of the table.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, T) → (B, T, H)."""
+        rows = F.embedding(input, self.weight.detach())
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            add = functools.partial(self._add_gradients, input)
+            rows.requires_grad_().register_hook(add)  # type: ignore[no-untyped-call]
+        return rows
+
+    def _add_gradients(self, ids: Tensor, gradients: Tensor) -> None:
+        if self.weight.grad is None:
+            self.weight.grad = torch.zeros_like(self.weight)
+        self.weight.grad.index_add_(0, ids.flatten(), gradients.flatten(0, 1))
+
+
 class Embeddings(nn.Module):
     """The word-embedding table and, in `bert`, learned positions and segments: (B, T) → (B, T, H)."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(vocab_size, config.hidden_size)
+        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size)
         if config.encoder == "bert":
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
             self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)

@@ -20,8 +20,8 @@ from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
 CACHED_LOGITS = 1 << 18  # what a core's cache holds in fp32
-KEPT_LOGITS = 1 << 26  # 128 MiB in bf16
-ROUNDED_ROWS = 1 << 15  # of the matrix, copied at lower precision at a time; more than most vocabularies have
+KEPT_LOGITS = 1 << 25  # 64 MiB in bf16
+ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 
 
 class Transform(nn.Module):
@@ -149,5 +149,7 @@ class _DecoderLoss(torch.autograd.Function):
         return *(gradient.mul_(factor) for gradient in gradients), None, None
 
 
-def _slices(size: int, step: int) -> list[slice]:
-    return [slice(start, start + max(1, step)) for start in range(0, size, max(1, step))]
+def _slices(size: int, limit: int) -> list[slice]:
+    """As few as keep to the limit, and as equal as can be."""
+    num_slices = -(-size // max(1, limit))
+    return [slice(size * index // num_slices, size * (index + 1) // num_slices) for index in range(num_slices)]

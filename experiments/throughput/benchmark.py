@@ -36,11 +36,13 @@ from tiedlm.train import train
 WARM_UP_STEPS = 4
 MASK_PROBABILITY = 0.15
 NUM_BLOCKS = 4_096
+VOCAB_LIMIT_OF_TRANSFORMERS = 100_000  # beyond it their (B·T, V) logits, several times in fp32, are too large
 PEAK_SHAPES = ((4_096, 256, 1_024), (4_096, 1_024, 1_024), (4_096, 4_096, 4_096))
 LEGEND = """×: of the slowest variant of that size. of peak: the FLOPs that loss and gradient need (no recomputation;
 the head, and the last layer but for keys and values, at the masked positions alone) over the fastest bf16 matrix
-product of the same run. memory: resident in the variant's process at its highest. start: from the process's start to
-the end of its warm-up, compiling included. Medians over the turns."""
+product of the same run. memory: resident in the variant's process at its highest; needed: weights, gradients and
+AdamW's states in fp32, and 300 MB. start: from the process's start to the end of its warm-up, compiling included.
+Medians over the turns. The largest vocabulary is tiedlm's alone: the logits of `transformers` do not fit beside it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,10 @@ class Size:
         at_masked = layer - keys_and_values + count.head_flops
         return 3 * self.tokens_per_step * (at_all + predicted * at_masked)
 
+    def needed_bytes(self) -> float:
+        """Weights, gradients and AdamW's two states in fp32, and 300 MB for everything else."""
+        return 16 * count_config(self.name, self.model_config().config_json(self.vocab_size)).total + 300e6
+
     def blocks(self) -> torch.Tensor:
         """(N, T) of random words; how fast a step is does not depend on which."""
         generator = torch.Generator().manual_seed(0)
@@ -125,6 +131,7 @@ SIZES = (
     Size(256, 4, 128, 10_000),
     Size(256, 4, 128, 30_522),
     Size(512, 4, 128, 30_522),
+    Size(256, 4, 128, 250_000),
 )
 GPU_SIZES = (*SIZES, Size(768, 12, 128, 30_522, 64), Size(768, 12, 512, 30_522, 32))
 
@@ -267,6 +274,7 @@ def measure(
             "turns_tokens_per_second": [turn * size.tokens_per_step for turn in turns[variant]],
             "share_of_peak": medians[variant] * size.flops_per_step() / max(products.values()),
             "peak_memory_bytes": memory[variant],
+            "peak_memory_over_needed": memory[variant] / size.needed_bytes(),
             "start_seconds": workers[variant][2],
         }
         for variant in variants
@@ -277,14 +285,15 @@ def measure(
 
 def render(sizes: list[dict[str, Any]]) -> str:
     """The figures as a table in Markdown."""
-    lines = ["| size | variant | tokens/s | × | of peak | memory | start |", "|---|---|---:|---:|---:|---:|---:|"]
+    lines = ["| size | variant | tokens/s | × | of peak | memory | of needed | start |", f"|---|---|{6 * '---:|'}"]
     for size in sizes:
         slowest = min(figures["tokens_per_second"] for figures in size["variants"].values())
         for variant, figures in size["variants"].items():
             speed, memory = figures["tokens_per_second"], figures["peak_memory_bytes"] / 1e6
             lines.append(
                 f"| {size['name']} | {variant} | {speed:,.0f} | {speed / slowest:.2f} | "
-                f"{100 * figures['share_of_peak']:.0f} % | {memory:,.0f} MB | {figures['start_seconds']:.0f} s |"
+                f"{100 * figures['share_of_peak']:.0f} % | {memory:,.0f} MB | "
+                f"{figures['peak_memory_over_needed']:.2f} × | {figures['start_seconds']:.0f} s |"
             )
     return "\n".join(lines)
 
@@ -304,7 +313,9 @@ def main() -> None:
     measured = []
     for size in GPU_SIZES if device == "cuda" else SIZES:
         if (arguments.sizes or "") in size.name:
-            measured.append(measure(size, variants, device, arguments.rounds, arguments.seconds, arguments.threads))
+            too_large = size.vocab_size > VOCAB_LIMIT_OF_TRANSFORMERS
+            fitting = [name for name in variants if not (too_large and name.startswith("transformers"))]
+            measured.append(measure(size, fitting, device, arguments.rounds, arguments.seconds, arguments.threads))
             print(render(measured[-1:]), flush=True)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
