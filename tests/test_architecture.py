@@ -14,11 +14,11 @@ import tiedlm
 PACKAGE = Path(tiedlm.__file__).parent
 # From the top down: a module may import only what stands above it.
 ORDER = """
-    __init__ errors workers cache json_file blueprint masked_lm_forms decoder_forms families known_models counting
-    what_if safetensors_header tensor_names checkpoint_count hub meta_device answer config
+    __init__ errors atomic_file folder_lock workers cache json_file blueprint masked_lm_forms decoder_forms families
+    known_models counting what_if safetensors_header tensor_names checkpoint_count hub meta_device answer config
     pydoc_corpus corpus vocabulary tokens generators masking
     record models count_tables count_plot paired eligible compare tables markdown plots report
-    encoder head model optim evaluate checkpoint train runtime run jobs progress commands cli __main__
+    encoder head model optim evaluate checkpoint train runtime keeper watcher run jobs progress commands cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]
 

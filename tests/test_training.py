@@ -18,10 +18,11 @@ from tiedlm.masking import MaskedBatch
 from tiedlm.model import build_model
 from tiedlm.optim import build_optimizers, schedule
 from tiedlm.record import RunRecord
-from tiedlm.run import Progress, run
+from tiedlm.run import run
 from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus, tokenize
-from tiedlm.train import RunFailed, train
+from tiedlm.train import RunFailed, TrainingState, train
+from tiedlm.watcher import Progress
 
 FP32 = Runtime("cpu", "fp32")
 
@@ -118,7 +119,8 @@ def test_one_batch_can_be_learned_by_heart(arm: str) -> None:
     config = experiment.run_config(arm)
     blocks = torch.randint(3, 40, (4, 16), generator=torch.Generator().manual_seed(0))
     model = build_model(config.model, 40, seed=0)
-    train(model, blocks, config.train, 40, 0, FP32.autocast(), ignore)
+    state = TrainingState(model, len(blocks), config.train, seed=0)
+    train(state, blocks, config.train, 40, FP32.autocast(), ignore)
     assert evaluate(model, blocks, 0, FP32.autocast()).masked_lm_loss_nats < 0.1 * math.log(40)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console, Group, RenderableType
 
 from tiedlm import __version__
-from tiedlm.errors import InputError, RunsFailed, printable
+from tiedlm.errors import InputError, RunsFailed, Stopped, printable
 
 if TYPE_CHECKING:
     from tiedlm.compare import Comparison
@@ -73,6 +74,10 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
 PrecisionOption = Annotated[
     Precision, typer.Option(help="Of matrix products; auto is bf16 where the processor has it.")
 ]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint of an unfinished run.")
+]
+CheckpointOption = Annotated[float, typer.Option(min=0.0, help="Seconds of training between two checkpoints of a run.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 
@@ -103,6 +108,8 @@ def train(
     steps: StepsOption = None,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -111,7 +118,9 @@ def train(
     from tiedlm.tables import render_record
 
     chosen = [*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])]
-    training = Training(experiment, corpus, data_dir, out, settings or [], steps, device, precision, quiet)
+    training = Training(
+        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
+    )
     record = train_arm(training, chosen, seed, stderr)
     if as_json:
         typer.echo(record.model_dump_json(indent=1))
@@ -134,13 +143,17 @@ def compare(
     steps: StepsOption = None,
     device: DeviceOption = Device.auto,
     precision: PrecisionOption = Precision.auto,
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the runs that have no record yet, then compare the arms over all records of the folder."""
     from tiedlm.commands import Training, compare_arms
 
-    training = Training(experiment, corpus, data_dir, out, settings or [], steps, device, precision, quiet)
+    training = Training(
+        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
+    )
     _show(*compare_arms(training, arms, seeds, jobs, stderr), as_json)
 
 
@@ -236,15 +249,22 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
 
 
 def main() -> None:
-    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted."""
+    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
+            signal.signal(number, _stop)
     try:
         app()
     except (InputError, RunsFailed) as error:
         stderr.print(f"tiedlm: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
-        stderr.print("tiedlm: interrupted; finished runs are kept, the same command goes on from there")
-        sys.exit(130)
+    except Stopped as stopped:
+        stderr.print("tiedlm: interrupted")
+        sys.exit(stopped.exit_code)
+
+
+def _stop(signal_number: int, _frame: object) -> None:
+    raise Stopped(signal_number)

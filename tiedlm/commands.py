@@ -15,6 +15,7 @@ from tiedlm.config import Experiment, find_experiment, load_experiment, shipped_
 from tiedlm.corpus import default_tokenizer, folder_sha256, load_corpus
 from tiedlm.eligible import check_reusable, check_text, missing_runs
 from tiedlm.errors import InputError, RunsFailed
+from tiedlm.folder_lock import locked
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report import update_report
 from tiedlm.workers import start_server
@@ -32,6 +33,8 @@ class Training:
     steps: int | None
     device: str
     precision: str
+    resume: bool
+    checkpoint_seconds: float
     quiet: bool
 
 
@@ -121,14 +124,29 @@ def _train(
     corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
     start_server()
 
-    from tiedlm.jobs import prepare_jobs, run_jobs  # torch takes long to import: the text is checked first
+    from tiedlm.jobs import (  # torch takes long to import: the text is checked first
+        clear_leftovers,
+        prepare_jobs,
+        run_jobs,
+    )
     from tiedlm.progress import ProgressDisplay
 
     jobs, side_by_side = prepare_jobs(
-        experiment, corpus, runs, records, folder, training.device, training.precision, num_side_by_side
+        experiment,
+        corpus,
+        runs,
+        records,
+        folder,
+        training.device,
+        training.precision,
+        num_side_by_side,
+        training.resume,
+        training.checkpoint_seconds,
     )
-    with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
-        failures = run_jobs(jobs, side_by_side, display.update)
+    with locked(folder):
+        clear_leftovers(folder)
+        with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
+            failures = run_jobs(jobs, side_by_side, display.update, display.notice)
     for failure in failures:
         stderr.print(f"tiedlm: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
     if failures:

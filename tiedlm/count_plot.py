@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tiedlm.atomic_file import write_atomically
 from tiedlm.counting import ParameterCount
 from tiedlm.errors import InputError
-from tiedlm.record import write_atomically
 from tiedlm.what_if import savings_grid
 
 FORMATS = ("png", "svg", "pdf")

@@ -13,5 +13,13 @@ class InputError(ValueError):
         super().__init__(printable(sentence))
 
 
+class Stopped(BaseException):
+    """The command was sent a signal to stop. Unlike KeyboardInterrupt, no library has its own ideas about it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = 128 + signal_number
+
+
 class RunsFailed(Exception):
     """Some of the runs failed; each was told of when it did."""

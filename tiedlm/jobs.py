@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tiedlm.atomic_file import remove_partial_files
+from tiedlm.checkpoint import CheckpointFiles
 from tiedlm.config import Experiment
 from tiedlm.eligible import check_text
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord
-from tiedlm.run import Progress, run
+from tiedlm.keeper import Interrupted, Keeping, run_key
+from tiedlm.record import RunRecord, load_records
+from tiedlm.run import run
 from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed
+from tiedlm.watcher import Progress
 from tiedlm.workers import CONTEXT
 
 
@@ -30,17 +37,23 @@ def prepare_jobs(
     device: str,
     precision: str,
     num_side_by_side: int | None,
+    resume: bool,
+    checkpoint_seconds: float,
 ) -> tuple[list[Job], int]:
     """Check everything that can be checked before training, and return the jobs and how many run side by side.
 
     `records` are those that the new ones will be compared with.
 
     Raises:
-        InputError: the device or the output folder cannot be used, or corpus and device do not fit the records.
+        InputError: the device or the output folder cannot be used, or corpus and device do not fit the records
+            or the checkpoints of unfinished runs.
     """
     runtime = resolve_runtime(device, precision)
     for record in records:
         _check_fits(record, corpus, runtime)
+    if resume:
+        for arm, seed in runs:
+            CheckpointFiles(out, arm, seed).check(run_key(experiment, arm, seed, corpus, runtime))
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
@@ -51,8 +64,8 @@ def prepare_jobs(
     num_side_by_side = min(num_side_by_side, len(runs))
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
-    jobs = [Job(experiment, arm, seed, corpus, runtime, out, command, num_threads) for arm, seed in runs]
-    return jobs, num_side_by_side
+    rest = (corpus, runtime, out, command, num_threads, resume, checkpoint_seconds)
+    return [Job(experiment, arm, seed, *rest) for arm, seed in runs], num_side_by_side
 
 
 def _check_fits(record: RunRecord, corpus: TokenizedCorpus, runtime: Runtime) -> None:
@@ -82,6 +95,8 @@ class Job:
     out: Path
     command: str
     num_threads: int
+    resume: bool
+    checkpoint_seconds: float
 
     @property
     def name(self) -> str:
@@ -89,10 +104,37 @@ class Job:
         return f"{self.arm} seed {self.seed}"
 
 
-def run_jobs(jobs: list[Job], num_side_by_side: int, on_progress: Callable[[Progress], None]) -> list[str]:
+@dataclass(frozen=True)
+class Notice:
+    """Something that a run has to say on its way."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has ended without a record."""
+
+    sentence: str
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left in a folder that is locked: partial files, checkpoints of finished runs."""
+    remove_partial_files(folder)
+    for record in load_records(folder, may_be_empty=True):
+        CheckpointFiles(folder, record.arm, record.seed).delete()
+
+
+def run_jobs(
+    jobs: list[Job],
+    num_side_by_side: int,
+    on_progress: Callable[[Progress], None],
+    on_notice: Callable[[str], None],
+) -> list[str]:
     """Run all jobs, at most `num_side_by_side` at a time; return one sentence for each that failed.
 
-    A failed run does not stop the others. An interrupt ends them all; finished runs have their records.
+    A failed run does not stop the others. An interrupt stops them all after the step under way; finished runs have
+    their records, the others their checkpoints. A second interrupt kills them.
     """
     waiting, failures = list(jobs), []
     running: dict[Connection, tuple[Job, BaseProcess]] = {}
@@ -114,28 +156,103 @@ def run_jobs(jobs: list[Job], num_side_by_side: int, on_progress: Callable[[Prog
                     del running[receiver]
                     process.join()
                     if process.exitcode:
-                        failures.append(f"{job.name}: its process ended with status {process.exitcode}")
+                        failures.append(f"{job.name}: {_death(process.exitcode)}")
                     continue
-                if isinstance(message, Progress):
-                    on_progress(message)
-                else:
-                    failures.append(f"{job.name}: {message}")
+                match message:
+                    case Progress():
+                        on_progress(message)
+                    case Notice(sentence):
+                        on_notice(f"{job.name}: {sentence}")
+                    case Failure(sentence):
+                        failures.append(f"{job.name}: {sentence}")
+    except BaseException:
+        if running:
+            on_notice("stopping after the step under way; again to stop at once")
+        raise
     finally:
-        for _, process in running.values():
-            process.terminate()
-            process.join()
+        _stop([process for _, process in running.values()])
+        for receiver, (job, _) in running.items():
+            on_notice(f"{job.name} {_last_word(receiver)}; the same command goes on from there")
     return failures
 
 
+def _last_word(receiver: Connection) -> str:
+    """Where a stopped worker stands."""
+    word = "has done no step"
+    try:
+        while True:
+            message = receiver.recv()
+            if isinstance(message, Progress):
+                word = f"stands at step {message.step:,} of {message.num_steps:,}"
+    except EOFError:
+        return word
+
+
+def _stop(processes: list[BaseProcess]) -> None:
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+    finally:  # a second interrupt
+        for process in processes:
+            process.kill()
+
+
+def _death(exit_code: int) -> str:
+    """In words; a negative code is a signal's number."""
+    if exit_code >= 0:
+        return f"its process ended with status {exit_code}"
+    name = signal.Signals(-exit_code).name
+    cause = "; the kernel does so when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{cause}"
+
+
 def _work(job: Job, sender: Connection) -> None:
-    """The body of a worker process: progress and a failure's sentence go through the pipe."""
+    """The body of a worker process: progress, notices and a failure's sentence go through the pipe."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(job.num_threads)
+
+    def tell(message: Progress | Notice | Failure) -> None:
+        if isinstance(message, Progress) and message.phase != "training":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # all that was learned is in the checkpoint
+        try:
+            sender.send(message)
+        except BrokenPipeError:
+            os._exit(1)  # nobody is left to be told
+
+    keeping = Keeping(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
     try:
-        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, sender.send)
-    except (RunFailed, OSError) as error:
-        sender.send(str(error))
+        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, keeping)
+    except Interrupted:
+        pass
+    except RunFailed as error:
+        tell(Failure(str(error)))
+    except OSError as error:
+        tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
     finally:
         sender.close()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch's CPU allocator raises a plain RuntimeError."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _die_with_parent() -> None:
+    """End this process when the command that wants its result is gone, so that a new one has the folder to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -77,14 +77,23 @@ def fold_ranks(blocks: Tensor, eval_mask_seed: int) -> Tensor:
     return torch.rand(blocks.shape, generator=generator).argsort(1)
 
 
-def batch_order(num_blocks: int, batch_size: int, num_steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Row indices (B,) for each step: one shuffled epoch after the other, no block left out or cut off."""
-    epoch = torch.empty(0, dtype=torch.int64)
-    for _ in range(num_steps):
-        while len(epoch) < batch_size:
-            epoch = torch.cat([epoch, torch.randperm(num_blocks, generator=generator)])
-        yield epoch[:batch_size]
-        epoch = epoch[batch_size:]
+class BatchOrder:
+    """Row indices (B,) of one batch after another: a shuffled epoch after the other, no block left out or cut off."""
+
+    def __init__(self, num_blocks: int, batch_size: int, generator: torch.Generator) -> None:
+        self.num_blocks, self.batch_size, self.generator = num_blocks, batch_size, generator
+        self.rows_to_come = torch.empty(0, dtype=torch.int64)
+        """Drawn and not yet given: with the generator's state, the position in the data."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self
+
+    def __next__(self) -> Tensor:
+        while len(self.rows_to_come) < self.batch_size:
+            epoch = torch.randperm(self.num_blocks, generator=self.generator)
+            self.rows_to_come = torch.cat([self.rows_to_come, epoch])
+        rows, self.rows_to_come = self.rows_to_come.tensor_split([self.batch_size])
+        return rows
 
 
 def _masked_batch(blocks: Tensor, positions: Tensor, replacements: Tensor, weights: Tensor) -> MaskedBatch:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from tiedlm.run import Progress
+from tiedlm.errors import printable
+from tiedlm.watcher import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
@@ -67,6 +68,12 @@ class ProgressDisplay:
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def notice(self, sentence: str) -> None:
+        """Say something above the bars, quiet or not."""
+        self.console.print(
+            f"tiedlm: {printable(sentence)}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
 
     def _fraction(self) -> float:
         return sum(progress.step / progress.num_steps for progress in self.state.values()) / self.num_runs

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from tiedlm.atomic_file import write_atomically
 from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
 
@@ -205,19 +204,3 @@ def save_record(record: RunRecord, folder: Path) -> Path:
     )  # one line each, so that a person can scroll
     write_atomically(path, number_lists.sub(lambda found: "[" + re.sub(r"\s+", " ", found[1]) + "]", text) + "\n")
     return path
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a temporary file beside `path`, sync it, and rename it into place."""
-    data = content.encode() if isinstance(content, str) else content
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

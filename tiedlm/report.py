@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from tiedlm.atomic_file import write_atomically
 from tiedlm.compare import Comparison, compare, fingerprint
 from tiedlm.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
-from tiedlm.record import RunRecord, load_records, write_atomically
+from tiedlm.record import RunRecord, load_records
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "REPORT.md"
 

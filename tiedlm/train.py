@@ -1,10 +1,10 @@
-"""The training loop: one model, one recipe, one learning curve. It knows no arm and writes no file."""
+"""The training loop: one model, one recipe. It knows no arm and writes no file."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +12,13 @@ from torch import Tensor
 
 from tiedlm.config import TrainConfig
 from tiedlm.generators import derive_seed, make_generator
-from tiedlm.masking import batch_order, mask_blocks
+from tiedlm.masking import BatchOrder, mask_blocks
 from tiedlm.model import MaskedLM
 from tiedlm.optim import build_optimizers, set_learning_rate
+
+
+class StateError(ValueError):
+    """The tensors are not those of a state of this model."""
 
 
 class RunFailed(RuntimeError):
@@ -31,42 +35,121 @@ class Step:
     """Since the start, evaluations not counted."""
 
 
+class TrainingState:
+    """All that changes while a model trains; `tensors` gives it away and `restore` takes it up again.
+
+    The schedule is a function of the step and needs no state. Dropout draws from PyTorch's global generators,
+    so there can be one training at a time in a process.
+    """
+
+    def __init__(self, model: MaskedLM, num_blocks: int, config: TrainConfig, seed: int) -> None:
+        torch.manual_seed(derive_seed(seed, "dropout"))
+        self.model, self.optimizers = model, build_optimizers(model, config)
+        self.order = BatchOrder(num_blocks, config.batch_size, make_generator(seed, "order"))
+        self.mask_generator = make_generator(seed, "mask")
+        self.step = 0
+        self.train_seconds = 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name, on the CPU: a parameter once, its optimizer's states, the generators."""
+        device = next(self.model.parameters()).device
+        tensors = {f"model.{name}": parameter.detach() for name, parameter in self.model.named_parameters()}
+        for name, states in self._optimizer_states():
+            tensors |= {f"optimizer.{name}.{key}": value for key, value in states.items()}
+        tensors |= {
+            "order.rows_to_come": self.order.rows_to_come,
+            "order.generator": self.order.generator.get_state(),
+            "mask.generator": self.mask_generator.get_state(),
+            "dropout.generator": torch.get_rng_state(),
+        }
+        if device.type == "cuda":
+            tensors["dropout.cuda_generator"] = torch.cuda.get_rng_state(device)
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor], step: int, train_seconds: float) -> None:
+        """Go on from the tensors that a state of the same model, recipe and device gave away.
+
+        Raises:
+            StateError: they are not such; nothing has changed then.
+        """
+        device = next(self.model.parameters()).device
+        parameters = dict(self.model.named_parameters())
+        states: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
+        try:
+            values = {name: tensors[f"model.{name}"].view_as(parameter) for name, parameter in parameters.items()}
+            for key, tensor in tensors.items():
+                if key.startswith("optimizer."):
+                    name, _, state = key.removeprefix("optimizer.").rpartition(".")
+                    states[name][state] = tensor.view_as(parameters[name]) if tensor.dim() else tensor
+            rows_to_come = tensors["order.rows_to_come"].view(torch.int64)
+            generators = {name: _generator(tensors[f"{name}.generator"]) for name in ("order", "mask", "dropout")}
+            cuda_generator = tensors["dropout.cuda_generator"] if device.type == "cuda" else None
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise StateError(f"does not fit this model ({error})") from error
+        if not all(states.values()) or not all(0 <= row < self.order.num_blocks for row in rows_to_come.tolist()):
+            raise StateError("does not fit this model (optimizer states or rows)")
+        for name, parameter in parameters.items():
+            parameter.data.copy_(values[name])
+        names = {parameter: name for name, parameter in parameters.items()}
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    optimizer.state[parameter] = {
+                        key: value.to(device) for key, value in states[names[parameter]].items()
+                    }
+        self.order.rows_to_come, self.order.generator = rows_to_come, generators["order"]
+        self.mask_generator = generators["mask"]
+        torch.set_rng_state(generators["dropout"].get_state())
+        if cuda_generator is not None:
+            torch.cuda.set_rng_state(cuda_generator, device)
+        self.step, self.train_seconds = step, train_seconds
+
+    def _optimizer_states(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        states = {parameter: states for optimizer in self.optimizers for parameter, states in optimizer.state.items()}
+        for name, parameter in self.model.named_parameters():
+            yield name, states.get(parameter, {})
+
+
+def _generator(state: Tensor) -> torch.Generator:
+    generator = torch.Generator()
+    generator.set_state(state)
+    return generator
+
+
 def train(
-    model: MaskedLM,
+    state: TrainingState,
     blocks: Tensor,
     config: TrainConfig,
     vocab_size: int,
-    seed: int,
     autocast: torch.amp.autocast_mode.autocast,
     on_step: Callable[[Step], None],
 ) -> None:
-    """Train in place on (N, T) blocks for `num_steps` steps.
+    """Train in place on (N, T) blocks from the state's step to `num_steps`.
 
     `on_step` is called after every step; what it does is not counted as training time.
 
     Raises:
         RunFailed: the loss or a gradient is not finite.
     """
+    model, optimizers = state.model, state.optimizers
     device = next(model.parameters()).device
-    torch.manual_seed(derive_seed(seed, "dropout"))  # dropout draws from the global generator
-    order = batch_order(len(blocks), config.batch_size, config.num_steps, make_generator(seed, "order"))
-    mask_generator = make_generator(seed, "mask")
-    optimizers = build_optimizers(model, config)
     model.train()
-    train_seconds = 0.0
-    for step, rows in enumerate(order, start=1):
+    while state.step < config.num_steps:
         started = time.perf_counter()
-        batch = mask_blocks(blocks[rows], config.mlm_probability, vocab_size, mask_generator).to(device)
-        set_learning_rate(optimizers, step - 1, config)
+        batch = mask_blocks(blocks[next(state.order)], config.mlm_probability, vocab_size, state.mask_generator)
+        set_learning_rate(optimizers, state.step, config)
         with autocast:
-            loss = model.loss(batch)
+            loss = model.loss(batch.to(device))
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         loss_nats = loss.item()
+        state.step += 1
         if not math.isfinite(loss_nats) or not math.isfinite(norm.item()):
-            raise RunFailed(f"step {step}: loss {loss_nats}, gradient norm {norm.item()}; lower the learning rates")
+            raise RunFailed(
+                f"step {state.step}: loss {loss_nats}, gradient norm {norm.item()}; lower the learning rates"
+            )
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        train_seconds += time.perf_counter() - started
-        on_step(Step(step, loss_nats, train_seconds))
+        state.train_seconds += time.perf_counter() - started
+        on_step(Step(state.step, loss_nats, state.train_seconds))

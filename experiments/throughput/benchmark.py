@@ -31,7 +31,7 @@ from tiedlm.counting import count_config
 from tiedlm.masking import mask_blocks
 from tiedlm.model import build_model
 from tiedlm.runtime import Runtime, peak_memory_bytes, provenance
-from tiedlm.train import train
+from tiedlm.train import TrainingState, train
 
 WARM_UP_STEPS = 4
 MASK_PROBABILITY = 0.15
@@ -141,7 +141,9 @@ def tiedlm_steps(size: Size, runtime: Runtime, after_step: Callable[[], None], i
     model = build_model(size.model_config(), size.vocab_size, seed=0).to(runtime.device)
     if is_compiled:
         model.forward = torch.compile(model.forward)  # type: ignore[method-assign]
-    train(model, size.blocks(), size.train_config(), size.vocab_size, 0, runtime.autocast(), lambda _: after_step())
+    blocks, config = size.blocks(), size.train_config()
+    state = TrainingState(model, len(blocks), config, seed=0)
+    train(state, blocks, config, size.vocab_size, runtime.autocast(), lambda _: after_step())
 
 
 def transformers_steps(

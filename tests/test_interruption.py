@@ -1,0 +1,219 @@
+"""Nothing is lost: a run goes on from its checkpoint as if nothing had happened, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.conftest import toy_experiment
+from tests.test_training import FP32, outcome, run_toy, tokenized
+from tiedlm.checkpoint import CheckpointFiles, load_checkpoint
+from tiedlm.config import Experiment
+from tiedlm.errors import InputError
+from tiedlm.keeper import Interrupted, Keeping, run_key
+from tiedlm.record import RunRecord
+from tiedlm.run import run
+
+NUM_STEPS = 12
+EXPERIMENT = toy_experiment(
+    **{
+        "model.hidden_dropout_prob": 0.1,
+        "model.attention_probs_dropout_prob": 0.1,
+        "train.num_steps": NUM_STEPS,
+        "train.num_evaluations": 3,
+        "train.batch_size": 50,  # so that epochs end in the middle of batches
+    }
+)
+ADAM_ALONE = EXPERIMENT.model_copy(
+    update={"train": EXPERIMENT.train.model_copy(update={"muon_learning_rate": 0.0}), "name": "adam"}
+)
+
+
+def stop_after(num_steps: int) -> Callable[[], bool]:
+    """A `should_stop` that says so after some steps."""
+    steps = count(1)
+    return lambda: next(steps) == num_steps
+
+
+def run_with(
+    keeping: Keeping, folder: Path, out: Path, arm: str = "tied", experiment: Experiment = EXPERIMENT
+) -> RunRecord:
+    """One run of the toy experiment under these rules."""
+    out.mkdir(exist_ok=True)
+    corpus = tokenized(experiment, folder)
+    return run(experiment, arm, 0, corpus, FP32, out, "tiedlm train", lambda _: None, keeping)
+
+
+def interrupt(folder: Path, out: Path, num_steps: int, arm: str = "tied", experiment: Experiment = EXPERIMENT) -> None:
+    """Begin or go on, for some steps."""
+    with pytest.raises(Interrupted):
+        run_with(Keeping(should_stop=stop_after(num_steps)), folder, out, arm, experiment)
+
+
+@pytest.mark.parametrize("arm", ["tied", "untied"])
+@pytest.mark.parametrize("experiment", [EXPERIMENT, ADAM_ALONE], ids=["muon", "adam"])
+def test_a_run_stopped_again_and_again_is_equal_bit_for_bit(
+    experiment: Experiment, arm: str, corpus_folder: Path, tmp_path: Path
+) -> None:
+    whole = run_toy(experiment, corpus_folder, tmp_path / "whole", arm)
+    out = tmp_path / "stopped"
+    for num_steps in (1, 3, 4, 3):  # after steps 1, 4 (with a point of the curve), 8 (another) and 11
+        interrupt(corpus_folder, out, num_steps, arm, experiment)
+        torch.rand(7)  # whoever draws in between
+    stopped = run_with(Keeping(), corpus_folder, out, arm, experiment)
+    assert outcome(stopped) == outcome(whole)
+    name = f"{arm}-seed0.safetensors"
+    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(path.name for path in out.iterdir()) == [f"{arm}-seed0.json", name]  # no checkpoint is left
+    assert stopped.cost.train_seconds > 0
+
+
+def test_a_run_stopped_at_its_last_step_is_only_evaluated(corpus_folder: Path, tmp_path: Path) -> None:
+    interrupt(corpus_folder, tmp_path, NUM_STEPS)
+    standing, _ = load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)
+    assert standing.step == NUM_STEPS
+    never = Keeping(should_stop=lambda: pytest.fail("a step was made"))
+    assert outcome(run_with(never, corpus_folder, tmp_path)) == outcome(
+        run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    )
+
+
+def test_a_run_killed_while_it_is_evaluated_is_trained(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr("tiedlm.watcher.Watcher.measure", die)
+    with pytest.raises(SystemExit):
+        run_with(Keeping(), corpus_folder, tmp_path)
+    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == NUM_STEPS
+
+
+def test_no_resume_begins_again(corpus_folder: Path, tmp_path: Path) -> None:
+    interrupt(corpus_folder, tmp_path, 4)
+    with pytest.raises(Interrupted):
+        run_with(Keeping(resume=False, should_stop=stop_after(2)), corpus_folder, tmp_path)
+    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
+
+
+def flip_a_bit(path: Path) -> None:
+    """In the middle of the tensors."""
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def flip_a_bit_of_the_curve(path: Path) -> None:
+    """In the words about the tensors: still valid JSON."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'train_seconds\\":0.', b'train_seconds\\":1.', 1))
+    assert path.read_bytes() != content
+
+
+def truncate(path: Path) -> None:
+    """As a full disk would."""
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def exchange_two_tensors(path: Path) -> None:
+    """Of one shape, with the metadata kept: only the digest can tell."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    first, second = "model.encoder.layers.0.attention_norm.weight", "model.encoder.layers.1.attention_norm.weight"
+    names = [name for name in tensors if name.startswith("model.") and tensors[name].shape == (32,)]
+    first, second = names[0], names[-1]
+    tensors[first], tensors[second] = tensors[second] + 1, tensors[first]
+    save_file(tensors, path, metadata=metadata)
+
+
+def put_a_foreign_file(path: Path) -> None:
+    """A model of somebody else."""
+    save_file({"weight": torch.zeros(3)}, path, metadata={"format": "pt"})
+
+
+def empty(path: Path) -> None:
+    """As after a crash of the machine without a sync."""
+    path.write_bytes(b"")
+
+
+DAMAGES = [flip_a_bit, flip_a_bit_of_the_curve, truncate, exchange_two_tensors, put_a_foreign_file, empty]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_a_damaged_checkpoint_the_one_before_is_used(
+    damage: Callable[[Path], None], corpus_folder: Path, tmp_path: Path
+) -> None:
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    interrupt(corpus_folder, tmp_path, 3)
+    interrupt(corpus_folder, tmp_path, 4)
+    files = CheckpointFiles(tmp_path, "tied", 0)
+    damage(files.newest)
+    warnings: list[str] = []
+    steps = count()
+    keeping = Keeping(warn=warnings.append, should_stop=lambda: next(steps) < 0)
+    assert outcome(run_with(keeping, corpus_folder, tmp_path)) == outcome(whole)
+    assert next(steps) == NUM_STEPS - 3  # it went on after step 3
+    assert len(warnings) == 1
+    assert str(files.newest) in warnings[0]
+    assert "it is not used" in warnings[0]
+
+
+def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: Path) -> None:
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    interrupt(corpus_folder, tmp_path, 3)
+    interrupt(corpus_folder, tmp_path, 4)
+    files = CheckpointFiles(tmp_path, "tied", 0)
+    truncate(files.newest)
+    put_a_foreign_file(files.previous)
+    warnings: list[str] = []
+    assert outcome(run_with(Keeping(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
+    assert len(warnings) == 2
+
+
+def test_a_checkpoint_of_another_run_is_refused(corpus_folder: Path, tmp_path: Path) -> None:
+    interrupt(corpus_folder, tmp_path, 2)
+    corpus = tokenized(EXPERIMENT, corpus_folder)
+    files = CheckpointFiles(tmp_path, "tied", 0)
+    files.check(run_key(EXPERIMENT, "tied", 0, corpus, FP32))
+    hotter = EXPERIMENT.model_copy(update={"train": EXPERIMENT.train.model_copy(update={"learning_rate": 0.5})})
+    with pytest.raises(InputError, match=r"config\.train\.learning_rate=0\.01, now it is 0\.5; .* --no-resume"):
+        files.check(run_key(hotter, "tied", 0, corpus, FP32))
+    # swapped on disk: the untied run's file under the tied run's name
+    interrupt(corpus_folder, tmp_path, 2, "untied")
+    CheckpointFiles(tmp_path, "untied", 0).newest.replace(files.newest)
+    with pytest.raises(InputError, match="arm='untied', now it is 'tied'"):
+        files.check(run_key(EXPERIMENT, "tied", 0, corpus, FP32))
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(corpus_folder, tmp_path, 3)
+    files = CheckpointFiles(tmp_path, "tied", 0)
+    kept = files.newest.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    warnings: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("tiedlm.checkpoint.save_file", full)
+        with pytest.raises(Interrupted):
+            run_with(
+                Keeping(checkpoint_seconds=0.0, should_stop=stop_after(2), warn=warnings.append),
+                corpus_folder,
+                tmp_path,
+            )
+    assert len(warnings) == 2
+    assert "No space left on device" in warnings[0]
+    assert files.newest.read_bytes() == kept
+    assert [path.name for path in files.newest.parent.iterdir()] == [files.newest.name]  # and nothing half-written

@@ -1,0 +1,107 @@
+"""Keeps a run's work: when a checkpoint is written, and how a run goes on from one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tiedlm.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
+from tiedlm.config import Experiment
+from tiedlm.record import CurvePoint, Data
+from tiedlm.runtime import Runtime
+from tiedlm.tokens import TokenizedCorpus
+from tiedlm.train import StateError, TrainingState
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; where it stands is in its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a run is kept."""
+
+    resume: bool = True
+    """Go on from a checkpoint, if there is one."""
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints; one more is written when training ends, and one when the run is stopped."""
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked after every step."""
+    warn: Callable[[str], None] = lambda _: None
+    """Told what is wrong with a checkpoint; the run goes on without it."""
+
+
+def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus, runtime: Runtime) -> RunKey:
+    """What a run is made of."""
+    data = Data(
+        corpus=corpus.name,
+        text_sha256=corpus.text_sha256,
+        num_tokens=corpus.num_tokens,
+        tokenizer_sha256=corpus.tokenizer_sha256,
+        vocab_size=corpus.vocab_size,
+    )
+    return RunKey(
+        experiment=experiment.name,
+        arm=arm,
+        seed=seed,
+        config=experiment.run_config(arm),
+        data=data,
+        device=runtime.device,
+        precision=runtime.precision,
+    )
+
+
+class Keeper:
+    """Writes the checkpoints of one run and takes it up from them."""
+
+    def __init__(self, files: CheckpointFiles, run: RunKey, state: TrainingState, keeping: Keeping) -> None:
+        self.files, self.run, self.state, self.keeping = files, run, state, keeping
+        self.saved_at = time.monotonic()
+
+    def take_up(self) -> list[CurvePoint]:
+        """Restore the newest checkpoint that is whole and return its learning curve; empty if the run begins now."""
+        if not self.keeping.resume:
+            self.files.delete()
+        for path in self.files.candidates():
+            try:
+                standing, tensors = load_checkpoint(path)
+                if standing.run != self.run:
+                    raise DamagedCheckpoint(f"{path}: is of another run")
+                self.state.restore(tensors, standing.step, standing.train_seconds)
+            except DamagedCheckpoint as error:
+                self.keeping.warn(f"{error}; it is not used")
+            except StateError as error:
+                self.keeping.warn(f"{path}: {error}; it is not used")
+            else:
+                return standing.curve
+        return []
+
+    def on_step(self, curve: list[CurvePoint]) -> None:
+        """Write a checkpoint if it is time for one.
+
+        Raises:
+            Interrupted: the run is to stop.
+        """
+        must_stop = self.keeping.should_stop()
+        is_trained = self.state.step == self.run.config.train.num_steps
+        if must_stop or is_trained or time.monotonic() - self.saved_at >= self.keeping.checkpoint_seconds:
+            self._save(curve)
+        if must_stop:
+            raise Interrupted
+
+    def _save(self, curve: list[CurvePoint]) -> None:
+        standing = Standing(
+            checkpoint_format=1,
+            run=self.run,
+            step=self.state.step,
+            train_seconds=self.state.train_seconds,
+            curve=curve,
+        )
+        try:
+            self.files.save(standing, self.state.tensors())
+        except OSError as error:
+            self.keeping.warn(
+                f"{self.files.newest}: step {self.state.step} cannot be saved ({error}); training goes on without"
+            )
+        self.saved_at = time.monotonic()
