@@ -18,7 +18,8 @@ ORDER = """
     known_models counting what_if safetensors_header tensor_names checkpoint_count hub meta_device answer config
     pydoc_corpus corpus vocabulary tokens generators masking
     record models count_tables count_plot paired eligible compare tables markdown plots report
-    encoder head model optim evaluate checkpoint train runtime keeper watcher run jobs progress commands cli __main__
+    encoder head model optim evaluate checkpoint train runtime keeper watcher
+    run job jobs progress commands options cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]
 

@@ -6,7 +6,6 @@ import io
 import json
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,22 @@ from rich.console import Console, Group, RenderableType
 
 from tiedlm import __version__
 from tiedlm.errors import InputError, RunsFailed, Stopped, printable
+from tiedlm.options import (
+    CheckpointOption,
+    CorpusOption,
+    DataDirOption,
+    Device,
+    DeviceOption,
+    ExperimentArgument,
+    JsonOption,
+    OutOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    ResumeOption,
+    SetOption,
+    StepsOption,
+)
 
 if TYPE_CHECKING:
     from tiedlm.compare import Comparison
@@ -26,60 +41,6 @@ app = typer.Typer(
     help="Does tying the output matrix to the word embeddings help a small masked LM?",
 )
 stdout, stderr = Console(), Console(stderr=True)
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    """Of matrix products."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-ExperimentArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="EXPERIMENT",
-        help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-bert, wikitext-2.",
-        show_default=False,
-    ),
-]
-CorpusOption = Annotated[
-    str | None,
-    typer.Option(
-        help="pydoc, ptb, wikitext-2, or a folder with train, valid and test as .txt, .txt.gz, .jsonl or .parquet."
-    ),
-]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(envvar="TIEDLM_DATA", help="The folder that holds ptb/ and wikitext-2/, or the corpus's own files."),
-]
-OutOption = Annotated[
-    Path | None, typer.Option(help="Folder of the records and the report.", show_default="results/EXPERIMENT")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a key of the experiment; repeatable."),
-]
-StepsOption = Annotated[int | None, typer.Option(help="Training steps of a run; short for --set train.num_steps=N.")]
-DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
-PrecisionOption = Annotated[
-    Precision, typer.Option(help="Of matrix products; auto is bf16 where the processor has it.")
-]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint of an unfinished run.")
-]
-CheckpointOption = Annotated[float, typer.Option(min=0.0, help="Seconds of training between two checkpoints of a run.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
 
 
 @app.callback()
@@ -154,7 +115,10 @@ def compare(
     training = Training(
         experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
     )
-    _show(*compare_arms(training, arms, seeds, jobs, stderr), as_json)
+    comparison, folder, failed = compare_arms(training, arms, seeds, jobs, stderr)
+    _show(comparison, folder, as_json)
+    if failed:
+        raise failed
 
 
 @app.command()
@@ -259,7 +223,8 @@ def main() -> None:
     try:
         app()
     except (InputError, RunsFailed) as error:
-        stderr.print(f"tiedlm: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
+            stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except Stopped as stopped:
         stderr.print("tiedlm: interrupted")

@@ -52,7 +52,9 @@ def train_arm(training: Training, arms: Sequence[str], seed: int, stderr: Consol
     experiment.run_config(arms[0])
     folder, records = _records(training, experiment)
     if (arms[0], seed) not in {(record.arm, record.seed) for record in records}:
-        _train(training, experiment, [(arms[0], seed)], records, folder, 1, stderr)
+        failed = _train(training, experiment, [(arms[0], seed)], records, folder, 1, stderr)
+        if failed:
+            raise failed
     elif not training.quiet:
         stderr.print(f"{arms[0]} seed {seed} has its record already; nothing was trained", highlight=False)
     return load_record(folder / record_file_name(arms[0], seed))
@@ -60,12 +62,14 @@ def train_arm(training: Training, arms: Sequence[str], seed: int, stderr: Consol
 
 def compare_arms(
     training: Training, arms: str | None, seeds: int | None, jobs: str, stderr: Console
-) -> tuple[Comparison, Path]:
+) -> tuple[Comparison, Path, RunsFailed | None]:
     """Train the runs that have no record yet; then compare the arms over all records of the folder.
+
+    If some runs failed, what the others allow is compared.
 
     Raises:
         InputError: an option, the experiment, the text or the folder is unfit.
-        RunsFailed: a run failed.
+        RunsFailed: runs failed, and the others cannot be compared.
     """
     if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
         raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
@@ -78,9 +82,15 @@ def compare_arms(
         raise InputError(f"--arms {arms}: a comparison needs two or more different arms; choose from {choices}")
     folder, records = _records(training, experiment)
     missing = missing_runs(records, names, seeds or experiment.seeds)
+    failed = None
     if missing:
-        _train(training, experiment, missing, records, folder, None if jobs == "auto" else int(jobs), stderr)
-    return update_report(folder), folder
+        failed = _train(training, experiment, missing, records, folder, None if jobs == "auto" else int(jobs), stderr)
+    try:
+        return update_report(folder), folder, failed
+    except InputError as error:
+        if failed:
+            raise failed from error
+        raise
 
 
 def _load(training: Training) -> Experiment:
@@ -118,7 +128,7 @@ def _train(
     folder: Path,
     num_side_by_side: int | None,
     stderr: Console,
-) -> None:
+) -> RunsFailed | None:
     from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
 
     corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
@@ -147,7 +157,4 @@ def _train(
         clear_leftovers(folder)
         with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
             failures = run_jobs(jobs, side_by_side, display.update, display.notice)
-    for failure in failures:
-        stderr.print(f"tiedlm: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
-    if failures:
-        raise RunsFailed(f"{len(failures)} of {len(jobs)} runs failed; the same command trains only what is missing")
+    return RunsFailed(failures, len(jobs)) if failures else None

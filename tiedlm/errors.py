@@ -22,4 +22,10 @@ class Stopped(BaseException):
 
 
 class RunsFailed(Exception):
-    """Some of the runs failed; each was told of when it did."""
+    """Some of the runs have no record: which and why, a sentence each."""
+
+    def __init__(self, failures: list[str], num_runs: int) -> None:
+        super().__init__(
+            f"{len(failures)} of {num_runs} runs failed and are missing; the same command trains only what is missing"
+        )
+        self.failures = failures
