@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,30 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("TIEDLM_DATA is not set; it names the folder that holds ptb/ and wikitext-2/")
     return Path(folder)
+
+
+Fault = tuple[str, int, bool]
+NoteFault = Callable[[str, int, bool], None]
+FAULTS = pytest.StashKey[list[Fault]]()
+
+
+@pytest.fixture
+def note_fault(request: pytest.FixtureRequest) -> NoteFault:
+    """Enter a try in the fault table: what was done, the steps lost, and whether a record came out damaged."""
+
+    def note(fault: str, lost_steps: int, is_damaged: bool) -> None:
+        request.config.stash.setdefault(FAULTS, []).append((fault, lost_steps, is_damaged))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the fault table, if faults were tried."""
+    tries = config.stash.get(FAULTS, [])
+    if not tries:
+        return
+    terminalreporter.section("faults")
+    terminalreporter.line(f"{'fault':<44}{'tries':>8}{'lost steps, at most':>22}{'records damaged':>18}")
+    for fault in dict.fromkeys(name for name, _, _ in tries):
+        lost, damaged = zip(*((steps, is_damaged) for name, steps, is_damaged in tries if name == fault), strict=True)
+        terminalreporter.line(f"{fault:<44}{len(lost):>8}{max(lost):>22}{sum(damaged):>18}")

@@ -35,7 +35,7 @@ def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     metadata = {METADATA_KEY: json.dumps({"model": model.config.model_dump(), "vocab_size": vocab_size})}
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
     with replacement(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        _write(tensors, temporary, metadata)
     return path.stat().st_size
 
 
@@ -76,6 +76,8 @@ class Standing(Strict):
     run: RunKey
     step: Annotated[int, Field(gt=0)]
     train_seconds: float
+    num_threads: Annotated[int, Field(gt=0)]
+    """Of the process; on a CPU, sums are equal bit for bit only if it is."""
     curve: list[CurvePoint]
 
 
@@ -111,10 +113,7 @@ class CheckpointFiles:
         text = standing.model_dump_json()
         metadata = {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}
         with replacement(self.newest) as temporary:
-            try:
-                save_file(tensors, temporary, metadata=metadata)
-            except SafetensorError as error:  # how the library says that the disk is full
-                raise OSError(str(error)) from error
+            _write(tensors, temporary, metadata)
             if self.newest.exists():
                 self.newest.replace(self.previous)
 
@@ -177,6 +176,13 @@ def _read_standing(path: Path) -> tuple[Standing, str, str]:
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
     except (KeyError, ValidationError) as error:
         raise DamagedCheckpoint(f"{path}: is not a checkpoint of this version of tiedlm") from error
+
+
+def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # how the library says that the disk is full
+        raise OSError(f"{path}: {error}") from error
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 from tiedlm.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
 from tiedlm.config import Experiment
 from tiedlm.record import CurvePoint, Data
@@ -74,6 +76,7 @@ class Keeper:
             except StateError as error:
                 self.keeping.warn(f"{path}: {error}; it is not used")
             else:
+                torch.set_num_threads(standing.num_threads)
                 return standing.curve
         return []
 
@@ -96,6 +99,7 @@ class Keeper:
             run=self.run,
             step=self.state.step,
             train_seconds=self.state.train_seconds,
+            num_threads=torch.get_num_threads(),
             curve=curve,
         )
         try:

@@ -1,0 +1,405 @@
+"""What goes wrong while a run trains, done to real processes; afterwards the same command gives the same record.
+
+`pytest tests/test_faults.py` ends with the fault table: what was done, how often, how many steps were lost at most,
+and how many records were damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import TOY, NoteFault, toy_experiment
+from tests.test_training import FP32, outcome, run_toy, tokenized
+from tiedlm.atomic_file import PARTIAL_SUFFIX
+from tiedlm.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
+from tiedlm.keeper import Keeping
+from tiedlm.record import load_record
+from tiedlm.run import run
+from tiedlm.train import RunFailed
+from tiedlm.workers import CONTEXT, start_server
+
+pytestmark = pytest.mark.slow
+NUM_KILLED_RUNS = int(os.environ.get("TIEDLM_KILLED_RUNS", "25"))
+RECORDS = ("tied-seed0.json", "untied-seed0.json")
+EXPERIMENT = toy_experiment(
+    **{"model.hidden_dropout_prob": 0.1, "train.num_steps": 30, "train.num_evaluations": 3, "train.batch_size": 50}
+)
+
+
+# ---- kill -9, by the hundred: a run in a forked process, a checkpoint after every step
+
+
+def train_in_a_process(folder: Path, out: Path, sender: Any) -> None:
+    """The body of a process that will be killed; it tells of every step."""
+    torch.set_num_threads(1)
+    keeping = Keeping(checkpoint_seconds=0.0)
+    corpus = tokenized(EXPERIMENT, folder)
+    run(EXPERIMENT, "tied", 0, corpus, FP32, out, "tiedlm train", lambda news: sender.send(news.step), keeping)
+
+
+def saved_step(out: Path) -> int:
+    """Where the newest whole checkpoint stands."""
+    for path in CheckpointFiles(out, "tied", 0).candidates():
+        try:
+            return load_checkpoint(path)[0].step
+        except DamagedCheckpoint:
+            continue
+    return 0
+
+
+def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
+    corpus_folder: Path, tmp_path: Path, note_fault: NoteFault
+) -> None:
+    start_server()
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    model = (tmp_path / "whole" / "tied-seed0.safetensors").read_bytes()
+    generator = random.Random(0)
+    num_in_a_save = 0
+    for attempt in range(NUM_KILLED_RUNS):
+        out = tmp_path / f"killed{attempt}"
+        out.mkdir()
+        lost = 0
+        for _ in range(generator.randint(1, 3)):
+            receiver, sender = CONTEXT.Pipe(duplex=False)
+            process = CONTEXT.Process(target=train_in_a_process, args=(corpus_folder, out, sender))
+            process.start()
+            sender.close()
+            receiver.poll(60)  # the first step; then at any moment until after the end
+            time.sleep(generator.random() * 0.6)
+            process.kill()
+            process.join()
+            told = 0
+            while True:
+                try:
+                    told = receiver.recv()
+                except EOFError:
+                    break
+            if (out / "tied-seed0.json").exists():
+                break
+            num_in_a_save += any(out.rglob(f".*{PARTIAL_SUFFIX}"))
+            lost = max(lost, told - saved_step(out))
+        record = run_toy(EXPERIMENT, corpus_folder, out)
+        is_damaged = outcome(record) != outcome(whole) or (out / "tied-seed0.safetensors").read_bytes() != model
+        note_fault("kill -9 at a random moment, resumed", lost, is_damaged)
+        assert not is_damaged
+        assert lost <= 1  # the step under way
+        shutil.rmtree(out)
+    assert num_in_a_save > 0 or NUM_KILLED_RUNS < 20, "no kill fell into the writing of a file"
+
+
+# ---- the command itself
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text, an experiment and, in `whole`, what it gives when nothing happens."""
+    folder = tmp_path_factory.mktemp("faults")
+    generator = random.Random(0)
+    words = [f"w{number}" for number in range(60)]
+    (folder / "text").mkdir()
+    for split, num_lines in (("train", 400), ("valid", 60), ("test", 60)):
+        lines = [" ".join(generator.choices(words, k=12)) for _ in range(num_lines)]
+        (folder / "text" / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    sections = {**TOY, "name": "faults", "corpus": {**TOY["corpus"], "name": "text"}}  # type: ignore[dict-item]
+    sections["train"] = {**TOY["train"], "num_steps": 600}  # type: ignore[dict-item]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict)]
+    for name, section in sections.items():
+        if isinstance(section, dict):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+    (folder / "faults.toml").write_text("\n".join(lines) + "\n")
+    answer = tiedlm(folder, "whole")
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+def command(out: str, *more: str) -> list[str]:
+    """A comparison of two runs of a few seconds that save every half second."""
+    options = ["--out", out, "--precision", "fp32", "--save-every", "0.5"]
+    return [sys.executable, "-m", "tiedlm", "compare", "faults.toml", *options, *more]
+
+
+def environment(folder: Path, **changes: str | None) -> dict[str, str]:
+    """Without colours, and with a cache of its own."""
+    variables = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "200", **changes}
+    return {name: value for name, value in variables.items() if value is not None and name != "FORCE_COLOR"}
+
+
+def tiedlm(folder: Path, out: str, *more: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        command(out, *more), cwd=folder, env=environment(folder, **changes), capture_output=True, text=True, timeout=120
+    )
+
+
+def start(folder: Path, out: str) -> subprocess.Popen[str]:
+    """Run the command until it trains."""
+    process = subprocess.Popen(
+        command(out), cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "step 1/" in line:
+            break
+    return process
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Or fail after a minute."""
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("waited for a minute")
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Of both arms."""
+    return len(list(folder.glob("checkpoints/*seed0.safetensors"))) == 2
+
+
+def standings(folder: Path) -> dict[str, int]:
+    """Arm → step of its newest checkpoint."""
+    return {arm: load_checkpoint(CheckpointFiles(folder, arm, 0).newest)[0].step for arm in ("tied", "untied")}
+
+
+def differing(place: Path, out: Path) -> bool:
+    """Whether a record differs from that of the undisturbed command in more than times."""
+    return any(outcome(load_record(out / name)) != outcome(load_record(place / "whole" / name)) for name in RECORDS)
+
+
+@pytest.fixture
+def goes_on(place: Path, tmp_path: Path, note_fault: NoteFault) -> Callable[[str, int], str]:
+    """Give the command again and hold what it ends with to the undisturbed records."""
+
+    def go_on(fault: str, lost: int) -> str:
+        answer = tiedlm(place, str(tmp_path / "out"))
+        assert answer.returncode == 0, answer.stderr
+        is_damaged = differing(place, tmp_path / "out")
+        note_fault(fault, lost, is_damaged)
+        assert not is_damaged
+        assert not (tmp_path / "out" / "checkpoints").exists()
+        assert not list((tmp_path / "out").glob(".*"))
+        return answer.stderr
+
+    return go_on
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("to_all", [False, True], ids=["command", "group"])
+def test_a_signal_finishes_the_step_and_saves(
+    place: Path, tmp_path: Path, goes_on: Callable[[str, int], str], signal_name: str, to_all: bool
+) -> None:
+    process = start(place, str(tmp_path / "out"))
+    number = getattr(signal, signal_name)
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    _, rest = process.communicate()
+    assert process.returncode == 128 + number, rest
+    assert "Traceback" not in rest
+    assert "the same command goes on from there" in rest
+    steps = standings(tmp_path / "out")
+    assert all(f"{arm} seed 0 stands at step {steps[arm]:,} of" in rest for arm in steps), (steps, rest)
+    goes_on(f"{signal_name} to the {'group' if to_all else 'command'}", 0)
+
+
+def test_the_command_killed(place: Path, tmp_path: Path, goes_on: Callable[[str, int], str]) -> None:
+    process = start(place, str(tmp_path / "out"))
+    wait_for(lambda: has_checkpoints(tmp_path / "out"))
+    process.kill()
+    process.communicate()
+    assert (tmp_path / "out" / ".lock").exists()  # of a process that is gone
+    goes_on("kill -9 of the command", 0)
+
+
+def test_a_second_command_is_told_who_holds_the_folder(
+    place: Path, tmp_path: Path, goes_on: Callable[[str, int], str]
+) -> None:
+    process = start(place, str(tmp_path / "out"))
+    second = tiedlm(place, str(tmp_path / "out"))
+    assert second.returncode == 2
+    assert f"process {process.pid} on host {os.uname().nodename} is training there; wait" in second.stderr
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    goes_on("two commands on one folder", 0)
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The command's training processes: children of its fork server."""
+
+    def children(pid: int) -> list[int]:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    return [worker for server in children(process.pid) for worker in children(server)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_worker_killed_by_the_kernel_leaves_the_other_alone(
+    place: Path, tmp_path: Path, goes_on: Callable[[str, int], str]
+) -> None:
+    process = start(place, str(tmp_path / "out"))
+    wait_for(lambda: has_checkpoints(tmp_path / "out"))
+    os.kill(workers(process)[0], signal.SIGKILL)
+    _, rest = process.communicate()
+    assert process.returncode == 1
+    assert "its process was ended by SIGKILL; the kernel does so when memory runs out" in rest
+    assert "1 of 2 runs failed and are missing; the same command trains only what is missing" in rest
+    assert len(list((tmp_path / "out").glob("*-seed0.json"))) == 1
+    goes_on("a worker killed by the kernel", 0)
+
+
+def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:
+    sizes = [f"model.{name}=1000000" for name in ("hidden_size", "intermediate_size")]
+    answer = tiedlm(place, str(tmp_path / "out"), *(word for size in sizes for word in ("--set", size)))
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert "memory ran out; lower" in answer.stderr
+    assert list((tmp_path / "out").glob("*seed*")) == []
+    note_fault("out of memory in a worker", 0, False)
+
+
+SCRIPT = """
+mount -t tmpfs -o size={size} tmpfs out && shift
+head -c 100m /dev/zero > out/filler 2>/dev/null
+truncate -s -{room} out/filler
+"$@"
+echo first: $?
+rm out/filler
+"$@"
+echo second: $?
+cp out/*.json kept
+"""
+
+
+@pytest.mark.parametrize("room", [20_000, 700_000], ids=["checkpoint", "record"])
+def test_a_full_disk(place: Path, tmp_path: Path, note_fault: NoteFault, room: int) -> None:
+    for name in ("out", "kept"):
+        (tmp_path / name).mkdir()
+    script = SCRIPT.format(size="3m", room=room)
+    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "out"], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"no small disk can be made here: {probe.stderr.decode()}")
+    arguments = [sys.executable, "-m", "tiedlm", "compare", str(place / "faults.toml"), "--corpus", str(place / "text")]
+    arguments += ["--set", "name=faults", "--set", "corpus.tokenizer=word", "--out", "out", "--precision", "fp32"]
+    answer = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", "-", *arguments, "--save-every", "0.2"],
+        cwd=tmp_path,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in answer.stderr, answer.stderr
+    assert "first: 1" in answer.stdout, answer.stderr
+    assert "second: 0" in answer.stdout, answer.stderr
+    assert "No space left on device" in answer.stderr
+    records = [load_record(tmp_path / "kept" / name) for name in RECORDS]
+    is_damaged = any(
+        outcome(record)["metrics"] != outcome(load_record(place / "whole" / name))["metrics"]
+        for name, record in zip(RECORDS, records, strict=True)
+    )
+    note_fault("disk full", 0, is_damaged)
+    assert not is_damaged
+
+
+def test_a_text_that_changes_between_two_commands_is_refused(
+    place: Path, tmp_path: Path, goes_on: Callable[[str, int], str]
+) -> None:
+    process = start(place, str(tmp_path / "out"))
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    text = place / "text" / "test.txt"
+    before = text.read_text()
+    checkpoints = {path: path.read_bytes() for path in (tmp_path / "out" / "checkpoints").iterdir()}
+    try:
+        text.write_text(before + "w1 w2 w3\n")
+        answer = tiedlm(place, str(tmp_path / "out"))
+    finally:
+        text.write_text(before)
+    assert answer.returncode == 2
+    assert "data.text_sha256.test=" in answer.stderr
+    assert "--no-resume" in answer.stderr
+    assert checkpoints == {path: path.read_bytes() for path in (tmp_path / "out" / "checkpoints").iterdir()}
+    goes_on("text changed between two commands", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("no HOME", {"HOME": None, "XDG_CACHE_HOME": None}),
+        ("a locale without UTF-8", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        ("a terminal 40 columns wide", {"COLUMNS": "40"}),
+    ],
+)
+def test_poor_surroundings(
+    place: Path, tmp_path: Path, note_fault: NoteFault, name: str, changes: dict[str, str | None]
+) -> None:
+    answer = tiedlm(place, str(tmp_path / "out"), **changes)
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    note_fault(name, 0, differing(place, tmp_path / "out"))
+    assert not differing(place, tmp_path / "out")
+
+
+def test_a_closed_pipe(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:
+    words = " ".join(command(str(tmp_path / "out")))
+    answer = subprocess.run(
+        ["sh", "-c", f"{words} --json | head -c 1"], cwd=place, env=environment(place), capture_output=True, text=True
+    )
+    assert "Traceback" not in answer.stderr
+    assert "BrokenPipe" not in answer.stderr
+    note_fault("a closed pipe", 0, differing(place, tmp_path / "out"))
+    assert not differing(place, tmp_path / "out")
+
+
+# ---- inside a run
+
+
+def test_a_nan_among_the_gradients_ends_the_run_with_a_sentence(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note_fault: NoteFault
+) -> None:
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    calls = iter(range(100))
+    clip = torch.nn.utils.clip_grad_norm_
+
+    def plant(parameters: Iterator[torch.nn.Parameter], max_norm: float) -> torch.Tensor:
+        listed = list(parameters)
+        if next(calls) == 20:
+            assert listed[0].grad is not None
+            listed[0].grad.view(-1)[3] = float("nan")
+        return clip(listed, max_norm)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", plant)
+    corpus = tokenized(EXPERIMENT, corpus_folder)
+    keeping = Keeping(checkpoint_seconds=0.0)
+    with pytest.raises(RunFailed, match=r"^step 21: loss .*, gradient norm nan; lower the learning rates"):
+        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", lambda _: None, keeping)
+    assert list(tmp_path.glob("*.json")) == []
+    lost = 20 - saved_step(tmp_path)
+    record = run_toy(EXPERIMENT, corpus_folder, tmp_path)
+    note_fault("a NaN planted in the gradients", lost, outcome(record) != outcome(whole))
+    assert outcome(record) == outcome(whole)
+    assert lost == 0
+
+
+def test_a_clock_that_goes_backwards(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note_fault: NoteFault
+) -> None:
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    clock = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+    record = run_toy(EXPERIMENT, corpus_folder, tmp_path)
+    note_fault("a clock that goes backwards", 0, outcome(record) != outcome(whole))
+    assert outcome(record) == outcome(whole)
+    assert record.cost.train_seconds > 0
