@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,7 @@ def test_the_unigram_perplexity_is_that_of_smoothed_train_frequencies(corpus_fol
 
 PEAK = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tiedlm.config import CorpusConfig
 from tiedlm.corpus import load_corpus
@@ -181,6 +183,34 @@ def test_a_split_shorter_than_a_block_is_refused(corpus_folder: Path) -> None:
     (corpus_folder / "test.txt").write_text("the cat sees\n")
     with pytest.raises(InputError, match=r"test split has 4 tokens, fewer than one block of corpus\.seq_length=16"):
         tokenize(load_corpus(str(corpus_folder), None), experiment.corpus)
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "train.ids").read_bytes())
+    content[40] ^= 1
+    (folder / "train.ids").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_a_bit,
+        lambda folder: os.truncate(folder / "valid.ids", 60),
+        lambda folder: (folder / "meta.json").unlink(),
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        lambda folder: (folder / "sha256.json").write_text("[" * 100_000),
+        lambda folder: (folder / "more").mkdir(),
+    ],
+    ids=["bit", "truncated", "missing", "replaced", "sums", "more"],
+)
+def test_what_is_damaged_in_the_cache_is_made_again(corpus_folder: Path, damage: Callable[[Path], None]) -> None:
+    first = tokenized(corpus_folder)
+    folder = Path(first.folder)
+    good = {path.name: path.read_bytes() for path in folder.iterdir()}
+    damage(folder)
+    assert tokenized(corpus_folder) == first
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == good
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith("tmp")] == []
 
 
 def test_of_two_processes_that_fill_one_folder_of_the_cache_the_first_wins() -> None:

@@ -13,37 +13,65 @@ import platformdirs
 
 from tiedlm.errors import InputError
 
+SUMS_FILE = "sha256.json"
+
+
+def cache_path() -> Path:
+    """Where everything is cached; `XDG_CACHE_HOME` moves it."""
+    return Path(platformdirs.user_cache_dir("tiedlm"))
+
 
 def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
-    """The folder that `fill` makes of these ingredients (as JSON), made now unless it is there.
+    """The folder that `fill` makes of these ingredients (as JSON), made now unless it is there as it was made.
 
-    It is filled under another name and renamed, so that a reader finds all of it or nothing.
+    It is filled under another name and renamed, so that a reader finds all of it or nothing. Every file's SHA-256 is
+    kept beside it and checked each time: what a disk or a hand has changed is made again.
 
     Raises:
         InputError: the cache cannot be written.
     """
     key = hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
-    folder = Path(platformdirs.user_cache_dir("tiedlm")) / key[:32]
-    if folder.exists():
-        return folder
+    folder = cache_path() / key[:32]
     try:
+        if is_intact(folder):
+            return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             filled = Path(temporary) / folder.name
             filled.mkdir()
             fill(filled)
-            _keep_first(filled, folder)
+            (filled / SUMS_FILE).write_text(json.dumps(_sums(filled)))
+            _give_name(filled, folder)
     except OSError as error:
         raise InputError(
-            f"{folder.parent}: the cache cannot be written ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
+            f"{folder.parent}: the cache cannot be used ({error.strerror}); set XDG_CACHE_HOME to a folder that can"
         ) from error
     return folder
 
 
-def _keep_first(filled: Path, folder: Path) -> None:
-    """Give a folder its name, unless another process has made the same one meanwhile."""
+def is_intact(folder: Path) -> bool:
+    """Whether a folder of the cache holds what was put there, no more and no less."""
+    sums = folder / SUMS_FILE
+    return sums.is_file() and sums.read_bytes() == json.dumps(_sums(folder)).encode()
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    sums = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            sums[path.name] = "no file"
+        elif path.name != SUMS_FILE:
+            with path.open("rb") as file:
+                sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
+
+
+def _give_name(filled: Path, folder: Path) -> None:
+    """Put a folder into its place, unless another process has put the same one there meanwhile."""
+    if folder.exists() and not is_intact(folder):
+        folder.rename(filled.with_name("damaged"))  # it goes with the temporary folder
     try:
         filled.rename(folder)
     except OSError:
-        if not folder.exists():
+        if not is_intact(folder):
             raise
