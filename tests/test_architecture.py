@@ -19,7 +19,7 @@ ORDER = """
     pydoc_corpus corpus vocabulary tokens generators masking
     record models count_tables count_plot paired eligible compare tables markdown plots report
     encoder head model optim evaluate checkpoint train runtime keeper watcher
-    run job jobs progress commands options cli __main__
+    run doctor job jobs progress commands options cli __main__
 """.split()
 WITHOUT_TORCH = [name for name in ORDER[: ORDER.index("encoder")] if name not in ("generators", "masking")]
 

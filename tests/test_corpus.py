@@ -110,6 +110,15 @@ def test_every_line_ends_with_eos_and_blocks_hold_the_split_in_order(corpus_fold
     assert blocks.shape == (math.ceil(len(ids) / 16), 16)
 
 
+@pytest.mark.parametrize("tokenizer", ["word", "word:12", "bpe:300"])
+def test_special_tokens_that_stand_in_the_text_are_words_of_the_vocabulary(corpus_folder: Path, tokenizer: str) -> None:
+    with (corpus_folder / "train.txt").open("a") as file:
+        file.write("[MASK] [PAD] [UNK] <eos> sees\n" * 50)
+    corpus = tokenized(corpus_folder, tokenizer)
+    assert all(corpus.token_ids(split).max() < corpus.vocab_size for split in SPLITS)
+    assert all(corpus.token_ids(split).min() >= UNK_ID for split in SPLITS)
+
+
 def test_words_outside_the_vocabulary_and_names_of_special_tokens_become_unk(corpus_folder: Path) -> None:
     (corpus_folder / "valid.txt").write_text("the [MASK] [PAD] zebra sees\n" * 10)
     ids = tokenized(corpus_folder).token_ids("valid")
@@ -141,7 +150,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tiedlm.config import CorpusConfig
-from tiedlm.corpus import load_corpus
+from tiedlm.corpus import SPLITS, load_corpus
 from tiedlm.tokens import tokenize
 
 tokens = tokenize(load_corpus(sys.argv[1], None), CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64))

@@ -194,6 +194,22 @@ def count_params(
         raise typer.Exit(1)
 
 
+@app.command()
+def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Look at this machine: versions, device, cache, data, and a test of the tie and of determinism.
+
+    Exit status 1: something that the experiments rely on does not hold here.
+    """
+    from dataclasses import asdict
+
+    from tiedlm.doctor import examine, render_findings
+
+    findings = examine(data_dir)
+    _print([asdict(finding) for finding in findings], render_findings(findings), as_json)
+    if any(finding.status == "failed" for finding in findings):
+        raise typer.Exit(1)
+
+
 def _print(document: object, table: RenderableType, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(document, indent=1))

@@ -71,7 +71,7 @@ def provenance(command: str, runtime: Runtime) -> Provenance:
         python=platform.python_version(),
         torch=torch.__version__,
         device=runtime.device,
-        processor=_processor(runtime),
+        processor=processor(runtime),
         precision=runtime.precision,
         num_threads=torch.get_num_threads(),
     )
@@ -89,7 +89,8 @@ def _git(*arguments: str) -> str | None:
     return answer.stdout.strip()
 
 
-def _processor(runtime: Runtime) -> str:
+def processor(runtime: Runtime) -> str:
+    """The name of what computes."""
     if runtime.device == "cuda":
         return torch.cuda.get_device_name()
     cpuinfo = Path("/proc/cpuinfo")

@@ -24,7 +24,7 @@ from tiedlm.corpus import SPLITS, Corpus
 from tiedlm.errors import InputError
 from tiedlm.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 ID_TYPE = np.dtype("<i4")
 IDS_AT_ONCE = 1 << 20
 
@@ -148,7 +148,8 @@ def _write_tokens(folder: Path, corpus: Corpus, spec: str) -> None:
     text = tokenizer.to_str()
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
     meta = {
-        "vocab_size": tokenizer.get_vocab_size(),
+        # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
+        "vocab_size": max(tokenizer.get_vocab().values()) + 1,
         "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "text_sha256": corpus.sha256,
         "num_tokens": {split: _write_ids(folder / f"{split}.ids", tokenizer, corpus, split) for split in SPLITS},

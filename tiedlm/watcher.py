@@ -14,9 +14,10 @@ from tiedlm.model import MaskedLM
 from tiedlm.record import CurvePoint, SplitMetrics
 from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus
-from tiedlm.train import Step
+from tiedlm.train import RunFailed, Step
 
 CURVE_BLOCKS = 512  # evenly spaced, of train and of valid alike, for each point of the learning curve
+LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,14 @@ class Watcher:
         )
 
     def _evaluate(self, blocks: Tensor, **folds: range) -> EvalTotals:
-        return evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **folds)
+        totals = evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **folds)
+        loss_nats = totals.masked_lm_loss_nats
+        if not loss_nats < LARGEST_LOSS_NATS:  # nor is NaN
+            raise RunFailed(
+                f"step {self.last_step.step}: loss {loss_nats} in evaluation; lower the learning rates or "
+                "model.initializer_range"
+            )
+        return totals
 
     def _tell(self, phase: str) -> None:
         step = self.last_step
