@@ -152,6 +152,30 @@ def test_experiment(tmp_path: Path, line: str, replacement: str, words: tuple[st
     assert_refused(tmp_path, "train mine.toml --tied --set corpus.name=nowhere", "mine.toml", *words)
 
 
+def test_an_experiment_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "mine.toml").open("wb") as file:
+        file.truncate(10**9)
+    answer = run_tiedlm(tmp_path, "train mine.toml --tied")
+    assert answer.returncode == 2
+    assert "mine.toml: is over the limit of 100,000 bytes; give the TOML file" in answer.stderr
+
+
+def test_nothing_is_written_through_links(folder: Path) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("precious")
+    other = TRAIN.replace("--tied", "--untied")
+    (folder / "out" / "checkpoints").symlink_to(elsewhere)
+    assert_refused(folder, other, "out/checkpoints: is a link to elsewhere", "remove it or choose another --out")
+    (folder / "out" / "checkpoints").unlink()
+    names = ("untied-seed0.safetensors", "REPORT.md", "comparison.json", "learning_curves.png", "parameters.png")
+    for name in names:
+        (folder / "out" / name).symlink_to(elsewhere / "precious")
+    assert run_tiedlm(folder, other.replace("train --untied", "compare")).returncode == 0
+    assert (elsewhere / "precious").read_text() == "precious"
+    assert not any((folder / "out" / name).is_symlink() for name in names)
+
+
 @dataclass(frozen=True)
 class Case:
     """Files, what the command is told of them, and the words to expect."""
@@ -211,6 +235,11 @@ CASES = {
         PTB,
         ("data/ptb/ptb.train.txt: is not the published ptb train split", "fcea919f6cf8", "give the original"),
         "--corpus ptb --data-dir data",
+    ),
+    "too-large-for-the-machine": Case(
+        GOOD,
+        ("parameters need", "GB for weights, gradients and optimizer states", "lower"),
+        "--corpus corpus --set model.hidden_size=1000000 --set model.intermediate_size=1000000",
     ),
     "device": Case(GOOD, ("--device cuda", "no CUDA device", "--device cpu"), "--corpus corpus --device cuda"),
     "out-is-file": Case(

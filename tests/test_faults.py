@@ -260,9 +260,17 @@ def test_a_worker_killed_by_the_kernel_leaves_the_other_alone(
 
 
 def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:
-    sizes = [f"model.{name}=1000000" for name in ("hidden_size", "intermediate_size")]
-    answer = tiedlm(place, str(tmp_path / "out"), *(word for size in sizes for word in ("--set", size)))
-    assert answer.returncode == 1
+    """Of the address space, 3 GB are given; a batch of a million blocks takes more."""
+    shell = ["sh", "-c", 'ulimit -v 3000000; exec "$@"', "-"]
+    answer = subprocess.run(
+        [*shell, *command(str(tmp_path / "out"), "--jobs", "1", "--set", "train.batch_size=1000000")],
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 1, answer.stderr
     assert "Traceback" not in answer.stderr
     assert "memory ran out; lower" in answer.stderr
     assert list((tmp_path / "out").glob("*seed*")) == []

@@ -27,6 +27,7 @@ from tiedlm.record import CurvePoint, Data
 
 METADATA_KEY = "tiedlm"
 DIGEST_KEY = "sha256"
+CHECKPOINTS_FOLDER = "checkpoints"
 
 
 def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
@@ -96,7 +97,7 @@ class CheckpointFiles:
     @property
     def newest(self) -> Path:
         """The file that is read first."""
-        return self.out / "checkpoints" / f"{self.arm}-seed{self.seed}.safetensors"
+        return self.out / CHECKPOINTS_FOLDER / f"{self.arm}-seed{self.seed}.safetensors"
 
     @property
     def previous(self) -> Path:

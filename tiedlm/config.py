@@ -19,6 +19,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they 
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
 
 MAX_SEQ_LENGTH = 1_000_000
+MAX_TOML_BYTES = 100_000  # a shipped experiment has 3,000
+SHOWN_CHARACTERS = 80  # of a wrong value
 
 # What all arms must share for "steps and tokens are equal" and "the same masks" to hold.
 SHARED_TRAIN_KEYS = ("num_steps", "batch_size", "mlm_probability", "num_evaluations", "eval_mask_seed")
@@ -186,9 +188,14 @@ def load_experiment(path: Path, settings: list[str] = []) -> Experiment:  # noqa
         InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_TOML_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
+    if len(content) > MAX_TOML_BYTES:
+        raise InputError(f"{path}: is over the limit of {MAX_TOML_BYTES:,} bytes; give the TOML file of an experiment")
+    try:
+        raw = tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
     except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or an integer of more than 4,300 digits
@@ -262,5 +269,7 @@ def _sentences(error: ValidationError) -> list[str]:
             case "value_error":
                 sentences.append(str(problem["ctx"]["error"]))
             case _:
-                sentences.append(f"{place}={problem['input']!r}: {problem['msg'].lower()}; change the value")
+                value = repr(problem["input"])
+                shown = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}…"
+                sentences.append(f"{place}={shown}: {problem['msg'].lower()}; change the value")
     return sentences

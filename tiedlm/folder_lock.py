@@ -24,7 +24,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        pid, host, *_ = [*(folder / LOCK_FILE).read_text(encoding="utf-8").split(), "unknown", "unknown"]
+        pid, host, *_ = [*_owner(folder / LOCK_FILE), "unknown", "unknown"]
         raise InputError(
             f"--out {folder}: process {pid} on host {host} is training there; wait for it or choose another --out "
             f"(should it be gone for good: delete {folder / LOCK_FILE})"
@@ -33,3 +33,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _owner(path: Path) -> list[str]:
+    """Process and host, as filelock writes them."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[:200].split()
+    except OSError:  # it has just been released
+        return []

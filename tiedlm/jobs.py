@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tiedlm.atomic_file import remove_partial_files
-from tiedlm.checkpoint import CheckpointFiles
+from tiedlm.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
 from tiedlm.config import Experiment
+from tiedlm.counting import count_config
 from tiedlm.eligible import check_text
 from tiedlm.errors import InputError
 from tiedlm.job import Failure, Job, Notice, work
@@ -21,6 +23,8 @@ from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtim
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.watcher import Progress
 from tiedlm.workers import CONTEXT
+
+BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two states in fp32
 
 
 def prepare_jobs(
@@ -49,14 +53,11 @@ def prepare_jobs(
     if resume:
         for arm, seed in runs:
             CheckpointFiles(out, arm, seed).check(run_key(experiment, arm, seed, corpus, runtime))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(runs))
+    _check_memory(experiment, runs, corpus.vocab_size, num_side_by_side, runtime)
+    _make_folder(out)
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
     rest = (corpus, runtime, out, command, num_threads, resume, checkpoint_seconds)
@@ -75,6 +76,36 @@ def _check_fits(record: RunRecord, corpus: TokenizedCorpus, runtime: Runtime) ->
             f"{record.file_name} in the output folder was run in {record.provenance.precision} on "
             f"{record.provenance.device}, this run would be in {runtime.precision} on {runtime.device}; set "
             "--precision and --device as there, or choose another --out"
+        )
+
+
+def _make_folder(out: Path) -> None:
+    if (out / CHECKPOINTS_FOLDER).is_symlink():
+        raise InputError(f"{out / CHECKPOINTS_FOLDER}: is a link to elsewhere; remove it or choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _check_memory(
+    experiment: Experiment, runs: list[tuple[str, int]], vocab_size: int, num_side_by_side: int, runtime: Runtime
+) -> None:
+    """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
+    if runtime.device != "cpu" or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    parameters = {
+        arm: count_config(arm, experiment.run_config(arm).model.config_json(vocab_size)).total for arm, _ in runs
+    }
+    largest = sorted((parameters[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]
+    needed = BYTES_PER_PARAMETER * sum(largest)
+    if needed > memory:
+        raise InputError(
+            f"{num_side_by_side} runs side by side with up to {largest[0]:,} parameters need {needed / 1e9:,.0f} GB "
+            f"for weights, gradients and optimizer states, and this machine has {memory / 1e9:,.0f} GB; lower --jobs "
+            "or the model's sizes"
         )
 
 

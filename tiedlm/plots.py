@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from tiedlm.atomic_file import replacement
 from tiedlm.compare import Comparison
 from tiedlm.tables import num_seeds
 
@@ -45,7 +46,8 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     axes.grid(True, which="major", color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    with replacement(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
 
 
 def draw_parameters(comparison: Comparison, path: Path) -> None:
@@ -79,4 +81,5 @@ def draw_parameters(comparison: Comparison, path: Path) -> None:
     axes.legend(
         frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.35 if len(arms) < 3 else 1.2), fontsize=9
     )
-    figure.savefig(path, dpi=130)
+    with replacement(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")

@@ -18,6 +18,7 @@ from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
 
 SCHEMA_VERSION = 2
+MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 
 
@@ -159,9 +160,14 @@ def load_record(path: Path) -> RunRecord:
         InputError: it cannot be read, or is not a record of this schema.
     """
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_RECORD_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if len(content) > MAX_RECORD_BYTES:
+        raise InputError(f"{path}: is over the limit of {MAX_RECORD_BYTES:,} bytes; delete it and train again")
+    try:
+        raw = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error}); delete it and train again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None

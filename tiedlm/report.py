@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.compare import Comparison, compare, fingerprint
+from tiedlm.errors import InputError
 from tiedlm.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 from tiedlm.record import RunRecord, load_records
 
@@ -20,15 +21,21 @@ def update_report(folder: Path, force: bool = False) -> Comparison:
     The statistics and the plots, which are slow, are kept while the records and this version stay the same.
 
     Raises:
-        InputError: the folder's records cannot be compared.
+        InputError: the folder's records cannot be compared, or the folder cannot be written.
     """
     records = load_records(folder)
     comparison = None if force else _kept_comparison(folder, records)
-    if comparison is None:
-        comparison = compare(records)
-        _draw(comparison, folder)
-    write_atomically(folder / REPORT_FILE, render_markdown(comparison))
-    write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
+    try:
+        if comparison is None:
+            comparison = compare(records)
+            _draw(comparison, folder)
+        write_atomically(folder / REPORT_FILE, render_markdown(comparison))
+        write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the report cannot be written ({error.strerror}); mend that, and tiedlm report {folder} "
+            "writes it from the records, which are there"
+        ) from error
     return comparison
 
 
