@@ -38,7 +38,13 @@ def readme_commands() -> list[str]:
 
 
 def test_the_readme_has_commands() -> None:
-    assert {command.split()[1] for command in readme_commands()} == {"compare", "train", "report", "count-params"}
+    assert {command.split()[1] for command in readme_commands()} == {
+        "compare",
+        "train",
+        "report",
+        "count-params",
+        "doctor",
+    }
     assert 'pip install -e ".[dev]" && pytest' in README
     assert "pip install -e . && tiedlm compare" in README
 

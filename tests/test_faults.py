@@ -1,7 +1,7 @@
 """What goes wrong while a run trains, done to real processes; afterwards the same command gives the same record.
 
-`pytest tests/test_faults.py` ends with the fault table: what was done, how often, how many steps were lost at most,
-and how many records were damaged.
+`pytest tests/test_faults.py tests/test_interruption.py` ends with the fault table: what was done, how often, how many
+steps were lost at most, and how many records were damaged. `TIEDLM_KILLED_RUNS=200` kills more.
 """
 
 from __future__ import annotations
@@ -318,6 +318,39 @@ def test_a_full_disk(place: Path, tmp_path: Path, note_fault: NoteFault, room: i
         for name, record in zip(RECORDS, records, strict=True)
     )
     note_fault("disk full", 0, is_damaged)
+    assert not is_damaged
+
+
+@pytest.mark.parametrize(
+    ("name", "mount", "words"),
+    [
+        ("disk full while the cache is written", "size=20k tmpfs cache", "the cache cannot be used (No space left on"),
+        ("read-only output", "ro tmpfs out", "--out out: cannot be written (Read-only file system); choose another"),
+    ],
+)
+def test_a_disk_that_takes_nothing(
+    place: Path, tmp_path: Path, note_fault: NoteFault, name: str, mount: str, words: str
+) -> None:
+    for folder in ("out", "cache"):
+        (tmp_path / folder).mkdir()
+    shutil.copytree(place / "text", tmp_path / "text")
+    shutil.copy(place / "faults.toml", tmp_path)
+    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "out"], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"no small disk can be made here: {probe.stderr.decode()}")
+    answer = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {mount}; exec "$@"', "-", *command("out")],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert answer.returncode == 2, answer.stderr
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert words in answer.stderr
+    is_damaged = any((tmp_path / "out").iterdir())
+    note_fault(name, 0, is_damaged)
     assert not is_damaged
 
 
