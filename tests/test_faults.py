@@ -259,6 +259,18 @@ def test_a_worker_killed_by_the_kernel_leaves_the_other_alone(
     goes_on("a worker killed by the kernel", 0)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_worker_stopped_alone_is_missing_and_said_to_be(
+    place: Path, tmp_path: Path, goes_on: Callable[[str, int], str]
+) -> None:
+    process = start(place, str(tmp_path / "out"))
+    os.kill(workers(process)[0], signal.SIGTERM)
+    _, rest = process.communicate()
+    assert process.returncode == 1
+    assert "was stopped; the same command goes on with it" in rest
+    goes_on("SIGTERM to one worker", 0)
+
+
 def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:
     """Of the address space, 3 GB are given; a batch of a million blocks takes more."""
     shell = ["sh", "-c", 'ulimit -v 3000000; exec "$@"', "-"]

@@ -69,7 +69,7 @@ def test_a_run_stopped_again_and_again_is_equal_bit_for_bit(
     assert outcome(stopped) == outcome(whole)
     name = f"{arm}-seed0.safetensors"
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert sorted(path.name for path in out.iterdir()) == [f"{arm}-seed0.json", name]  # no checkpoint is left
+    assert sorted(path.name for path in out.rglob("*.*")) == [f"{arm}-seed0.json", name]  # no checkpoint is left
     assert stopped.cost.train_seconds > 0
 
 
@@ -169,6 +169,41 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
     assert len(warnings) == 1
     assert str(files.newest) in warnings[0]
     assert "it is not used" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("optimizer.head.decoder.bias.exp_avg", lambda _: torch.tensor(1.0)),  # the library would write beyond it
+        ("optimizer.head.decoder.bias.step", lambda tensor: tensor.long()),
+        ("optimizer.head.decoder.bias.exp_avg_sq", None),
+        ("model.head.decoder.bias", lambda tensor: tensor[:-1]),
+        ("model.head.decoder.bias", lambda tensor: tensor.to(torch.complex64)),
+        ("order.rows_to_come", lambda tensor: tensor.unsqueeze(0)),
+        ("order.rows_to_come", lambda tensor: tensor + 10**6),
+        ("mask.generator", lambda tensor: torch.zeros_like(tensor)),
+        ("more", lambda _: torch.zeros(3)),
+    ],
+)
+def test_a_forged_checkpoint_is_not_used(
+    name: str, change: Callable[[torch.Tensor], torch.Tensor] | None, corpus_folder: Path, tmp_path: Path
+) -> None:
+    """Its sha256 is right: it was written with care, by somebody else."""
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    interrupt(corpus_folder, tmp_path, 3)
+    files, forged = CheckpointFiles(tmp_path, "tied", 0), CheckpointFiles(tmp_path / "forged", "tied", 0)
+    standing, tensors = load_checkpoint(files.newest)
+    (tmp_path / "forged").mkdir()
+    if change is None:
+        del tensors[name]
+    else:
+        tensors[name] = change(tensors.get(name, torch.zeros(1))).contiguous()
+    forged.save(standing, tensors)
+    forged.newest.replace(files.newest)
+    warnings: list[str] = []
+    assert outcome(run_with(Keeping(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
+    assert len(warnings) == 1
+    assert "does not fit this" in warnings[0]
 
 
 def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: Path) -> None:

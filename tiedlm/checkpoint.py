@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tiedlm.atomic_file import remove_partial_files, replacement
+from tiedlm.atomic_file import replacement
 from tiedlm.config import ModelConfig, Name, RunConfig, Strict
 from tiedlm.errors import InputError
 from tiedlm.model import MaskedLM, check_tie
@@ -76,10 +76,10 @@ class Standing(Strict):
     checkpoint_format: Literal[1]
     run: RunKey
     step: Annotated[int, Field(gt=0)]
-    train_seconds: float
-    num_threads: Annotated[int, Field(gt=0)]
+    train_seconds: Annotated[float, Field(gt=0.0)]
+    num_threads: Annotated[int, Field(gt=0, le=1_024)]
     """Of the process; on a CPU, sums are equal bit for bit only if it is."""
-    curve: list[CurvePoint]
+    curve: Annotated[list[CurvePoint], Field(min_length=1)]
 
 
 class DamagedCheckpoint(Exception):
@@ -140,13 +140,9 @@ class CheckpointFiles:
                 )
 
     def delete(self) -> None:
-        """Remove both files, and their folder if that leaves it empty."""
+        """Remove both files; other runs have theirs in the same folder."""
         for path in (self.newest, self.previous):
             path.unlink(missing_ok=True)
-        if self.newest.parent.is_dir():
-            remove_partial_files(self.newest.parent)
-            if not any(self.newest.parent.iterdir()):
-                self.newest.parent.rmdir()
 
 
 def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
@@ -159,7 +155,7 @@ def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:  # of sizes that cannot be
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
     if _digest(text, tensors) != digest:
         raise DamagedCheckpoint(f"{path}: is damaged (its sha256 is not the one written with it)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import signal
@@ -61,7 +62,9 @@ def train(
     ] = False,
     untied: Annotated[bool, typer.Option("--untied", help="Train the arm with an output matrix of its own.")] = False,
     arm: Annotated[str | None, typer.Option(help="Train an arm by its name.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn: start values, batches, masks, dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of everything drawn: start values, batches, masks, dropout.")
+    ] = 0,
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,
     out: OutOption = None,
@@ -242,6 +245,13 @@ def main() -> None:
         for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
             stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = printable(str(error.filename)[:80])
+        sentence = f"tiedlm: {name}…: is too long a name; give a shorter one"
+        stderr.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
     except Stopped as stopped:
         stderr.print("tiedlm: interrupted")
         sys.exit(stopped.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def compare_arms(
         InputError: an option, the experiment, the text or the folder is unfit.
         RunsFailed: runs failed, and the others cannot be compared.
     """
-    if jobs != "auto" and not (jobs.isdecimal() and int(jobs) > 0):
+    if jobs != "auto" and not (jobs.isdecimal() and len(jobs) < 10 and int(jobs) > 0):
         raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
     experiment = _load(training)
     names = experiment.arm_names if arms is None else arms.split(",")
@@ -95,6 +96,8 @@ def compare_arms(
 
 def _load(training: Training) -> Experiment:
     """The experiment with the command's changes; another corpus brings its own tokenizer and name."""
+    if math.isnan(training.checkpoint_seconds):
+        raise InputError("--save-every nan: is no time; give seconds")
     corpus = training.corpus
     path = find_experiment(training.experiment or (corpus if corpus in shipped_experiments() else "pydoc"))
     changes = list(training.settings)
@@ -154,7 +157,12 @@ def _train(
         training.checkpoint_seconds,
     )
     with locked(folder):
+        if any((folder / record_file_name(arm, seed)).exists() for arm, seed in runs):
+            raise InputError(f"--out {folder}: another command has just trained there; give this one again")
         clear_leftovers(folder)
-        with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
-            failures = run_jobs(jobs, side_by_side, display.update, display.notice)
+        try:
+            with ProgressDisplay(stderr, len(jobs), training.quiet) as display:
+                failures = run_jobs(jobs, side_by_side, display.update, display.notice)
+        finally:
+            clear_leftovers(folder)
     return RunsFailed(failures, len(jobs)) if failures else None

@@ -25,7 +25,7 @@ from tiedlm.errors import InputError
 from tiedlm.generators import make_generator
 from tiedlm.model import TieError, build_model, check_tie, measure_parameters
 from tiedlm.runtime import Runtime, available_cpus, processor, resolve_runtime
-from tiedlm.train import Step, TrainingState, train
+from tiedlm.train import RunFailed, Step, TrainingState, train
 
 LIBRARIES = ("torch", "typer", "datasets", "tokenizers", "rich", "safetensors", "pydantic", "scipy", "matplotlib")
 VOCAB_SIZE = 500
@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine(data_dir: Path | None) -> list[Finding]:
-    """Look at everything; this takes a few seconds and writes to a temporary folder only."""
+    """Look at everything; this takes a few seconds and leaves nothing behind but an empty cache folder."""
     runtime = resolve_runtime("auto", "auto")
     return [
         _versions(),
@@ -92,12 +92,12 @@ def _cache() -> Finding:
     try:
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
+        folders = [folder for folder in place.iterdir() if (folder / SUMS_FILE).is_file()]
+        num_bytes = sum(_bytes_on_disk(path) for path in place.rglob("*") if path.is_file())
+        damaged = [folder.name for folder in folders if not is_intact(folder)]
     except OSError as error:
-        return Finding("cache", "failed", f"{place}: cannot be written ({error.strerror}); set XDG_CACHE_HOME")
-    folders = [folder for folder in place.iterdir() if (folder / SUMS_FILE).is_file()]
-    num_bytes = sum(_bytes_on_disk(path) for path in place.rglob("*") if path.is_file())
+        return Finding("cache", "failed", f"{place}: cannot be used ({error.strerror}); set XDG_CACHE_HOME")
     text = f"{place}: {len(folders)} entries, {num_bytes / 1e6:,.0f} MB"
-    damaged = [folder.name for folder in folders if not is_intact(folder)]
     if damaged:
         return Finding("cache", "note", f"{text}; damaged, to be made again when needed: {', '.join(damaged)}")
     return Finding("cache", "ok", text)
@@ -122,7 +122,7 @@ def _self_test(runtime: Runtime) -> Iterator[Finding]:
         started = time.perf_counter()
         try:
             text = check(runtime)
-        except (TieError, _Broken) as error:
+        except (TieError, RunFailed, _Broken) as error:
             yield Finding(name, "failed", str(error))
         else:
             yield Finding(name, "ok", f"{text} ({time.perf_counter() - started:.1f} s)")

@@ -42,6 +42,8 @@ class WordEmbeddings(nn.Embedding):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, T) → (B, T, H)."""
+        if input.is_cuda:  # adding by row is not done in one order there, and would not repeat
+            return super().forward(input)
         rows = F.embedding(input, self.weight.detach())
         if torch.is_grad_enabled() and self.weight.requires_grad:
             add = functools.partial(self._add_gradients, input)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tiedlm.config import Experiment
 from tiedlm.keeper import Interrupted, Keeping
+from tiedlm.model import TieError
 from tiedlm.run import run
 from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus
@@ -77,7 +78,7 @@ def work(job: Job, sender: Connection) -> None:
         run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, keeping)
     except Interrupted:
         pass
-    except RunFailed as error:
+    except (RunFailed, TieError) as error:
         tell(Failure(str(error)))
     except OSError as error:
         tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))

@@ -18,7 +18,7 @@ from tiedlm.eligible import check_text
 from tiedlm.errors import InputError
 from tiedlm.job import Failure, Job, Notice, work
 from tiedlm.keeper import run_key
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record import RunRecord, load_records, record_file_name
 from tiedlm.runtime import Runtime, available_cpus, command_line, resolve_runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.watcher import Progress
@@ -110,10 +110,15 @@ def _check_memory(
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in a folder that is locked: partial files, checkpoints of finished runs."""
+    """Remove what ended processes left in a folder that is locked: partial files, checkpoints of finished runs."""
     remove_partial_files(folder)
     for record in load_records(folder, may_be_empty=True):
         CheckpointFiles(folder, record.arm, record.seed).delete()
+    checkpoints = folder / CHECKPOINTS_FOLDER
+    if checkpoints.is_dir():
+        remove_partial_files(checkpoints)
+        if not any(checkpoints.iterdir()):
+            checkpoints.rmdir()
 
 
 def run_jobs(
@@ -127,67 +132,82 @@ def run_jobs(
     A failed run does not stop the others. An interrupt stops them all after the step under way; finished runs have
     their records, the others their checkpoints. A second interrupt kills them.
     """
-    waiting, failures = list(jobs), []
-    running: dict[Connection, tuple[Job, BaseProcess]] = {}
+    waiting, workers = list(jobs), _Workers(on_progress, on_notice)
     try:
-        while waiting or running:
-            while waiting and len(running) < num_side_by_side:
-                receiver, sender = CONTEXT.Pipe(duplex=False)
-                job = waiting.pop(0)
-                process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=job.name, daemon=True)
-                process.start()
-                sender.close()  # the worker holds the other end; its death is then an end of file here
-                running[receiver] = (job, process)
-            ready = wait(list(running))
-            for receiver in [receiver for receiver in running if receiver in ready]:
-                job, process = running[receiver]
-                try:
-                    message = receiver.recv()
-                except EOFError:
-                    del running[receiver]
-                    process.join()
-                    if process.exitcode:
-                        failures.append(f"{job.name}: {_death(process.exitcode)}")
-                    continue
-                match message:
-                    case Progress():
-                        on_progress(message)
-                    case Notice(sentence):
-                        on_notice(f"{job.name}: {sentence}")
-                    case Failure(sentence):
-                        failures.append(f"{job.name}: {sentence}")
+        while waiting or workers.running:
+            while waiting and len(workers.running) < num_side_by_side:
+                workers.start(waiting.pop(0))
+            workers.listen()
     except BaseException:
-        if running:
-            on_notice("stopping after the step under way; again to stop at once")
+        workers.stop()
         raise
-    finally:
-        _stop([process for _, process in running.values()])
-        for receiver, (job, _) in running.items():
-            on_notice(f"{job.name} {_last_word(receiver)}; the same command goes on from there")
-    return failures
+    return list(workers.failures.values())
 
 
-def _last_word(receiver: Connection) -> str:
-    """Where a stopped worker stands."""
-    word = "has done no step"
-    try:
-        while True:
-            message = receiver.recv()
-            if isinstance(message, Progress):
-                word = f"stands at step {message.step:,} of {message.num_steps:,}"
-    except EOFError:
-        return word
+class _Workers:
+    """The processes that run, and what they have told."""
 
+    def __init__(self, on_progress: Callable[[Progress], None], on_notice: Callable[[str], None]) -> None:
+        self.on_progress, self.on_notice = on_progress, on_notice
+        self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
+        self.failures: dict[str, str] = {}
+        self.standings: dict[str, Progress] = {}
+        self.is_stopping = False
 
-def _stop(processes: list[BaseProcess]) -> None:
-    try:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-    finally:  # a second interrupt
-        for process in processes:
-            process.kill()
+    def start(self, job: Job) -> None:
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=job.name, daemon=True)
+        process.start()
+        sender.close()  # the worker holds the other end; its death is then an end of file here
+        self.running[receiver] = (job, process)
+
+    def listen(self) -> None:
+        """Wait for news and take one from each process that has some."""
+        ready = wait(list(self.running))
+        for receiver in [receiver for receiver in self.running if receiver in ready]:
+            job, process = self.running[receiver]
+            try:
+                message = receiver.recv()
+            except EOFError:
+                del self.running[receiver]
+                self._end(job, process)
+                continue
+            match message:
+                case Progress():
+                    self.standings[job.name] = message
+                    self.on_progress(message)
+                case Notice(sentence):
+                    self.on_notice(f"{job.name}: {sentence}")
+                case Failure(sentence):
+                    self.failures[job.name] = f"{job.name}: {sentence}"
+
+    def stop(self) -> None:
+        """Let every process finish its step and save; listen on, since a full pipe would hold it up."""
+        if not self.running:
+            return
+        self.is_stopping = True
+        self.on_notice("stopping after the step under way; again to stop at once")
+        processes = [process for _, process in self.running.values()]
+        try:
+            for process in processes:
+                process.terminate()
+            while self.running:
+                self.listen()
+        finally:  # a second interrupt
+            for process in processes:
+                process.kill()
+
+    def _end(self, job: Job, process: BaseProcess) -> None:
+        process.join()
+        standing = self.standings.get(job.name)
+        if (job.out / record_file_name(job.arm, job.seed)).exists():
+            return
+        if self.is_stopping:
+            place = f"stands at step {standing.step:,} of {standing.num_steps:,}" if standing else "has done no step"
+            self.on_notice(f"{job.name} {place}; the same command goes on from there")
+        elif job.name not in self.failures:
+            cause = _death(process.exitcode) if process.exitcode else "was stopped; the same command goes on with it"
+            self.failures[job.name] = f"{job.name}: {cause}"
 
 
 def _death(exit_code: int) -> str:

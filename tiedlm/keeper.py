@@ -68,13 +68,13 @@ class Keeper:
         for path in self.files.candidates():
             try:
                 standing, tensors = load_checkpoint(path)
-                if standing.run != self.run:
+                if standing.run != self.run or standing.step > self.run.config.train.num_steps:
                     raise DamagedCheckpoint(f"{path}: is of another run")
                 self.state.restore(tensors, standing.step, standing.train_seconds)
-            except DamagedCheckpoint as error:
-                self.keeping.warn(f"{error}; it is not used")
-            except StateError as error:
-                self.keeping.warn(f"{path}: {error}; it is not used")
+            except (DamagedCheckpoint, StateError) as error:
+                words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
+                self.keeping.warn(f"{words}; it is not used")
+                path.unlink(missing_ok=True)  # or the next one would push out the good one before it
             else:
                 torch.set_num_threads(standing.num_threads)
                 return standing.curve
@@ -105,7 +105,5 @@ class Keeper:
         try:
             self.files.save(standing, self.state.tensors())
         except OSError as error:
-            self.keeping.warn(
-                f"{self.files.newest}: step {self.state.step} cannot be saved ({error}); training goes on without"
-            )
+            self.keeping.warn(f"{self.files.newest}: step {self.state.step} cannot be saved ({error})")
         self.saved_at = time.monotonic()

@@ -16,6 +16,9 @@ from tiedlm.masking import BatchOrder, mask_blocks
 from tiedlm.model import MaskedLM
 from tiedlm.optim import build_optimizers, set_learning_rate
 
+Kind = tuple[torch.dtype, tuple[int, ...] | None]
+STATE_KEYS = {torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"), torch.optim.Muon: ("momentum_buffer",)}
+
 
 class StateError(ValueError):
     """The tensors are not those of a state of this model."""
@@ -72,42 +75,57 @@ class TrainingState:
         Raises:
             StateError: they are not such; nothing has changed then.
         """
-        device = next(self.model.parameters()).device
-        parameters = dict(self.model.named_parameters())
-        states: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
+        wanted = self._kinds()
+        for name in sorted(wanted.keys() | tensors.keys()):
+            found = _kind(tensors[name]) if name in tensors else None
+            if found != wanted.get(name):
+                raise StateError(f"does not fit this model ({name} is {found}, not {wanted.get(name)})")
+        rows_to_come = tensors["order.rows_to_come"]
+        if not all(0 <= row < self.order.num_blocks for row in rows_to_come.tolist()):
+            raise StateError("does not fit this text (order.rows_to_come)")
         try:
-            values = {name: tensors[f"model.{name}"].view_as(parameter) for name, parameter in parameters.items()}
-            for key, tensor in tensors.items():
-                if key.startswith("optimizer."):
-                    name, _, state = key.removeprefix("optimizer.").rpartition(".")
-                    states[name][state] = tensor.view_as(parameters[name]) if tensor.dim() else tensor
-            rows_to_come = tensors["order.rows_to_come"].view(torch.int64)
             generators = {name: _generator(tensors[f"{name}.generator"]) for name in ("order", "mask", "dropout")}
-            cuda_generator = tensors["dropout.cuda_generator"] if device.type == "cuda" else None
-        except (KeyError, RuntimeError, TypeError) as error:
+        except RuntimeError as error:
             raise StateError(f"does not fit this model ({error})") from error
-        if not all(states.values()) or not all(0 <= row < self.order.num_blocks for row in rows_to_come.tolist()):
-            raise StateError("does not fit this model (optimizer states or rows)")
-        for name, parameter in parameters.items():
-            parameter.data.copy_(values[name])
-        names = {parameter: name for name, parameter in parameters.items()}
+        device = next(self.model.parameters()).device
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
+                    parameter.data.copy_(tensors[f"model.{names[parameter]}"])
                     optimizer.state[parameter] = {
-                        key: value.to(device) for key, value in states[names[parameter]].items()
+                        key: tensors[f"optimizer.{names[parameter]}.{key}"].to(device)
+                        for key in STATE_KEYS[type(optimizer)]
                     }
         self.order.rows_to_come, self.order.generator = rows_to_come, generators["order"]
         self.mask_generator = generators["mask"]
         torch.set_rng_state(generators["dropout"].get_state())
-        if cuda_generator is not None:
-            torch.cuda.set_rng_state(cuda_generator, device)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["dropout.cuda_generator"], device)
         self.step, self.train_seconds = step, train_seconds
+
+    def _kinds(self) -> dict[str, Kind]:
+        """What `tensors` gives after at least one step, by name."""
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        kinds = {name: _kind(tensor) for name, tensor in self.tensors().items() if not name.startswith("optimizer.")}
+        kinds["order.rows_to_come"] = (torch.int64, None)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    for key in STATE_KEYS[type(optimizer)]:
+                        shape = () if key == "step" else tuple(parameter.shape)
+                        kinds[f"optimizer.{names[parameter]}.{key}"] = (torch.float32, shape)
+        return kinds
 
     def _optimizer_states(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
         states = {parameter: states for optimizer in self.optimizers for parameter, states in optimizer.state.items()}
         for name, parameter in self.model.named_parameters():
             yield name, states.get(parameter, {})
+
+
+def _kind(tensor: Tensor) -> Kind:
+    """Of a vector of ids, the length may differ."""
+    return tensor.dtype, None if tensor.dtype == torch.int64 and tensor.dim() == 1 else tuple(tensor.shape)
 
 
 def _generator(state: Tensor) -> torch.Generator:

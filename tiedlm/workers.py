@@ -6,6 +6,7 @@ The server imports while the parent still prepares, and no run after the first p
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 
 # A library may have started threads when macOS forks it, and Windows cannot fork at all.
@@ -18,4 +19,9 @@ def start_server() -> None:
         from multiprocessing import forkserver  # not on Windows
 
         CONTEXT.set_forkserver_preload(["tiedlm.run"])
-        forkserver.ensure_running()
+        # An interrupt is for the parent alone, and the server and its children inherit that from the first moment on.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
