@@ -95,7 +95,7 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
         ("train --tied --seed 4000000000", ("corpus 'nowhere'",)),  # as good as any: those below it are not counted up
         (f"compare {'n' * 300}", ("nnn", "too long a name", "give a shorter one")),
         (f"compare --jobs {'9' * 300}", ("--jobs '999", "auto")),
-        ("train --tied --save-every nan", ("--save-every nan", "give seconds")),
+        ("train --tied --save-every nan", ("Invalid value for '--save-every'",)),
         ("train --tied --device tpu", ("Invalid value for '--device'", "'tpu'", "cuda")),
         ("train --tied --steps 0", ("train.num_steps=0", "greater than 0")),
         ("train --tied --set train.num_steps", ("--set 'train.num_steps'", "section.key=value", "write e.g.")),

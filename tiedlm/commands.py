@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,8 +95,6 @@ def compare_arms(
 
 def _load(training: Training) -> Experiment:
     """The experiment with the command's changes; another corpus brings its own tokenizer and name."""
-    if math.isnan(training.checkpoint_seconds):
-        raise InputError("--save-every nan: is no time; give seconds")
     corpus = training.corpus
     path = find_experiment(training.experiment or (corpus if corpus in shipped_experiments() else "pydoc"))
     changes = list(training.settings)
