@@ -72,7 +72,7 @@ def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
         out = tmp_path / f"killed{attempt}"
         out.mkdir()
         lost = 0
-        for _ in range(generator.randint(1, 3)):
+        for _ in range(generator.randint(1, 2)):
             receiver, sender = CONTEXT.Pipe(duplex=False)
             process = CONTEXT.Process(target=train_in_a_process, args=(corpus_folder, out, sender))
             process.start()
@@ -114,7 +114,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [" ".join(generator.choices(words, k=12)) for _ in range(num_lines)]
         (folder / "text" / f"{split}.txt").write_text("\n".join(lines) + "\n")
     sections = {**TOY, "name": "faults", "corpus": {**TOY["corpus"], "name": "text"}}  # type: ignore[dict-item]
-    sections["train"] = {**TOY["train"], "num_steps": 600}  # type: ignore[dict-item]
+    sections["train"] = {**TOY["train"], "num_steps": 1000}  # type: ignore[dict-item]
     lines = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict)]
     for name, section in sections.items():
         if isinstance(section, dict):
@@ -126,8 +126,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(out: str, *more: str) -> list[str]:
-    """A comparison of two runs of a few seconds that save every half second."""
-    options = ["--out", out, "--precision", "fp32", "--save-every", "0.5"]
+    """A comparison of two runs of a few seconds that save ten times a second."""
+    options = ["--out", out, "--precision", "fp32", "--save-every", "0.1"]
     return [sys.executable, "-m", "tiedlm", "compare", "faults.toml", *options, *more]
 
 
@@ -145,23 +145,34 @@ def tiedlm(folder: Path, out: str, *more: str, **changes: str | None) -> subproc
 
 
 def start(folder: Path, out: str) -> subprocess.Popen[str]:
-    """Run the command until it trains."""
+    """Run the command until both runs train."""
     process = subprocess.Popen(
-        command(out), cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command(out),
+        cwd=folder,
+        env=environment(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where the tests run in the background
     )
     assert process.stderr is not None
+    begun: set[str] = set()
     for line in process.stderr:
-        if "step 1/" in line:
+        if "  step " in line:
+            begun.add(line.partition(" ")[0])
+        if begun == {"tied", "untied"}:
             break
     return process
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Or fail after a minute."""
-    for _ in range(600):
+    for _ in range(6_000):
         if condition():
             return
-        time.sleep(0.1)
+        time.sleep(0.01)
     pytest.fail("waited for a minute")
 
 
