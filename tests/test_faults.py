@@ -300,6 +300,13 @@ def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: No
     note_fault("out of memory in a worker", 0, False)
 
 
+def skip_without_small_disks(folder: Path) -> None:
+    """They need a file system of one's own, mounted in a namespace of one's own."""
+    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"no small disk can be made here: {probe.stderr.decode()}")
+
+
 SCRIPT = """
 mount -t tmpfs -o size={size} tmpfs out && shift
 head -c 100m /dev/zero > out/filler 2>/dev/null
@@ -318,9 +325,7 @@ def test_a_full_disk(place: Path, tmp_path: Path, note_fault: NoteFault, room: i
     for name in ("out", "kept"):
         (tmp_path / name).mkdir()
     script = SCRIPT.format(size="3m", room=room)
-    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "out"], capture_output=True)
-    if probe.returncode:
-        pytest.skip(f"no small disk can be made here: {probe.stderr.decode()}")
+    skip_without_small_disks(tmp_path / "out")
     arguments = [sys.executable, "-m", "tiedlm", "compare", str(place / "faults.toml"), "--corpus", str(place / "text")]
     arguments += ["--set", "name=faults", "--set", "corpus.tokenizer=word", "--out", "out", "--precision", "fp32"]
     answer = subprocess.run(
@@ -358,9 +363,7 @@ def test_a_disk_that_takes_nothing(
         (tmp_path / folder).mkdir()
     shutil.copytree(place / "text", tmp_path / "text")
     shutil.copy(place / "faults.toml", tmp_path)
-    probe = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "out"], capture_output=True)
-    if probe.returncode:
-        pytest.skip(f"no small disk can be made here: {probe.stderr.decode()}")
+    skip_without_small_disks(tmp_path / "out")
     answer = subprocess.run(
         ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {mount}; exec "$@"', "-", *command("out")],
         cwd=tmp_path,

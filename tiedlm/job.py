@@ -77,7 +77,7 @@ def work(job: Job, sender: Connection) -> None:
     try:
         run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, keeping)
     except Interrupted:
-        pass
+        pass  # it has saved, and the parent knows the step
     except (RunFailed, TieError) as error:
         tell(Failure(str(error)))
     except OSError as error:

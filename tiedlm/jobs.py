@@ -203,6 +203,8 @@ class _Workers:
         if (job.out / record_file_name(job.arm, job.seed)).exists():
             return
         if self.is_stopping:
+            if job.name in self.failures:
+                self.on_notice(self.failures[job.name])
             place = f"stands at step {standing.step:,} of {standing.num_steps:,}" if standing else "has done no step"
             self.on_notice(f"{job.name} {place}; the same command goes on from there")
         elif job.name not in self.failures:
