@@ -96,10 +96,12 @@ class _Piece(NamedTuple):
     nll: Tensor
 
 
-def _pieces(logits: Tensor, ids: Tensor) -> Iterator[_Piece]:
-    """(N, V) and (N,), piece by piece."""
+def _pieces(logits: Tensor, ids: Tensor, bias: Tensor | None = None) -> Iterator[_Piece]:
+    """(N, V), (N,) and (V,), piece by piece; with a bias, fp32 logits are written over by their sums with it."""
     for rows in _slices(len(logits), CACHED_LOGITS // logits.shape[1]):
         scores = logits[rows].to(torch.promote_types(logits.dtype, torch.float32))
+        if bias is not None:
+            scores.add_(bias)
         probabilities = scores.softmax(1)
         # log Σ exp, from the entry whose probability cannot vanish
         log_partition = scores.amax(1) - probabilities.amax(1).log()
@@ -126,19 +128,17 @@ class _DecoderLoss(torch.autograd.Function):
             hidden = hidden_states[rows].to(precision)
             logits = hidden.new_empty(len(hidden), vocab_size)
             for columns in _slices(vocab_size, ROUNDED_ROWS):
-                rounded = weight[columns].to(precision)
-                torch.addmm(bias[columns].to(precision), hidden, rounded.t(), out=logits[:, columns])
-            for part, _, probabilities, nll in _pieces(logits, ids[rows]):
+                torch.mm(hidden, weight[columns].to(precision).t(), out=logits[:, columns])
+            for part, _, probabilities, nll in _pieces(logits, ids[rows], bias):
                 factors = scales[rows][part].to(nll.dtype)
                 loss += nll @ factors
-                probabilities[torch.arange(len(nll), device=ids.device), ids[rows][part]] -= (
-                    1.0  # softmax − one-hot: the gradient
-                )
+                # the gradient: softmax − one-hot
+                probabilities[torch.arange(len(nll), device=ids.device), ids[rows][part]] -= 1.0
+                of_bias += factors @ probabilities
                 logits[part] = probabilities.mul_(factors.unsqueeze(1))
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
                 of_weight[columns] += logits[:, columns].t() @ hidden
-            of_bias += logits.sum(0)
         ctx.gradients = gradients
         return loss
 
