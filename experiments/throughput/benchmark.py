@@ -10,6 +10,7 @@ A matrix product is timed in every turn as well, so that "share of peak" has its
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import multiprocessing
@@ -22,9 +23,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.counting import count_config
@@ -42,7 +44,8 @@ LEGEND = """×: of the slowest variant of that size. of peak: the FLOPs that los
 the head, and the last layer but for keys and values, at the masked positions alone) over the fastest bf16 matrix
 product of the same run. memory: resident in the variant's process at its highest; needed: weights, gradients and
 AdamW's states in fp32, and 300 MB. start: from the process's start to the end of its warm-up, compiling included.
-Medians over the turns. The largest vocabulary is tiedlm's alone: the logits of `transformers` do not fit beside it."""
+Matrix products alone: those of a step of tiedlm, with nothing between them. Medians over the turns. The largest
+vocabulary is tiedlm's alone: the logits of `transformers` do not fit beside it."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,42 @@ def tiedlm_steps(size: Size, runtime: Runtime, after_step: Callable[[], None], i
     train(state, blocks, config, size.vocab_size, runtime.autocast(), lambda _: after_step())
 
 
+class RecordProducts(TorchDispatchMode):
+    """Keeps the operands' layouts of every matrix product that is made under it."""
+
+    OPERATIONS: ClassVar = {"mm": torch.mm, "addmm": torch.mm, "bmm": torch.bmm}  # addmm: without its addend
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[tuple[Callable[..., torch.Tensor], list[torch.Tensor]]] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        name = operation.overloadpacket.__name__
+        if name in self.OPERATIONS:
+            self.products.append((self.OPERATIONS[name], [torch.randn_like(tensor) for tensor in arguments[-2:]]))
+        return operation(*arguments, **(options or {}))
+
+
+def products_alone(size: Size, runtime: Runtime, after_step: Callable[[], None]) -> None:
+    """The matrix products of a step of `tiedlm_steps` and nothing else: no step that makes them can be faster."""
+
+    class OneStepMade(Exception):
+        pass
+
+    def stop() -> None:
+        raise OneStepMade
+
+    with RecordProducts() as record, contextlib.suppress(OneStepMade):
+        tiedlm_steps(size, runtime, stop)
+    made = [(operation, operands, operation(*operands)) for operation, operands in record.products]
+    while True:
+        for operation, operands, product in made:
+            operation(*operands, out=product)
+        if runtime.device == "cuda":
+            torch.cuda.synchronize()
+        after_step()
+
+
 def transformers_steps(
     size: Size, runtime: Runtime, after_step: Callable[[], None], attention: str, is_compiled: bool
 ) -> None:
@@ -211,6 +250,7 @@ def matrix_products(size: Size, runtime: Runtime, after_step: Callable[[], None]
 PEAKS = {f"product {'×'.join(map(str, shape))}": shape for shape in PEAK_SHAPES}
 VARIANTS: dict[str, tuple[Callable[..., None], str, dict[str, Any]]] = {
     **{name: (matrix_products, "bf16", {"shape": shape}) for name, shape in PEAKS.items()},
+    "matrix products alone": (products_alone, "bf16", {}),
     "tiedlm": (tiedlm_steps, "bf16", {}),
     "tiedlm compiled": (tiedlm_steps, "bf16", {"is_compiled": True}),
     "transformers fp32": (transformers_steps, "fp32", {"attention": "sdpa", "is_compiled": False}),
@@ -316,7 +356,7 @@ def main() -> None:
     for size in GPU_SIZES if device == "cuda" else SIZES:
         if (arguments.sizes or "") in size.name:
             too_large = size.vocab_size > VOCAB_LIMIT_OF_TRANSFORMERS
-            fitting = [name for name in variants if not (too_large and name.startswith("transformers"))]
+            fitting = [name for name in variants if not too_large or name.startswith(("tiedlm", "product"))]
             measured.append(measure(size, fitting, device, arguments.rounds, arguments.seconds, arguments.threads))
             print(render(measured[-1:]), flush=True)
     if arguments.out:
