@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.conftest import toy_experiment
-from tiedlm.cache import cached_folder
+from tiedlm.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
 from tiedlm.config import CorpusConfig
 from tiedlm.corpus import KNOWN, SPLITS, Corpus, load_corpus
 from tiedlm.errors import InputError
@@ -219,7 +220,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(corpus_folder: Path, damage:
     damage(folder)
     assert tokenized(corpus_folder) == first
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == good
-    assert [path.name for path in folder.parent.iterdir() if path.name.startswith("tmp")] == []
+    assert [path.name for path in folder.parent.iterdir() if path.name.startswith(FILLING_PREFIX)] == []
 
 
 def test_of_two_processes_that_fill_one_folder_of_the_cache_the_first_wins() -> None:
@@ -243,3 +244,17 @@ def test_a_full_disk_leaves_nothing_in_the_cache(tmp_path: Path, monkeypatch: py
     with pytest.raises(InputError, match="No space left on device"):
         cached_folder(["full"], fill)
     assert list((tmp_path / "tiedlm").iterdir()) == []
+
+
+def test_what_killed_processes_left_half_filled_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "tiedlm"
+    long_ago = time.time() - SECONDS_UNTIL_ABANDONED - 60
+    for name, written_at in (("old", long_ago), ("new", time.time())):
+        half = cache / f"{FILLING_PREFIX}{name}" / "key" / "half"
+        half.parent.mkdir(parents=True)
+        half.write_text("half")
+        for path in (half, half.parent, half.parent.parent):
+            os.utime(path, (written_at, written_at))
+    folder = cached_folder(["next"], lambda _: None)
+    assert {path.name for path in cache.iterdir()} == {folder.name, f"{FILLING_PREFIX}new"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import platformdirs
 from tiedlm.errors import InputError
 
 SUMS_FILE = "sha256.json"
+FILLING_PREFIX = "filling-"
+SECONDS_UNTIL_ABANDONED = 86_400.0  # without a new file; whoever fills a folder writes one every few minutes
 
 
 def cache_path() -> Path:
@@ -36,7 +41,8 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
         if is_intact(folder):
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        _remove_abandoned(folder.parent)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=FILLING_PREFIX) as temporary:
             filled = Path(temporary) / folder.name
             filled.mkdir()
             fill(filled)
@@ -64,6 +70,15 @@ def _sums(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 sums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove what killed processes left half-filled."""
+    for folder in cache.glob(f"{FILLING_PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it, or given it its name
+            written_at = max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
+            if time.time() - written_at > SECONDS_UNTIL_ABANDONED:
+                shutil.rmtree(folder)
 
 
 def _give_name(filled: Path, folder: Path) -> None:
