@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,17 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import NoteFault, toy_experiment
 from tests.test_training import FP32, outcome, run_toy, tokenized
+from tiedlm.atomic_file import replacement
 from tiedlm.checkpoint import CheckpointFiles, load_checkpoint
 from tiedlm.config import Experiment
 from tiedlm.errors import InputError
+from tiedlm.job import Job, Notice
+from tiedlm.jobs import run_jobs
 from tiedlm.keeper import Interrupted, Keeping, run_key
 from tiedlm.record import RunRecord
 from tiedlm.run import run
+from tiedlm.watcher import Progress
+from tiedlm.workers import start_server
 
 NUM_STEPS = 12
 EXPERIMENT = toy_experiment(
@@ -216,6 +224,46 @@ def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: P
     warnings: list[str] = []
     assert outcome(run_with(Keeping(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
     assert len(warnings) == 2
+
+
+def test_a_run_that_ends_leaves_the_checkpoints_of_others_alone(corpus_folder: Path, tmp_path: Path) -> None:
+    """They share a folder, and one may be writing at that moment."""
+    interrupt(corpus_folder, tmp_path, 3, "tied")
+    untied = CheckpointFiles(tmp_path, "untied", 0).newest
+    with replacement(untied) as partial:
+        run_with(Keeping(), corpus_folder, tmp_path, "tied")
+        assert partial.exists()
+    assert untied.exists()
+    assert [path.name for path in untied.parent.iterdir()] == [untied.name]
+
+
+def tell_much_when_stopped(job: Job, sender: Connection) -> None:
+    """A worker whose news fill the pipe many times over."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    sender.send(Progress(job.arm, job.seed, "training", 1, 2, 1.0, 1.0))
+    stop.wait()
+    for number in range(5_000):
+        sender.send(Notice(f"news {number}"))
+    sender.close()
+
+
+@pytest.mark.slow
+def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose pipe is full waits for a reader, and would never save and end."""
+
+    def interrupt_at_once(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tiedlm.jobs.work", tell_much_when_stopped)
+    corpus = tokenized(EXPERIMENT, corpus_folder)
+    job = Job(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm compare", 1, True, 60.0)
+    notices: list[str] = []
+    start_server()
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job], 1, interrupt_at_once, notices.append)
+    assert notices[1:-1] == [f"tied seed 0: news {number}" for number in range(5_000)]
+    assert notices[-1] == "tied seed 0 stands at step 1 of 2; the same command goes on from there"
 
 
 def test_a_checkpoint_of_another_run_is_refused(corpus_folder: Path, tmp_path: Path) -> None:
