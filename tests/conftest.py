@@ -97,28 +97,33 @@ def real_data() -> Path:
     return Path(folder)
 
 
-Fault = tuple[str, int, bool]
-NoteFault = Callable[[str, int, bool], None]
-FAULTS = pytest.StashKey[list[Fault]]()
+NoteFault = Callable[[str, int | None, bool], None]
 
 
 @pytest.fixture
 def note_fault(request: pytest.FixtureRequest) -> NoteFault:
-    """Enter a try in the fault table: what was done, the steps lost, and whether a record came out damaged."""
+    """Enter a try in the fault table: what was done, the steps lost, and whether a record came out damaged.
 
-    def note(fault: str, lost_steps: int, is_damaged: bool) -> None:
-        request.config.stash.setdefault(FAULTS, []).append((fault, lost_steps, is_damaged))
+    The steps are None where nothing was interrupted, or nobody is left to tell how far it was.
+    """
+
+    def note(fault: str, lost_steps: int | None, is_damaged: bool) -> None:
+        request.node.user_properties.append(("fault", (fault, lost_steps, is_damaged)))
 
     return note
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the fault table, if faults were tried."""
-    tries = config.stash.get(FAULTS, [])
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    calls = [report for report in reports if getattr(report, "when", None) == "call"]
+    tries = [value for call in calls for name, value in call.user_properties if name == "fault"]
     if not tries:
         return
     terminalreporter.section("faults")
     terminalreporter.line(f"{'fault':<44}{'tries':>8}{'lost steps, at most':>22}{'records damaged':>18}")
-    for fault in dict.fromkeys(name for name, _, _ in tries):
+    for fault in sorted({name for name, _, _ in tries}):
         lost, damaged = zip(*((steps, is_damaged) for name, steps, is_damaged in tries if name == fault), strict=True)
-        terminalreporter.line(f"{fault:<44}{len(lost):>8}{max(lost):>22}{sum(damaged):>18}")
+        most = max((steps for steps in lost if steps is not None), default="–")
+        terminalreporter.line(f"{fault:<44}{len(lost):>8}{most:>22}{sum(damaged):>18}")
+    terminalreporter.line("–: nothing was interrupted, or nobody was left to tell how far it was")

@@ -208,14 +208,15 @@ class _Workers:
             place = f"stands at step {standing.step:,} of {standing.num_steps:,}" if standing else "has done no step"
             self.on_notice(f"{job.name} {place}; the same command goes on from there")
         elif job.name not in self.failures:
-            cause = _death(process.exitcode) if process.exitcode else "was stopped; the same command goes on with it"
-            self.failures[job.name] = f"{job.name}: {cause}"
+            place = f" at step {standing.step:,}" if standing else ""
+            cause = f"was stopped{place}; the same command goes on with it"
+            self.failures[job.name] = f"{job.name}: {_death(process.exitcode, place) if process.exitcode else cause}"
 
 
-def _death(exit_code: int) -> str:
+def _death(exit_code: int, place: str) -> str:
     """In words; a negative code is a signal's number."""
     if exit_code >= 0:
-        return f"its process ended with status {exit_code}"
+        return f"its process ended with status {exit_code}{place}"
     name = signal.Signals(-exit_code).name
     cause = "; the kernel does so when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{cause}"
+    return f"its process was ended by {name}{place}{cause}"
