@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def _sources(library: Path) -> list[Path]:
 
 
 def _docstrings_of_compiled(name: str) -> Iterator[str]:
-    module = importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the module itself, which is read and not used
+        module = importlib.import_module(name)
     for _, member in [("", module), *sorted(vars(module).items())]:
         yield _docstring(member)
         if isinstance(member, type):
