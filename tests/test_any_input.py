@@ -159,7 +159,7 @@ TEXTS = (
     | LINES.map(lambda lines: gzip.compress("\n".join(lines * 4).encode(), mtime=0))
     | st.binary(max_size=300)
     | st.text(max_size=100).map(lambda text: text.encode("utf-8", "surrogatepass"))
-    | st.just(b"PAR1" + b"\0" * 30 + b"PAR1")
+    | st.sampled_from([b"null", b"[]", b'{"text": ' + b"[" * 10_000, b"PAR1" + b"\0" * 30 + b"PAR1"])
 )
 GOOD_TEXT = b"the cat sees a dog today\n" * 30
 SUFFIXES = st.sampled_from([".txt", ".txt", ".txt", ".jsonl", ".txt.gz", ".parquet"])

@@ -207,6 +207,18 @@ CASES = {
         GOOD | {"corpus/valid.txt": b"the cat\n"}, ("valid split has 3 tokens", "corpus.seq_length=8", "lower")
     ),
     "jsonl": Case(VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"te'}, ("corpus/train.jsonl", "correct")),
+    "jsonl-null": Case(VALID_AND_TEST | {"corpus/train.jsonl": b"null\n"}, ("corpus/train.jsonl", "line 1", "object")),
+    "jsonl-list": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n["a"]\n'}, ("corpus/train.jsonl", "line 2", "object")
+    ),
+    "jsonl-deep": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a", "more": ' + b"[" * 500 + b"]" * 500 + b"}\n"},
+        ("corpus/train.jsonl", "line 1", "100 levels"),
+    ),
+    "jsonl-very-deep": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a", "more": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"},
+        ("corpus/train.jsonl", "line 1"),
+    ),
     "jsonl-column": Case(VALID_AND_TEST | {"corpus/train.jsonl": b'{"n": 1}\n'}, ("corpus/train.jsonl", "'n'", "text")),
     "jsonl-type": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": 1}\n{"text": 2}\n'},

@@ -9,6 +9,7 @@ import codecs
 import glob
 import gzip
 import hashlib
+import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from tiedlm.pydoc_corpus import pydoc_folder
 
 SPLITS = ("train", "valid", "test")
 LINES_AT_ONCE = 10_000
+MAX_JSON_DEPTH = 100
 SUFFIXES = {".txt": "text", ".txt.gz": "text", ".jsonl": "json", ".parquet": "parquet"}
 
 
@@ -197,6 +199,8 @@ def _line_batches(path: Path) -> Iterator[list[str]]:
     """The lines of one file, in order, by `datasets`, streamed so that nothing is copied to its cache."""
     import datasets  # here because it takes a second to import
 
+    if _suffix(path) == ".jsonl":
+        _check_json_lines(path)
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
     try:
@@ -216,6 +220,33 @@ def _line_batches(path: Path) -> Iterator[list[str]]:
         raise InputError(
             f"{path}: cannot be read as {_suffix(path)} ({_first_line(error)}); correct the file"
         ) from error
+
+
+def _check_json_lines(path: Path) -> None:
+    """Refuse what is no object a line. Some of it crashes pyarrow's parser: a first line `null`, very deep nesting."""
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                value = json.loads(line) if line.strip() else {}
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}: line {number} cannot be read as JSON ({error}); correct the file") from error
+            if not isinstance(value, dict) or _depth(value) > MAX_JSON_DEPTH:
+                raise InputError(
+                    f"{path}: line {number} is not a JSON object of at most {MAX_JSON_DEPTH} levels; write one a line, "
+                    "with the text in 'text'"
+                )
+
+
+def _depth(value: object) -> int:
+    """Levels of a JSON value; a string has one."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        containers = [
+            item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)
+        ]
+        level = [inner for container in containers for inner in container]
+    return depth
 
 
 def _text_column(path: Path, schema: Any) -> str:
