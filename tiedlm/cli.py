@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import io
 import json
+import math
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +44,8 @@ app = typer.Typer(
     help="Does tying the output matrix to the word embeddings help a small masked LM?",
 )
 stdout, stderr = Console(), Console(stderr=True)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_OF_ONE_STOP = 1.0
 
 
 @app.callback()
@@ -236,9 +240,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
-    for number in (signal.SIGINT, signal.SIGTERM):
+    stop = _Stop()
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
     try:
         app()
     except (InputError, RunsFailed) as error:
@@ -253,9 +258,19 @@ def main() -> None:
         stderr.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(2)
     except Stopped as stopped:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
         stderr.print("tiedlm: interrupted")
         sys.exit(stopped.exit_code)
 
 
-def _stop(signal_number: int, _frame: object) -> None:
-    raise Stopped(signal_number)
+class _Stop:
+    """Raises `Stopped`; once for signals that come together, as `timeout` tells the command and then its group."""
+
+    def __init__(self) -> None:
+        self.raised_at = -math.inf
+
+    def __call__(self, signal_number: int, _frame: object) -> None:
+        if time.monotonic() - self.raised_at > SECONDS_OF_ONE_STOP:
+            self.raised_at = time.monotonic()
+            raise Stopped(signal_number)
