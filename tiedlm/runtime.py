@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
 import platform
@@ -18,6 +19,8 @@ import torch
 from tiedlm import __version__
 from tiedlm.errors import InputError
 from tiedlm.record import Provenance
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,20 @@ def resolve_runtime(device: str, precision: str) -> Runtime:
         has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Runtime(device, precision)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory of tensors of up to 32 MiB, its limit, for the tensors of the next step.
+
+    By default it gives them back to the system, which clears their pages again at every step. Freed memory is
+    reused all the same, so the peak stays. Any other C library is left as it is.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option, limit in ((M_MMAP_THRESHOLD, 1 << 25), (M_TRIM_THRESHOLD, (1 << 31) - 1)):
+        if mallopt(option, limit) != 1:
+            raise RuntimeError(f"glibc's mallopt refuses {limit} for option {option}")
 
 
 def peak_memory_bytes(runtime: Runtime) -> int:

@@ -32,7 +32,7 @@ from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.counting import count_config
 from tiedlm.masking import mask_blocks
 from tiedlm.model import build_model
-from tiedlm.runtime import Runtime, peak_memory_bytes, provenance
+from tiedlm.runtime import Runtime, keep_freed_memory, peak_memory_bytes, provenance
 from tiedlm.train import TrainingState, train
 
 WARM_UP_STEPS = 4
@@ -141,9 +141,10 @@ GPU_SIZES = (*SIZES, Size(768, 12, 128, 30_522, 64), Size(768, 12, 512, 30_522, 
 
 def tiedlm_steps(size: Size, runtime: Runtime, after_step: Callable[[], None], is_compiled: bool = False) -> None:
     """Our own loop as `tiedlm train` runs it, masking and all."""
+    keep_freed_memory()
     model = build_model(size.model_config(), size.vocab_size, seed=0).to(runtime.device)
     if is_compiled:
-        model.forward = torch.compile(model.forward)  # type: ignore[method-assign]
+        model.encoder.compile()
     blocks, config = size.blocks(), size.train_config()
     state = TrainingState(model, len(blocks), config, seed=0)
     train(state, blocks, config, size.vocab_size, runtime.autocast(), lambda _: after_step())
