@@ -129,11 +129,10 @@ def _train(
     num_side_by_side: int | None,
     stderr: Console,
 ) -> RunsFailed | None:
-    start_server()  # its imports take longest of all
-
     from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
 
     corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
+    start_server()
 
     from tiedlm.jobs import (  # torch takes long to import: the text is checked first
         clear_leftovers,

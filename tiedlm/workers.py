@@ -1,6 +1,6 @@
 """How worker processes come to be: forked, where that is safe, from a server that has imported torch once.
 
-The server imports while the parent reads the text, and no run pays for an import again.
+The server imports while the parent still prepares, and no run after the first pays for an import again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ def start_server() -> None:
     if CONTEXT.get_start_method() == "forkserver":
         from multiprocessing import forkserver  # not on Windows
 
-        # PyTorch's optimizers import the second when first used, which takes as long as importing PyTorch itself.
-        CONTEXT.set_forkserver_preload(["tiedlm.run", "torch._dynamo"])
+        CONTEXT.set_forkserver_preload(["tiedlm.run"])
         # An interrupt is for the parent alone, and the server and its children inherit that from the first moment on.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
