@@ -16,7 +16,7 @@ PACKAGE = Path(tiedlm.__file__).parent
 ORDER = """
     __init__ errors atomic_file folder_lock workers cache json_file blueprint masked_lm_forms decoder_forms families
     known_models counting what_if safetensors_header tensor_names checkpoint_count hub meta_device answer config
-    pydoc_corpus corpus vocabulary tokens generators masking
+    text_file pydoc_corpus corpus vocabulary tokens generators masking
     record models count_tables count_plot paired eligible compare tables markdown plots report
     encoder head model optim evaluate checkpoint train runtime keeper watcher
     run doctor job jobs progress commands options cli __main__
