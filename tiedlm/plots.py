@@ -63,6 +63,8 @@ def draw_parameters(comparison: Comparison, path: Path) -> None:
     ordered = [*shown, *(group for group in groups if group not in (*shown, "decoder_weight")), "decoder_weight"]
     for group in ordered:
         counts = [comparison.arms[arm].parameters[group] for arm in arms]
+        if not any(counts):
+            continue
         label = group if group in GROUP_COLOURS else None
         colour = GROUP_COLOURS.get(group, "0.7")
         axes.barh(heights, counts, left=left, color=colour, label=label, edgecolor="white", linewidth=0.5)
