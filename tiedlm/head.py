@@ -20,7 +20,7 @@ from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
 CACHED_LOGITS = 1 << 18  # what a core's cache holds in fp32
-KEPT_LOGITS = 1 << 25  # 64 MiB in bf16
+KEPT_LOGITS = 20 << 20  # 40 MiB in bf16
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 
 

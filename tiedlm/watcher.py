@@ -16,7 +16,7 @@ from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed, Step
 
-CURVE_BLOCKS = 512  # evenly spaced, of train and of valid alike, for each point of the learning curve
+CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
 LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
 
 
@@ -78,7 +78,8 @@ class Watcher:
         losses = {}
         for split in ("train", "valid"):
             blocks = self.blocks(split)
-            rows = torch.linspace(0, len(blocks) - 1, min(CURVE_BLOCKS, len(blocks))).long()
+            num_rows = min(max(1, CURVE_TOKENS // blocks.shape[1]), len(blocks))
+            rows = torch.linspace(0, len(blocks) - 1, num_rows).long()
             losses[split] = self._evaluate(blocks[rows], folds=range(1)).masked_lm_loss_nats
         self.curve.append(
             CurvePoint(
