@@ -297,6 +297,7 @@ def measure(
         process = context.Process(target=work, args=(theirs, variant, size, device, num_threads), daemon=True)
         started = time.perf_counter()
         process.start()
+        theirs.close()  # so that a process that dies is noticed
         ours.recv()  # warmed up
         workers[variant] = (process, ours, time.perf_counter() - started)
     turns: dict[str, list[float]] = {variant: [] for variant in variants}
