@@ -234,6 +234,35 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
         assert_close(one, other)
 
 
+def test_under_bf16_products_are_rounded_and_sums_are_not() -> None:
+    vocab_size, num_rows = 1_000, 300  # of which 1/300 has no exact bf16
+    head = MaskedLMHead(toy_model(head_transform=False), vocab_size)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in head.parameters():
+        parameter.data.normal_(generator=generator)
+    hidden_states = torch.randn(1, num_rows, 32, generator=generator, requires_grad=True)
+    targets = torch.randint(vocab_size // 2, (1, num_rows), generator=generator)  # the other half never occurs
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head.loss(hidden_states, targets, torch.ones(1, num_rows))
+    loss.backward()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        products = (hidden_states[0] @ head.decoder.weight.t()).double()
+    bias = head.decoder.bias.detach().double().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(products + bias, targets[0])
+    expected.backward()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert_close(head.decoder.bias.grad, bias.grad.float(), rtol=1e-5, atol=1e-9)
+    weight, hidden = head.decoder.weight, hidden_states[0]
+    probabilities = (products + bias.detach()).softmax(1)
+    probabilities[torch.arange(num_rows), targets[0]] -= 1.0
+    for ours, theirs in (
+        (weight.grad, probabilities.t() @ hidden.detach().double() / num_rows),
+        (hidden_states.grad[0], probabilities @ weight.detach().double() / num_rows),
+    ):
+        assert (ours.double() - theirs).norm() < 0.01 * theirs.norm()
+
+
 def test_of_equal_scores_the_first_is_the_choice() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randint(4, (30, 5, 17), generator=generator).bfloat16()

@@ -57,14 +57,19 @@ class MaskedLMHead(nn.Module):
 
         The 1e-5 is the source's guard against a batch without predictions.
         """
+        hidden_states = self.transform(hidden_states).flatten(0, 1)
         scales = masked_lm_weights / (masked_lm_weights.sum() + 1e-5)
-        return _DecoderLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
-            self.transform(hidden_states).flatten(0, 1),
-            self.decoder.weight,
-            self.decoder.bias,
-            masked_lm_ids.flatten(),
-            scales.flatten(),
-        )
+        kind = hidden_states.device.type
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
+        with torch.autocast(kind, enabled=False):  # it would round the sums too
+            return _DecoderLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
+                hidden_states,
+                self.decoder.weight,
+                self.decoder.bias,
+                masked_lm_ids.flatten(),
+                scales.flatten(),
+                precision,
+            )
 
 
 def score(logits: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,13 +118,20 @@ class _DecoderLoss(torch.autograd.Function):
 
     The gradients are made with the loss, by rows: what is V wide exists for `KEPT_LOGITS` at a time and is
     written over by its own gradient. The library's cross-entropy keeps logits, an fp32 copy and a gradient.
+    Matrix products are of `precision`; every sum over rows or over V is fp32, or wider if the logits are.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden_states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        ids: Tensor,
+        scales: Tensor,
+        precision: torch.dtype,
+    ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
-        kind = hidden_states.device.type
-        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
         vocab_size = len(weight)
         gradients = [torch.zeros_like(tensor) for tensor in (hidden_states, weight, bias)]
         of_hidden_states, of_weight, of_bias = gradients
@@ -146,7 +158,7 @@ class _DecoderLoss(torch.autograd.Function):
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """() → the gradients of (N, H), (V, H) and (V,)."""
         gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
-        return *(gradient.mul_(factor) for gradient in gradients), None, None
+        return *(gradient.mul_(factor) for gradient in gradients), None, None, None
 
 
 def _slices(size: int, limit: int) -> list[slice]:
