@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from itertools import islice
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import toy_model
 from tiedlm.evaluate import evaluate
@@ -110,6 +112,28 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
     assert parts.masked_lm_loss_nats == pytest.approx(whole.masked_lm_loss_nats, rel=1e-6)
     assert torch.equal(parts.block_num_tokens, whole.block_num_tokens)
     assert int(whole.block_num_tokens.sum()) == 11 * 16 - 5
+
+
+def test_evaluation_never_holds_more_than_a_part_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    vocab_size = 5_000
+    model, blocks = build_model(toy_model(), vocab_size, seed=0), blocks_of(33, 16, num_padded=5)
+    whole = evaluate(model, blocks, 0, NO_AUTOCAST)
+    largest = max(parameter.numel() for parameter in model.parameters())
+    monkeypatch.setattr("tiedlm.head.KEPT_LOGITS", 3 * vocab_size)
+    sizes: list[int] = []
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+            result = operation(*arguments, **(options or {}))
+            if isinstance(result, torch.Tensor):
+                sizes.append(result.numel())
+            return result
+
+    with Sizes():
+        parts = evaluate(model, blocks, 0, NO_AUTOCAST)
+    assert max(sizes) <= largest
+    assert parts.masked_lm_loss_nats == pytest.approx(whole.masked_lm_loss_nats, rel=1e-6)
+    assert torch.equal(parts.block_num_correct, whole.block_num_correct)
 
 
 def test_uniform_logits_have_the_perplexity_of_the_vocabulary() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiedlm.head import score
 from tiedlm.masking import NUM_FOLDS, fold_batch, fold_ranks
 from tiedlm.model import MaskedLM
 
@@ -52,9 +51,8 @@ def evaluate(
         rows = slice(start, start + rows_per_batch)
         for fold in folds:
             batch = fold_batch(blocks[rows], ranks[rows], fold).to(device)
-            with autocast:
-                logits = model(batch.input_ids, batch.masked_lm_positions)  # (B, P, V)
-            batch_nll, is_correct = score(logits, batch.masked_lm_ids)  # (B, P) each
+            with autocast:  # (B, P) each
+                batch_nll, is_correct = model.score(batch)
             weights = batch.masked_lm_weights.double()
             nll[rows] += (batch_nll * weights).sum(1).cpu()
             num_tokens[rows] += weights.sum(1).cpu()

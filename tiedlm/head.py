@@ -71,14 +71,23 @@ class MaskedLMHead(nn.Module):
                 precision,
             )
 
+    @torch.no_grad()
+    def score(self, hidden_states: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """`score` of the logits, of which there are `KEPT_LOGITS` at a time: (B, P, H) and (B, P) → two of (B, P)."""
+        hidden_states, ids = self.transform(hidden_states).flatten(0, 1), masked_lm_ids.flatten()
+        slices = _slices(len(ids), KEPT_LOGITS // self.decoder.out_features)
+        pieces = [score(self.decoder(hidden_states[rows]), ids[rows]) for rows in slices]
+        nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
+        return nll, is_correct
+
 
 def score(logits: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """How good a prediction is, for evaluation: (B, P, V) and (B, P) → two of (B, P).
+    """How good a prediction is, for evaluation: (…, V) and (…) → two of (…).
 
     −log softmax(logits)[true id] in nats, in fp32 whatever the logits are, and whether the true id scores
     highest (of equal scores, the first). Neither takes part in a gradient.
     """
-    logits, ids = logits.detach().flatten(0, 1), masked_lm_ids.flatten()
+    logits, ids = logits.detach().flatten(0, -2), masked_lm_ids.flatten()
     pieces = [(piece.nll, _is_first_choice(piece.scores, ids[piece.rows])) for piece in _pieces(logits, ids)]
     nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
     return nll, is_correct

@@ -55,6 +55,11 @@ class MaskedLM(nn.Module):
         hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
         return self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
 
+    def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
+        """Each prediction's loss in nats, and whether it is right: two of (B, P), without a gradient."""
+        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        return self.head.score(hidden_states, batch.masked_lm_ids)
+
     def _hidden_states(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
         padding = input_ids == PAD_ID
         is_padding = padding if bool(padding.any()) else None
