@@ -22,7 +22,7 @@ from tiedlm.model import build_model
 from tiedlm.optim import build_optimizers, schedule
 from tiedlm.record import RunRecord
 from tiedlm.run import run
-from tiedlm.runtime import Runtime
+from tiedlm.runtime import Runtime, peak_memory_bytes
 from tiedlm.tokens import TokenizedCorpus, tokenize
 from tiedlm.train import RunFailed, TrainingState, train
 from tiedlm.watcher import Progress
@@ -223,6 +223,13 @@ def test_the_list_of_knobs_is_complete() -> None:
     for section, knobs in KNOBS.items():
         assert knobs.keys() == type(getattr(experiment, section)).model_fields.keys() == TOY[section].keys()  # type: ignore[attr-defined]
     assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms"}  # tested through the commands
+
+
+def test_peak_memory_is_told_where_the_kernel_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under gVisor, whose /proc/self/status has no VmHWM."""
+    here = peak_memory_bytes(FP32)
+    monkeypatch.setattr("pathlib.Path.read_text", lambda _: "Name:\tpython\nVmRSS:\t  100 kB\n")
+    assert peak_memory_bytes(FP32) == pytest.approx(here, rel=0.5)
 
 
 @pytest.mark.parametrize(("section", "key"), [(section, key) for section in KNOBS for key in KNOBS[section]])

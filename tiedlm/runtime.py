@@ -20,6 +20,7 @@ from tiedlm import __version__
 from tiedlm.errors import InputError
 from tiedlm.record import Provenance
 
+CODE = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
@@ -71,8 +72,10 @@ def peak_memory_bytes(runtime: Runtime) -> int:
     if runtime.device == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage counts from the fork on, when this process was still its parent
-        return 1024 * int(re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)[1])  # type: ignore[index]
+    # getrusage counts from the fork on, when this process was still its parent; but not every kernel tells VmHWM
+    told = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE) if status.is_file() else None
+    if told:
+        return 1024 * int(told[1])
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -85,7 +88,7 @@ def provenance(command: str, runtime: Runtime) -> Provenance:
         finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         tiedlm_version=__version__,
         git_commit=commit,
-        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", "tiedlm")),
+        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE)),
         python=platform.python_version(),
         torch=torch.__version__,
         device=runtime.device,
