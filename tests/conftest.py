@@ -43,6 +43,7 @@ TOY = {
         "muon_learning_rate": 0.02,
         "adam_beta1": 0.9,
         "adam_beta2": 0.98,
+        "adam_epsilon": 1e-8,
         "weight_decay": 0.1,
         "warmup_fraction": 0.2,
         "max_grad_norm": 1.0,

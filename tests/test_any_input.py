@@ -62,6 +62,7 @@ SENSIBLE: dict[str, list[Any]] = {
     "train.muon_learning_rate": [0.0, 0.02, 1e30],
     "train.adam_beta1": [0.0, 0.9, 0.999999],
     "train.adam_beta2": [0.0, 0.98, 0.999999],
+    "train.adam_epsilon": [1e-30, 1e-8, 1.0, 1e30],
     "train.weight_decay": [0.0, 0.1, 1e30],
     "train.warmup_fraction": [0.0, 0.2, 0.999],
     "train.max_grad_norm": [1e-30, 1.0, 1e30],

@@ -319,7 +319,7 @@ def edit_record(folder: Path, changes: dict[str, Any], target: str = "tied-seed0
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("schema_version", 99, ("schema_version=99", "reads 2")),
+        ("schema_version", 99, ("schema_version=99", "reads 3")),
         ("config.model.tie_word_embeddings", False, ("tie_word_embeddings=False", "decoder_weight=0")),
         ("parameters.decoder_weight", 224, ("tie_word_embeddings=True", "decoder_weight=224")),
         ("parameters", {}, ("decoder_weight",)),

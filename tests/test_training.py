@@ -199,6 +199,7 @@ KNOBS: dict[str, dict[str, Any]] = {
         "muon_learning_rate": 0.0,
         "adam_beta1": 0.5,
         "adam_beta2": 0.9,
+        "adam_epsilon": 1e-3,
         "weight_decay": 0.5,
         "warmup_fraction": 0.6,
         "max_grad_norm": 0.05,

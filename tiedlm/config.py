@@ -107,6 +107,9 @@ class TrainConfig(Strict):
     """For the matrices between the embeddings and the output matrix, by Muon; 0 leaves them to AdamW."""
     adam_beta1: Probability
     adam_beta2: Probability
+    adam_epsilon: Annotated[float, Field(gt=0.0)]
+    """Added to the root of AdamW's second moment: it damps what has tiny gradients, such as the rows of rare tokens
+    between their occurrences. BERT has 1e-6 (google-research/bert, `optimization.py`), PyTorch by default 1e-8."""
     weight_decay: Annotated[float, Field(ge=0.0)]
     warmup_fraction: Probability
     """Linear warm-up over this share of the steps, then linear decay to zero."""

@@ -29,7 +29,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
     ]
     betas = (config.adam_beta1, config.adam_beta2)
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+        torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon, fused=True)
     ]
     if muon:
         optimizers.append(torch.optim.Muon(muon, lr=config.muon_learning_rate, weight_decay=config.weight_decay))

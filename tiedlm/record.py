@@ -17,7 +17,7 @@ from tiedlm.atomic_file import write_atomically
 from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 
