@@ -27,6 +27,8 @@ anyway."""
 def main() -> None:
     """Print the table and write it beside the records."""
     runs = {precision: load_records(FOLDER / precision) for precision in ("bf16", "fp32")}
+    pairs = zip(*runs.values(), strict=True)  # each folder's in the order of their file names
+    assert all((one.arm, one.seed, one.config) == (other.arm, other.seed, other.config) for one, other in pairs)
     lines = [
         "| arm | bf16 | fp32 | bf16 − fp32 | seed noise | tokens/s |",
         "|---|---:|---:|---:|---:|---:|",
