@@ -273,9 +273,20 @@ def test_of_equal_scores_the_first_is_the_choice() -> None:
     assert 0 < is_correct.sum() < is_highest.sum()
 
 
-def test_a_loss_of_hundreds_of_nats_is_still_a_number() -> None:
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_loss_of_hundreds_of_nats_is_still_a_number(precision: torch.dtype) -> None:
     logits = torch.tensor([[[0.0, 500.0, -500.0]]])
     assert score(logits, torch.tensor([[2]]))[0].item() == 1000.0
+    head = MaskedLMHead(toy_model(head_transform=False, hidden_size=4), 3)
+    head.decoder.weight.data.fill_(0.0)
+    head.decoder.weight.data[:, 0] = logits.flatten()
+    head.decoder.bias.data[:] = torch.tensor([0.0, 0.0, 1.0])
+    hidden_states = torch.tensor([[[1.0, 0.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0]]], requires_grad=True)
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        loss = head.loss(hidden_states, torch.tensor([[2, 2]]), torch.ones(1, 2))
+    loss.backward()
+    assert loss.item() == pytest.approx((999.0 + 0.0) / 2, rel=1e-5)
+    assert hidden_states.grad[0, 0].tolist() == pytest.approx([500.0, 0.0, 0.0, 0.0], rel=1e-5)
 
 
 def test_a_batch_without_predictions_has_loss_zero_not_nan() -> None:

@@ -9,8 +9,7 @@ knows whether W is shared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
-CACHED_LOGITS = 1 << 18  # what a core's cache holds in fp32
-KEPT_LOGITS = 20 << 20  # 40 MiB in bf16
+CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
+KEPT_LOGITS = 15 << 20  # 30 MiB in bf16: more than `runtime.keep_freed_memory` keeps is slower
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 
 
@@ -59,9 +58,8 @@ class MaskedLMHead(nn.Module):
         """
         hidden_states = self.transform(hidden_states).flatten(0, 1)
         scales = masked_lm_weights / (masked_lm_weights.sum() + 1e-5)
-        kind = hidden_states.device.type
-        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
-        with torch.autocast(kind, enabled=False):  # it would round the sums too
+        precision = _precision(hidden_states)
+        with torch.autocast(hidden_states.device.type, enabled=False):  # it would round the sums too
             return _DecoderLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
                 hidden_states,
                 self.decoder.weight,
@@ -75,21 +73,27 @@ class MaskedLMHead(nn.Module):
     def score(self, hidden_states: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
         """`score` of the logits, of which there are `KEPT_LOGITS` at a time: (B, P, H) and (B, P) → two of (B, P)."""
         hidden_states, ids = self.transform(hidden_states).flatten(0, 1), masked_lm_ids.flatten()
-        slices = _slices(len(ids), KEPT_LOGITS // self.decoder.out_features)
-        pieces = [score(self.decoder(hidden_states[rows]), ids[rows]) for rows in slices]
+        hidden_states = hidden_states.to(_precision(hidden_states))
+        weight, bias = self.decoder.weight, self.decoder.bias
+        slices = _slices(len(ids), KEPT_LOGITS // len(weight))
+        pieces = [score(_products(hidden_states[rows], weight), ids[rows], bias) for rows in slices]
         nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
         return nll, is_correct
 
 
-def score(logits: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """How good a prediction is, for evaluation: (…, V) and (…) → two of (…).
+def score(logits: Tensor, masked_lm_ids: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """How good a prediction is, for evaluation: (…, V), (…) and, if the logits are still without it, (V,) → two of (…).
 
     −log softmax(logits)[true id] in nats, in fp32 whatever the logits are, and whether the true id scores
     highest (of equal scores, the first). Neither takes part in a gradient.
     """
     logits, ids = logits.detach().flatten(0, -2), masked_lm_ids.flatten()
-    pieces = [(piece.nll, _is_first_choice(piece.scores, ids[piece.rows])) for piece in _pieces(logits, ids)]
-    nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
+    columns: tuple[list[Tensor], list[Tensor]] = [], []
+    for rows in _pieces(logits):
+        scores = _widened(logits[rows], bias)
+        columns[0].append(F.cross_entropy(scores, ids[rows], reduction="none"))
+        columns[1].append(_is_first_choice(scores, ids[rows]))
+    nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in columns)
     return nll, is_correct
 
 
@@ -99,27 +103,6 @@ def _is_first_choice(scores: Tensor, ids: Tensor) -> Tensor:
     is_first = is_highest.clone()
     is_first[is_highest] = scores[is_highest].argmax(1) == ids[is_highest]
     return is_first
-
-
-class _Piece(NamedTuple):
-    """A few rows of (N, V) logits, as many as fit a core's cache in fp32."""
-
-    rows: slice
-    scores: Tensor
-    probabilities: Tensor
-    nll: Tensor
-
-
-def _pieces(logits: Tensor, ids: Tensor, bias: Tensor | None = None) -> Iterator[_Piece]:
-    """(N, V), (N,) and (V,), piece by piece; with a bias, fp32 logits are written over by their sums with it."""
-    for rows in _slices(len(logits), CACHED_LOGITS // logits.shape[1]):
-        scores = logits[rows].to(torch.promote_types(logits.dtype, torch.float32))
-        if bias is not None:
-            scores.add_(bias)
-        probabilities = scores.softmax(1)
-        # log Σ exp, from the entry whose probability cannot vanish
-        log_partition = scores.amax(1) - probabilities.amax(1).log()
-        yield _Piece(rows, scores, probabilities, log_partition - scores.gather(1, ids[rows].unsqueeze(1)).squeeze(1))
 
 
 class _DecoderLoss(torch.autograd.Function):
@@ -144,22 +127,21 @@ class _DecoderLoss(torch.autograd.Function):
         vocab_size = len(weight)
         gradients = [torch.zeros_like(tensor) for tensor in (hidden_states, weight, bias)]
         of_hidden_states, of_weight, of_bias = gradients
-        loss = scales.new_zeros((), dtype=torch.promote_types(precision, torch.float32))
+        loss = scales.new_zeros((), dtype=_wide(precision))
         for rows in _slices(len(hidden_states), KEPT_LOGITS // vocab_size):
-            hidden = hidden_states[rows].to(precision)
-            logits = hidden.new_empty(len(hidden), vocab_size)
-            for columns in _slices(vocab_size, ROUNDED_ROWS):
-                torch.mm(hidden, weight[columns].to(precision).t(), out=logits[:, columns])
-            for part, _, probabilities, nll in _pieces(logits, ids[rows], bias):
-                factors = scales[rows][part].to(nll.dtype)
+            logits = _products(hidden_states[rows].to(precision), weight)
+            for part in _pieces(logits):
+                factors = scales[rows][part].to(loss.dtype)
+                nll, difference = _softmax_less_truth(logits[part], bias, ids[rows][part])
                 loss += nll @ factors
-                # the gradient: softmax − one-hot
-                probabilities[torch.arange(len(nll), device=ids.device), ids[rows][part]] -= 1.0
-                of_bias += factors @ probabilities
-                logits[part] = probabilities.mul_(factors.unsqueeze(1))
+                of_bias += factors @ difference
+                logits[part] = difference
+            factors = scales[rows].unsqueeze(1)
+            hidden = (hidden_states[rows] * factors).to(precision)
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
                 of_weight[columns] += logits[:, columns].t() @ hidden
+            of_hidden_states[rows] *= factors
         ctx.gradients = gradients
         return loss
 
@@ -168,6 +150,50 @@ class _DecoderLoss(torch.autograd.Function):
         """() → the gradients of (N, H), (V, H) and (V,)."""
         gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
         return *(gradient.mul_(factor) for gradient in gradients), None, None, None
+
+
+def _products(hidden_states: Tensor, weight: Tensor) -> Tensor:
+    """Logits without their bias, (N, H) and (V, H) → (N, V), in the precision of the first."""
+    logits = hidden_states.new_empty(len(hidden_states), len(weight))
+    for columns in _slices(len(weight), ROUNDED_ROWS):
+        torch.mm(hidden_states, weight[columns].to(hidden_states.dtype).t(), out=logits[:, columns])
+    return logits
+
+
+def _softmax_less_truth(logits: Tensor, bias: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of logits + bias and its gradient, softmax − one-hot: (N, V), (V,) and (N,) → (N,) and (N, V)."""
+    index = ids.unsqueeze(1)
+    scores = _widened(logits, bias)
+    probabilities = torch.softmax(scores, 1, out=scores)
+    of_ids = probabilities.gather(1, index)
+    probabilities.scatter_(1, index, of_ids - 1.0)
+    nll = -of_ids.squeeze(1).log()
+    vanished = of_ids.squeeze(1) < torch.finfo(of_ids.dtype).tiny
+    if vanished.any():  # their logarithm is a number nevertheless
+        nll[vanished] = F.cross_entropy(_widened(logits[vanished], bias), ids[vanished], reduction="none")
+    return nll, probabilities
+
+
+def _widened(logits: Tensor, bias: Tensor | None) -> Tensor:
+    """A copy to calculate with, in fp32 or what is wider, with the bias added."""
+    scores = logits.to(_wide(logits.dtype), copy=True)
+    return scores if bias is None else scores.add_(bias)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Of sums: fp32, or wider if the summands are."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _precision(hidden_states: Tensor) -> torch.dtype:
+    """Of a matrix product of these: what autocast asks, if it is on."""
+    kind = hidden_states.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
+
+
+def _pieces(logits: Tensor) -> list[slice]:
+    """Rows of (N, V) to calculate with at a time; only a CPU gains by few."""
+    return _slices(len(logits), (KEPT_LOGITS if logits.is_cuda else CACHED_LOGITS) // logits.shape[1])
 
 
 def _slices(size: int, limit: int) -> list[slice]:
