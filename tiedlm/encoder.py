@@ -12,6 +12,7 @@ values is read at other positions, so its queries and its feed-forward are compu
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,37 +102,36 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
         """(B, T, H) → (B, P, H) at `positions`; no position attends to one where `is_padding` (B, T)."""
-        seq_length = hidden_states.shape[1]
         if positions is None:
-            heads = self._heads(self.query_key_value(hidden_states))
-            (query, key), value = self._turn(heads[:2], seq_length, None), heads[2]
+            query, key, value = self._heads(self.query_key_value(hidden_states))
         else:
-            asked = self._project(gather_positions(hidden_states, positions), slice(0, self.hidden_size))
-            (query,) = self._turn(self._heads(asked), seq_length, positions)
-            heads = self._heads(self._project(hidden_states, slice(self.hidden_size, None)))
-            (key,), value = self._turn(heads[:1], seq_length, None), heads[1]
+            asked = gather_positions(hidden_states, positions)
+            (query,) = self._heads(self._project(asked, slice(0, self.hidden_size)))
+            key, value = self._heads(self._project(hidden_states, slice(self.hidden_size, None)))
+        seq_length = hidden_states.shape[1]
+        query, key = self._turn(query, seq_length, positions), self._turn(key, seq_length, None)
         context = attend(query, key, value, is_padding, self.dropout_prob if self.training else 0.0)
         return self.output(context.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _turn(self, heads: Tensor, seq_length: int, positions: Tensor | None) -> Tensor:
-        """Rotary positions, where the family has them: (parts, B, A, P, d) at `positions` (B, P), or at all."""
+        """Rotary positions, where the family has them: (B, A, P, d) at `positions` (B, P), or at all."""
         if self.rope_theta is None:
             return heads
         cos, sin = rotations(self.rope_theta, seq_length, heads.shape[-1], heads.dtype, heads.device)
         if positions is not None:
             cos, sin = cos[positions].unsqueeze(1), sin[positions].unsqueeze(1)
-        return rotate(heads, cos, sin)
+        return Rotation.apply(heads, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
 
     def _project(self, hidden_states: Tensor, rows: slice) -> Tensor:
         """By some rows of the matrix that makes queries, keys and values, in this order."""
         weight, bias = self.query_key_value.weight, self.query_key_value.bias
         return F.linear(hidden_states, weight[rows], None if bias is None else bias[rows])
 
-    def _heads(self, projected: Tensor) -> Tensor:
-        """(B, T, parts × H) → (parts, B, A, T, d)."""
-        num_rows, seq_length, width = projected.shape
-        shape = num_rows, seq_length, width // self.hidden_size, self.num_heads, self.hidden_size // self.num_heads
-        return projected.view(shape).permute(2, 0, 3, 1, 4)
+    def _heads(self, projected: Tensor) -> list[Tensor]:
+        """(B, T, parts × H) → a (B, A, T, d) for each part."""
+        head_size = self.hidden_size // self.num_heads
+        parts = projected.view(*projected.shape[:2], -1, self.num_heads, head_size).unbind(2)
+        return [part.transpose(1, 2).contiguous() for part in parts]  # the products would copy them, and more often
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None, dropout_prob: float) -> Tensor:
@@ -160,8 +160,27 @@ def rotations(
     return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
+class Rotation(torch.autograd.Function):
+    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (…, T, d) by its position's angle.
+
+    The gradient is turned back by the same angle, in as few passes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """(…, T, d) and two of (T, d), as `rotations` gives them → (…, T, d)."""
+        ctx.save_for_backward(cos, sin)
+        return rotate(heads, cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """(…, T, d) → that of the heads."""
+        cos, sin = ctx.saved_tensors
+        return rotate(gradient.contiguous(), cos, -sin), None, None
+
+
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021, §3.4): turn each pair (i, i + d/2) of (…, T, d) by its position's angle."""
+    """`Rotation` as a formula."""
     first, second = heads.chunk(2, dim=-1)
     return torch.addcmul(heads * cos, torch.cat([second, first], dim=-1), sin)
 
