@@ -9,6 +9,7 @@ knows whether W is shared.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from tiedlm.config import ModelConfig
 from tiedlm.encoder import layer_norm, linear
 
 CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
-KEPT_LOGITS = 15 << 20  # 30 MiB in bf16: more than `runtime.keep_freed_memory` keeps is slower
+KEPT_LOGITS = 20 << 20  # 40 MiB in bf16; fewer mean more passes over the matrix
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 
 
@@ -125,8 +126,8 @@ class _DecoderLoss(torch.autograd.Function):
     ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
         vocab_size = len(weight)
-        gradients = [torch.zeros_like(tensor) for tensor in (hidden_states, weight, bias)]
-        of_hidden_states, of_weight, of_bias = gradients
+        of_hidden_states, of_bias = torch.zeros_like(hidden_states), torch.zeros_like(bias)
+        of_weight = torch.empty_like(weight)
         loss = scales.new_zeros((), dtype=_wide(precision))
         for rows in _slices(len(hidden_states), KEPT_LOGITS // vocab_size):
             logits = _products(hidden_states[rows].to(precision), weight)
@@ -140,24 +141,39 @@ class _DecoderLoss(torch.autograd.Function):
             hidden = (hidden_states[rows] * factors).to(precision)
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
-                of_weight[columns] += logits[:, columns].t() @ hidden
+                put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
+                put(of_weight[columns], logits[:, columns].t() @ hidden)
             of_hidden_states[rows] *= factors
-        ctx.gradients = gradients
+        ctx.gradients = of_hidden_states, of_weight, of_bias
         return loss
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """() → the gradients of (N, H), (V, H) and (V,)."""
         gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
-        return *(gradient.mul_(factor) for gradient in gradients), None, None, None
+        if factor.is_cuda or factor != 1.0:  # a pass over all of them, and a GPU would have to be waited for
+            for gradient in gradients:
+                gradient.mul_(factor)
+        return *gradients, None, None, None
 
 
 def _products(hidden_states: Tensor, weight: Tensor) -> Tensor:
-    """Logits without their bias, (N, H) and (V, H) → (N, V), in the precision of the first."""
-    logits = hidden_states.new_empty(len(hidden_states), len(weight))
+    """Logits without their bias, (N, H) and (V, H) → (N, V), in the precision of the first.
+
+    `KEPT_LOGITS` of them are in the same memory every time, so what they were is gone with the next call.
+    """
+    num_rows, vocab_size = len(hidden_states), len(weight)
+    memory = _kept_memory(max(KEPT_LOGITS, vocab_size), hidden_states.dtype, hidden_states.device)
+    logits = memory[: num_rows * vocab_size].view(num_rows, vocab_size)
     for columns in _slices(len(weight), ROUNDED_ROWS):
         torch.mm(hidden_states, weight[columns].to(hidden_states.dtype).t(), out=logits[:, columns])
     return logits
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_memory(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Else a CPU would be given it anew, page by page, at every step: it is more than the C library keeps."""
+    return torch.empty(size, dtype=dtype, device=device)
 
 
 def _softmax_less_truth(logits: Tensor, bias: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,6 +213,6 @@ def _pieces(logits: Tensor) -> list[slice]:
 
 
 def _slices(size: int, limit: int) -> list[slice]:
-    """As few as keep to the limit, and as equal as can be."""
-    num_slices = -(-size // max(1, limit))
+    """As few as keep to the limit, one at least, and as equal as can be."""
+    num_slices = max(1, -(-size // max(1, limit)))
     return [slice(size * index // num_slices, size * (index + 1) // num_slices) for index in range(num_slices)]
