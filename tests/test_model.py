@@ -234,6 +234,19 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
         assert_close(one, other)
 
 
+def test_the_memory_of_logits_is_kept_and_no_answer_lies_in_it() -> None:
+    head = MaskedLMHead(toy_model(), 17)
+    batches = [(torch.randn(3, 50, 32), torch.randint(17, (3, 50)), torch.ones(3, 50)) for _ in range(2)]
+    parameters = list(head.parameters())
+    alone = [[one.clone() for one in torch.autograd.grad(head.loss(*batch), parameters)] for batch in batches]
+    losses = [head.loss(*batch) for batch in batches]
+    scores = [head.score(*batch[:2])[0] for batch in batches]
+    for loss, gradients, nll in zip(losses, alone, scores, strict=True):
+        assert_close(nll.mean(), loss, rtol=1e-4, atol=0)
+        for one, other in zip(torch.autograd.grad(loss, parameters), gradients, strict=True):
+            assert_close(one, other)
+
+
 def test_under_bf16_products_are_rounded_and_sums_are_not() -> None:
     vocab_size, num_rows = 1_000, 300  # of which 1/300 has no exact bf16
     head = MaskedLMHead(toy_model(head_transform=False), vocab_size)
