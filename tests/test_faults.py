@@ -248,7 +248,9 @@ def test_the_command_killed(place: Path, tmp_path: Path, goes_on: GoOn) -> None:
 
 def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Path, goes_on: GoOn) -> None:
     process = start(place, str(tmp_path / "out"))
+    os.killpg(process.pid, signal.SIGSTOP)  # else it may end before the second one begins
     second = tiedlm(place, str(tmp_path / "out"))
+    os.killpg(process.pid, signal.SIGCONT)
     assert second.returncode == 2
     assert f"process {process.pid} on host {os.uname().nodename} is training there; wait" in second.stderr
     process.send_signal(signal.SIGINT)
