@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -55,6 +55,7 @@ def assert_sound(batch: MaskedBatch, blocks: torch.Tensor) -> None:
     mlm_probability=st.floats(0.01, 0.95),
     seed=st.integers(0, 2**32),
 )
+@example(num_blocks=1, seq_length=20, padded_share=0.5, mlm_probability=0.95 - 2e-16, seed=0)  # 9.5 in fp32
 @settings(max_examples=150, deadline=None)
 def test_training_masks_are_sound(
     num_blocks: int, seq_length: int, padded_share: float, mlm_probability: float, seed: int
@@ -63,7 +64,7 @@ def test_training_masks_are_sound(
     batch = mask_blocks(blocks, mlm_probability, 50, make_generator(seed, "mask"))
     assert_sound(batch, blocks)
     num_real = (blocks != PAD_ID).sum(1)
-    expected = [max(1, round(float(torch.tensor(int(number) * mlm_probability)))) for number in num_real]
+    expected = [max(1, round(int(number) * mlm_probability)) for number in num_real]
     assert batch.masked_lm_weights.sum(1).int().tolist() == expected
 
 

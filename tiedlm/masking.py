@@ -45,7 +45,8 @@ def mask_blocks(blocks: Tensor, mlm_probability: float, vocab_size: int, generat
     num_rows, seq_length = blocks.shape
     num_slots = max(1, round(seq_length * mlm_probability))
     is_padding = blocks == PAD_ID
-    num_predictions = ((seq_length - is_padding.sum(1)) * mlm_probability).round().clamp(1, num_slots)  # (B,)
+    num_real = (seq_length - is_padding.sum(1)).double()  # in fp32 a product may round to another number of positions
+    num_predictions = (num_real * mlm_probability).round().clamp(min=1)  # (B,)
     scores = torch.rand(num_rows, seq_length, generator=generator).masked_fill(is_padding, 2.0)
     positions = scores.argsort(1)[:, :num_slots]  # (B, P), each distinct; padding comes last
     weights = (torch.arange(num_slots) < num_predictions.unsqueeze(1)).float()
