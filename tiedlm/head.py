@@ -151,7 +151,7 @@ class _DecoderLoss(torch.autograd.Function):
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         """() → the gradients of (N, H), (V, H) and (V,)."""
         gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
-        if factor.is_cuda or factor != 1.0:  # a pass over all of them, and a GPU would have to be waited for
+        if factor.is_cuda or factor != 1.0:  # in training it is 1, which a GPU would have to be waited for to tell
             for gradient in gradients:
                 gradient.mul_(factor)
         return *gradients, None, None, None
