@@ -1,7 +1,7 @@
 """Does bf16 cost accuracy? The same runs in both precisions, paired by arm and seed.
 
-    tiedlm compare experiments/pydoc.toml --seeds 3 --precision bf16 --out results/throughput/precision/bf16
-    tiedlm compare experiments/pydoc.toml --seeds 3 --precision fp32 --out results/throughput/precision/fp32
+    tiedlm compare experiments/pydoc.toml --seeds 10 --precision bf16 --out results/throughput/precision/bf16
+    tiedlm compare experiments/pydoc.toml --seeds 10 --precision fp32 --out results/throughput/precision/fp32
     python experiments/throughput/precision.py
 
 Start values, batches and masks are those of the seed, so a pair differs in nothing but the precision of its matrix
