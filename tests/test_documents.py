@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -47,6 +48,13 @@ def test_the_readme_has_commands() -> None:
     }
     assert 'pip install -e ".[dev]" && pytest' in README
     assert "pip install -e . && tiedlm compare" in README
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--version", "compare"]])
+def test_version(arguments: list[str]) -> None:
+    finished = subprocess.run([sys.executable, "-m", "tiedlm", *arguments], capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == f"{importlib.metadata.version('tiedlm')}\n"
 
 
 @pytest.mark.slow

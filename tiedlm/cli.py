@@ -48,14 +48,20 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_OF_ONE_STOP = 1.0
 
 
-@app.callback()
-def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Does tying the output matrix to the word embeddings help a small masked LM?"""
-    if show:
+def print_version(is_asked: bool) -> None:
+    """What `--version` does; it is called before a command is looked for, and may come without one."""
+    if is_asked:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Does tying the output matrix to the word embeddings help a small masked LM?"""
 
 
 @app.command()
