@@ -1,11 +1,13 @@
 """Does bf16 cost accuracy? The same runs in both precisions, paired by arm and seed.
 
-    tiedlm compare experiments/pydoc.toml --seeds 10 --precision bf16 --out results/throughput/precision/bf16
-    tiedlm compare experiments/pydoc.toml --seeds 10 --precision fp32 --out results/throughput/precision/fp32
+    tiedlm compare pydoc --seeds 10 --precision bf16 --out results/throughput/precision/bf16
+    tiedlm compare pydoc --seeds 10 --precision fp32 --out results/throughput/precision/fp32
+    tiedlm compare pydoc --seeds 10 --precision fp32 --jobs 1 --out results/throughput/precision/control
     python experiments/throughput/precision.py
 
 Start values, batches and masks are those of the seed, so a pair differs in nothing but the precision of its matrix
-products; weights are fp32 in both.
+products; weights are fp32 in both. The control differs from the fp32 runs in its threads alone, two a run instead of
+one, and with them in the order of its sums: what so little changes is the least that a precision can.
 """
 
 from __future__ import annotations
@@ -19,19 +21,21 @@ from tiedlm.paired import paired_t
 from tiedlm.record import RunRecord, load_records
 
 FOLDER = Path("results/throughput/precision")
-LEGEND = """± over seeds, of the perplexity on valid. bf16 − fp32: nats a token on valid, paired by seed, with its 95 %
-interval; beside it the standard deviation over seeds of the fp32 runs, in nats: the noise that a choice of seed brings
-anyway."""
+RUNS = ("bf16", "fp32", "control")
+LEGEND = """± over seeds, of the perplexity on valid. Differences: nats a token on valid, paired by seed, with their
+95 % interval, and that of the pair furthest apart. Control: fp32 with its sums in another order, since a run had two
+threads instead of one. Seed noise: the standard deviation over seeds of the fp32 runs, in nats, which a choice of seed
+brings anyway."""
 
 
 def main() -> None:
     """Print the table and write it beside the records."""
-    runs = {precision: load_records(FOLDER / precision) for precision in ("bf16", "fp32")}
-    pairs = zip(*runs.values(), strict=True)  # each folder's in the order of their file names
-    assert all((one.arm, one.seed, one.config) == (other.arm, other.seed, other.config) for one, other in pairs)
+    runs = {name: load_records(FOLDER / name) for name in RUNS}
+    for records in zip(*runs.values(), strict=True):  # each folder's in the order of their file names
+        assert len({(record.arm, record.seed, record.config.model_dump_json()) for record in records}) == 1
     lines = [
-        "| arm | bf16 | fp32 | bf16 − fp32 | seed noise | tokens/s |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| arm | bf16 | fp32 | bf16 − fp32 | furthest | control − fp32 | furthest | seed noise | tokens/s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
         *(render(arm, *(of_arm(records, arm) for records in runs.values())) for arm in ("tied", "untied")),
     ]
     experiment, commands = runs["bf16"][0].experiment, [records[0].provenance.command for records in runs.values()]
@@ -46,17 +50,29 @@ def of_arm(records: list[RunRecord], arm: str) -> list[RunRecord]:
     return sorted((record for record in records if record.arm == arm), key=lambda record: record.seed)
 
 
-def render(arm: str, bf16: list[RunRecord], fp32: list[RunRecord]) -> str:
+def render(arm: str, bf16: list[RunRecord], fp32: list[RunRecord], control: list[RunRecord]) -> str:
     """One line of the table."""
-    losses = [[record.metrics["valid"].masked_lm_loss_nats for record in records] for records in (bf16, fp32)]
-    delta = paired_t([a - b for a, b in zip(*losses, strict=True)])
-    perplexities = [[math.exp(loss) for loss in of_precision] for of_precision in losses]
-    means = " | ".join(f"{statistics.fmean(values):.1f} ± {statistics.stdev(values):.1f}" for values in perplexities)
-    speeds = [statistics.fmean(record.cost.tokens_per_second for record in records) for records in (bf16, fp32)]
-    return (
-        f"| {arm} | {means} | {delta.mean:+.4f} [{delta.ci95[0]:+.4f}, {delta.ci95[1]:+.4f}] | "
-        f"{statistics.stdev(losses[1]):.4f} | {speeds[0]:,.0f}, {speeds[1]:,.0f} |"
+    of_bf16, of_fp32, of_control = (
+        [record.metrics["valid"].masked_lm_loss_nats for record in records] for records in (bf16, fp32, control)
     )
+    perplexities = [[math.exp(loss) for loss in losses] for losses in (of_bf16, of_fp32)]
+    speeds = [statistics.fmean(record.cost.tokens_per_second for record in records) for records in (bf16, fp32)]
+    cells = [
+        arm,
+        *(f"{statistics.fmean(values):.1f} ± {statistics.stdev(values):.1f}" for values in perplexities),
+        *difference(of_bf16, of_fp32),
+        *difference(of_control, of_fp32),
+        f"{statistics.stdev(of_fp32):.4f}",
+        f"{speeds[0]:,.0f}, {speeds[1]:,.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def difference(losses: list[float], others: list[float]) -> tuple[str, str]:
+    """Mean of the pairs with its interval, and the pair furthest apart."""
+    pairs = [one - other for one, other in zip(losses, others, strict=True)]
+    delta = paired_t(pairs)
+    return f"{delta.mean:+.4f} [{delta.ci95[0]:+.4f}, {delta.ci95[1]:+.4f}]", f"{max(pairs, key=abs):+.4f}"
 
 
 if __name__ == "__main__":
