@@ -111,9 +111,9 @@ class _DecoderLoss(torch.autograd.Function):
 
     The gradients are made with the loss, by rows: what is V wide exists for `KEPT_LOGITS` at a time and is
     written over by its own gradient. The library's cross-entropy keeps logits, an fp32 copy and a gradient.
-    Matrix products are of `precision`; every sum over rows or over V is fp32, or wider if the logits are. The
-    gradient of the logits is softmax − one-hot, and only the softmax goes through the products: in bf16, p − 1 is −1
-    for every p below 1/512.
+    Matrix products are of `precision`; losses, softmax and sums over products are fp32, or wider if the logits are.
+    The logits' gradient is the softmax p, but p − 1 at the true id. That entry is left out of the products and its part
+    added by rows: in bf16, p − 1 is −1 for every p below 1/512.
     """
 
     @staticmethod
@@ -128,28 +128,31 @@ class _DecoderLoss(torch.autograd.Function):
     ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
         vocab_size = len(weight)
-        of_hidden_states, of_bias = torch.zeros_like(hidden_states), torch.zeros_like(bias)
+        wide = _wide(precision)
+        of_hidden_states, of_bias = torch.zeros_like(hidden_states, dtype=wide), torch.zeros_like(bias)
         of_weight = torch.empty_like(weight)
-        loss = scales.new_zeros((), dtype=_wide(precision))
+        loss, of_truth = scales.new_zeros((), dtype=wide), scales.new_empty(scales.shape, dtype=wide)
         for rows in _slices(len(hidden_states), KEPT_LOGITS // vocab_size):
             logits = _products(hidden_states[rows].to(precision), weight)
             for part in _pieces(logits):
-                factors = scales[rows][part].to(loss.dtype)
-                nll, probabilities = _cross_entropy(logits[part], bias, ids[rows][part])
+                factors = scales[rows][part].to(wide)
+                nll, of_ids, of_others = _cross_entropy(logits[part], bias, ids[rows][part])
                 loss += nll @ factors
-                of_bias += factors @ probabilities
-                logits[part] = probabilities
+                of_truth[rows][part] = of_ids - 1.0
+                of_bias += factors @ of_others
+                logits[part] = of_others
             factors = scales[rows].unsqueeze(1)
             hidden = (hidden_states[rows] * factors).to(precision)
             for columns in _slices(vocab_size, ROUNDED_ROWS):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
                 put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
                 put(of_weight[columns], logits[:, columns].t() @ hidden)
-            of_hidden_states[rows] -= weight[ids[rows]]
+            of_hidden_states[rows] += of_truth[rows].unsqueeze(1) * weight[ids[rows]]
             of_hidden_states[rows] *= factors
-        _subtract_rows(of_weight, ids, hidden_states * scales.unsqueeze(1))
-        _subtract_rows(of_bias, ids, scales)
-        ctx.gradients = of_hidden_states, of_weight, of_bias
+        of_truth *= scales
+        _add_rows(of_weight, ids, of_truth.unsqueeze(1) * hidden_states)
+        _add_rows(of_bias, ids, of_truth)
+        ctx.gradients = of_hidden_states.to(hidden_states.dtype), of_weight, of_bias
         return loss
 
     @staticmethod
@@ -181,25 +184,26 @@ def _kept_memory(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.empty(size, dtype=dtype, device=device)
 
 
-def _cross_entropy(logits: Tensor, bias: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """−log softmax(logits + bias)[id] in nats, and the softmax: (N, V), (V,) and (N,) → (N,) and (N, V)."""
+def _cross_entropy(logits: Tensor, bias: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, V), (V,) and (N,) → −log p(id) in nats, (N,); p(id), (N,); p of all others, with 0 for the id, (N, V)."""
     scores = _widened(logits, bias)
     probabilities = torch.softmax(scores, 1, out=scores)
-    of_ids = probabilities.gather(1, ids.unsqueeze(1)).squeeze(1)
+    index = ids.unsqueeze(1)
+    of_ids = probabilities.gather(1, index).squeeze(1)
     nll = -of_ids.log()
     vanished = of_ids < torch.finfo(of_ids.dtype).tiny
     if vanished.any():  # their logarithm is a number nevertheless
         nll[vanished] = F.cross_entropy(_widened(logits[vanished], bias), ids[vanished], reduction="none")
-    return nll, probabilities
+    return nll, of_ids, probabilities.scatter_(1, index, 0.0)
 
 
-def _subtract_rows(matrix: Tensor, ids: Tensor, rows: Tensor) -> None:
-    """`matrix[ids] -= rows`, in which each repetition of an id counts: (V, …), (N,) and (N, …)."""
+def _add_rows(matrix: Tensor, ids: Tensor, rows: Tensor) -> None:
+    """`matrix[ids] += rows`, in which each repetition of an id counts: (V, …), (N,) and (N, …)."""
     rows = rows.to(matrix.dtype)
     if matrix.is_cuda:  # of the two, each repeats its sums to the last digit on one kind of device alone
-        matrix.index_put_((ids,), -rows, accumulate=True)
+        matrix.index_put_((ids,), rows, accumulate=True)
     else:
-        matrix.index_add_(0, ids, rows, alpha=-1)
+        matrix.index_add_(0, ids, rows)
 
 
 def _widened(logits: Tensor, bias: Tensor | None) -> Tensor:
