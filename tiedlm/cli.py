@@ -41,7 +41,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Does tying the output matrix to the word embeddings help a small masked LM?",
 )
 stdout, stderr = Console(), Console(stderr=True)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -49,7 +48,7 @@ SECONDS_OF_ONE_STOP = 1.0
 
 
 def print_version(is_asked: bool) -> None:
-    """What `--version` does; it is called before a command is looked for, and may come without one."""
+    """What `--version` does; it is eager, so that it needs no command."""
     if is_asked:
         typer.echo(__version__)
         raise typer.Exit
