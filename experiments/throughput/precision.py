@@ -5,9 +5,9 @@
     tiedlm compare pydoc --seeds 10 --precision fp32 --jobs 1 --out results/throughput/precision/control
     python experiments/throughput/precision.py
 
-Start values, batches and masks are those of the seed, so a pair differs in nothing but the precision of its matrix
-products; weights are fp32 in both. The control differs from the fp32 runs in its threads alone, two a run instead of
-one, and with them in the order of its sums: what so little changes is the least that a precision can.
+Start values, batches and masks are those of the seed, so a pair differs in nothing but the precision that autocast
+sets; weights are fp32 in both. The control differs from the fp32 runs in its threads alone, two a run instead of one,
+and with them in the order of its sums: no change of precision can be expected to do less than that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tiedlm.record import RunRecord, load_records
 
 FOLDER = Path("results/throughput/precision")
 RUNS = ("bf16", "fp32", "control")
+TITLES = ["arm", "bf16", "fp32", "bf16 − fp32", "furthest", "control − fp32", "furthest", "seed noise"]
+TITLES += ["tokens/s a run in bf16", "in fp32"]
 LEGEND = """± over seeds, of the perplexity on valid. Differences: nats a token on valid, paired by seed, with their
 95 % interval, and that of the pair furthest apart. Control: fp32 with its sums in another order, since a run had two
 threads instead of one. Seed noise: the standard deviation over seeds of the fp32 runs, in nats, which a choice of seed
@@ -31,11 +33,10 @@ brings anyway."""
 def main() -> None:
     """Print the table and write it beside the records."""
     runs = {name: load_records(FOLDER / name) for name in RUNS}
-    for records in zip(*runs.values(), strict=True):  # each folder's in the order of their file names
-        assert len({(record.arm, record.seed, record.config.model_dump_json()) for record in records}) == 1
+    check(runs)
     lines = [
-        "| arm | bf16 | fp32 | bf16 − fp32 | furthest | control − fp32 | furthest | seed noise | tokens/s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(TITLES)} |",
+        f"|---|{(len(TITLES) - 1) * '---:|'}",
         *(render(arm, *(of_arm(records, arm) for records in runs.values())) for arm in ("tied", "untied")),
     ]
     experiment, commands = runs["bf16"][0].experiment, [records[0].provenance.command for records in runs.values()]
@@ -43,6 +44,24 @@ def main() -> None:
     page = f"# bf16 against fp32: {experiment}\n\n" + "\n".join(lines) + f"\n\n{LEGEND}\n\n{named}\n"
     write_atomically(FOLDER / "precision.md", page)
     print(page)
+
+
+def check(runs: dict[str, list[RunRecord]]) -> None:
+    """Stop unless the records differ in what their folders' names say, and in nothing else that counts."""
+    for name, precision in (("bf16", "bf16"), ("fp32", "fp32"), ("control", "fp32")):
+        if {record.provenance.precision for record in runs[name]} != {precision}:
+            raise SystemExit(f"{FOLDER / name}: not all records are in {precision}; run its command anew")
+    threads = {name: {record.provenance.num_threads for record in records} for name, records in runs.items()}
+    if threads["bf16"] != threads["fp32"] or threads["fp32"] & threads["control"]:
+        raise SystemExit(f"threads a run: {threads}; bf16 and fp32 want the same number, control another")
+    for records in zip(*runs.values(), strict=True):  # each folder's in the order of their file names
+        compared = {
+            (one.arm, one.seed, one.config.model_dump_json(), one.provenance.git_commit, one.provenance.processor)
+            for one in records
+        }
+        if len(compared) > 1:
+            named = ", ".join(f"{name}/{one.file_name}" for name, one in zip(runs, records, strict=True))
+            raise SystemExit(f"{named}: differ in configuration, commit or processor; run all three commands anew")
 
 
 def of_arm(records: list[RunRecord], arm: str) -> list[RunRecord]:
@@ -63,7 +82,7 @@ def render(arm: str, bf16: list[RunRecord], fp32: list[RunRecord], control: list
         *difference(of_bf16, of_fp32),
         *difference(of_control, of_fp32),
         f"{statistics.stdev(of_fp32):.4f}",
-        f"{speeds[0]:,.0f}, {speeds[1]:,.0f}",
+        *(f"{speed:,.0f}" for speed in speeds),
     ]
     return f"| {' | '.join(cells)} |"
 
