@@ -21,7 +21,7 @@ from tiedlm.paired import paired_t
 from tiedlm.record import RunRecord, load_records
 
 FOLDER = Path("results/throughput/precision")
-RUNS = ("bf16", "fp32", "control")
+RUNS = {"bf16": "bf16", "fp32": "fp32", "control": "fp32"}  # the precision of each folder's
 TITLES = ["arm", "bf16", "fp32", "bf16 − fp32", "furthest", "control − fp32", "furthest", "seed noise"]
 TITLES += ["tokens/s a run in bf16", "in fp32"]
 LEGEND = """± over seeds, of the perplexity on valid. Differences: nats a token on valid, paired by seed, with their
@@ -48,7 +48,7 @@ def main() -> None:
 
 def check(runs: dict[str, list[RunRecord]]) -> None:
     """Stop unless the records differ in what their folders' names say, and in nothing else that counts."""
-    for name, precision in (("bf16", "bf16"), ("fp32", "fp32"), ("control", "fp32")):
+    for name, precision in RUNS.items():
         if {record.provenance.precision for record in runs[name]} != {precision}:
             raise SystemExit(f"{FOLDER / name}: not all records are in {precision}; run its command anew")
     threads = {name: {record.provenance.num_threads for record in records} for name, records in runs.items()}
