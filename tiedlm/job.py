@@ -14,7 +14,7 @@ from tiedlm.config import Experiment
 from tiedlm.keeper import Interrupted, Keeping
 from tiedlm.model import TieError
 from tiedlm.run import run
-from tiedlm.runtime import Runtime, keep_freed_memory
+from tiedlm.runtime import Runtime
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import RunFailed
 from tiedlm.watcher import Progress
@@ -64,7 +64,6 @@ def work(job: Job, sender: Connection) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(job.num_threads)
-    keep_freed_memory()
 
     def tell(message: Progress | Notice | Failure) -> None:
         if isinstance(message, Progress) and message.phase != "training":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import os
 import platform
@@ -21,7 +20,6 @@ from tiedlm.errors import InputError
 from tiedlm.record import Provenance
 
 CODE = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,6 @@ def resolve_runtime(device: str, precision: str) -> Runtime:
         has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Runtime(device, precision)
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the memory of freed tensors of up to 32 MiB for the tensors of the next step.
-
-    By default it gives that memory back to the system, which clears its pages again at every step. 32 MiB is the
-    largest limit that mallopt(3) documents; twice as much raised the peak at a vocabulary of 250,000 by 5 %. Any
-    other C library is left as it is.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    for option, limit in ((M_MMAP_THRESHOLD, 1 << 25), (M_TRIM_THRESHOLD, (1 << 31) - 1)):
-        if mallopt(option, limit) != 1:
-            raise RuntimeError(f"glibc's mallopt refuses {limit} for option {option}")
 
 
 def peak_memory_bytes(runtime: Runtime) -> int:

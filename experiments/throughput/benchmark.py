@@ -11,6 +11,7 @@ so that "of peak" has its peak from the same minutes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -27,6 +28,7 @@ import torch
 from variants import AS_SHIPPED, GPU_SIZES, PEAKS, SIZES, VARIANTS, Size
 
 from tiedlm.runtime import Runtime, peak_memory_bytes, provenance
+from tiedlm.workers import memory_kept_by_children
 
 WARM_UP_STEPS = 4
 LEAST_STEPS_OF_A_TURN = 2
@@ -78,7 +80,8 @@ def measure(size: Size, names: list[str], device: str, rounds: int, seconds: flo
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, name, size, device, num_threads), daemon=True)
         started = time.perf_counter()
-        process.start()
+        with memory_kept_by_children() if VARIANTS[name].keeps_memory else contextlib.nullcontext():
+            process.start()
         theirs.close()  # so that a process that dies is noticed
         ours.recv()  # warmed up
         workers[name] = (process, ours, time.perf_counter() - started)

@@ -20,7 +20,7 @@ from tiedlm.generators import make_generator
 from tiedlm.masking import BatchOrder, MaskedBatch, mask_blocks
 from tiedlm.model import build_model
 from tiedlm.optim import build_optimizers
-from tiedlm.runtime import Runtime, keep_freed_memory
+from tiedlm.runtime import Runtime
 from tiedlm.train import TrainingState, train
 
 SEED = 0
@@ -135,7 +135,6 @@ GPU_SIZES = (*SIZES, Size(768, 12, 128, 30_522, 64), Size(768, 12, 512, 30_522, 
 
 def tiedlm_steps(size: Size, runtime: Runtime, after_step: Callable[[], None], is_compiled: bool = False) -> None:
     """Our own loop as `tiedlm train` runs it, masking and all."""
-    keep_freed_memory()
     model = build_model(size.model_config(), size.vocab_size, SEED).to(runtime.device)
     if is_compiled:
         model.encoder.compile()
@@ -195,8 +194,7 @@ def transformers_steps(
 ) -> None:
     """`BertForMaskedLM` in a bare loop: what run_mlm does, less the overhead of the Trainer and of its collator.
 
-    With `gathers_before_head`, what a careful user writes around its parts: the head at the masked positions alone,
-    and freed memory kept as tiedlm keeps it.
+    With `gathers_before_head`, what a careful user writes around its parts: the head at the masked positions alone.
     """
     import transformers
 
@@ -224,8 +222,6 @@ def transformers_steps(
         return F.cross_entropy(model.cls(hidden_states).flatten(0, 1), ids.flatten())
 
     compute = loss_at_masked if gathers_before_head else loss_at_all
-    if gathers_before_head:
-        keep_freed_memory()
     if is_compiled:
         compute = torch.compile(compute)
     optimizers = build_optimizers(model, recipe)
@@ -268,12 +264,14 @@ class Variant:
     options: dict[str, Any] = field(default_factory=dict)
     computes: dict[str, bool] = field(default_factory=dict)
     """Beyond what is needed; arguments of `Size.flops_per_step`."""
+    keeps_memory: bool = False
+    """As the workers of `tiedlm train` do."""
 
 
 def _transformers(precision: str, attention: str, is_compiled: bool, gathers_before_head: bool = False) -> Variant:
     options = {"attention": attention, "is_compiled": is_compiled, "gathers_before_head": gathers_before_head}
     computes = {"last_layer_at_all": True, "head_at_all": not gathers_before_head}
-    return Variant(transformers_steps, precision, options, computes)
+    return Variant(transformers_steps, precision, options, computes, keeps_memory=gathers_before_head)
 
 
 PEAKS = {f"product {'×'.join(map(str, shape))}": math.prod(shape) for shape in PEAK_SHAPES}
@@ -286,9 +284,9 @@ VARIANTS = {
     **{
         name: Variant(matrix_products, options={"shape": shape}) for name, shape in zip(PEAKS, PEAK_SHAPES, strict=True)
     },
-    "matrix products alone": Variant(products_alone),
-    "tiedlm": Variant(tiedlm_steps),
-    "tiedlm compiled": Variant(tiedlm_steps, options={"is_compiled": True}),
+    "matrix products alone": Variant(products_alone, keeps_memory=True),
+    "tiedlm": Variant(tiedlm_steps, keeps_memory=True),
+    "tiedlm compiled": Variant(tiedlm_steps, options={"is_compiled": True}, keeps_memory=True),
     "transformers fp32": _transformers("fp32", "sdpa", is_compiled=False),
     **AS_SHIPPED,
     "transformers bf16 compiled, gathered": _transformers("bf16", "eager", is_compiled=True, gathers_before_head=True),
