@@ -34,6 +34,12 @@ def linear(config: ModelConfig, in_features: int, out_features: int) -> nn.Linea
     return nn.Linear(in_features, out_features, bias=config.encoder == "bert")
 
 
+def product_precision(hidden_states: Tensor) -> torch.dtype:
+    """Of a matrix product of these: what autocast asks, if it is on."""
+    kind = hidden_states.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
+
+
 class WordEmbeddings(nn.Embedding):
     """Rows of a (V, H) table, by id. `backward` adds their gradients to those rows of `weight.grad`, in place.
 
@@ -58,7 +64,11 @@ class WordEmbeddings(nn.Embedding):
 
 
 class Embeddings(nn.Module):
-    """The word-embedding table and, in `bert`, learned positions and segments: (B, T) → (B, T, H)."""
+    """The word-embedding table and, in `bert`, learned positions and segments: (B, T) → (B, T, H).
+
+    They come in the precision of the layers' products, in which a CPU then keeps what the layers add to: a sum of two
+    precisions is a pass over memory more, and every product would round it again.
+    """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -77,7 +87,7 @@ class Embeddings(nn.Module):
             hidden_states = hidden_states + self.token_type_embeddings.weight[0]
             hidden_states = hidden_states + self.position_embeddings.weight[: input_ids.shape[1]]
         hidden_states = self.norm(hidden_states)
-        return self.dropout(hidden_states)  # type: ignore[no-any-return]
+        return self.dropout(hidden_states.to(product_precision(hidden_states)))  # type: ignore[no-any-return]
 
 
 def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:

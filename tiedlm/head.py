@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
-from tiedlm.encoder import layer_norm, linear
+from tiedlm.encoder import layer_norm, linear, product_precision
 
 CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
 KEPT_LOGITS = 20 << 20  # 40 MiB in bf16; fewer mean more passes over the matrix
@@ -59,7 +59,7 @@ class MaskedLMHead(nn.Module):
         """
         hidden_states = self.transform(hidden_states).flatten(0, 1)
         scales = masked_lm_weights / (masked_lm_weights.sum() + 1e-5)
-        precision = _precision(hidden_states)
+        precision = product_precision(hidden_states)
         with torch.autocast(hidden_states.device.type, enabled=False):  # it would round the sums too
             return _DecoderLoss.apply(  # type: ignore[no-any-return, no-untyped-call]
                 hidden_states,
@@ -74,7 +74,7 @@ class MaskedLMHead(nn.Module):
     def score(self, hidden_states: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
         """`score` of the logits, of which there are `KEPT_LOGITS` at a time: (B, P, H) and (B, P) → two of (B, P)."""
         hidden_states, ids = self.transform(hidden_states).flatten(0, 1), masked_lm_ids.flatten()
-        hidden_states = hidden_states.to(_precision(hidden_states))
+        hidden_states = hidden_states.to(product_precision(hidden_states))
         weight, bias = self.decoder.weight, self.decoder.bias
         slices = _slices(len(ids), KEPT_LOGITS // len(weight))
         pieces = [score(_products(hidden_states[rows], weight), ids[rows], bias) for rows in slices]
@@ -215,12 +215,6 @@ def _widened(logits: Tensor, bias: Tensor | None) -> Tensor:
 def _wide(dtype: torch.dtype) -> torch.dtype:
     """Of sums: fp32, or wider if the summands are."""
     return torch.promote_types(dtype, torch.float32)
-
-
-def _precision(hidden_states: Tensor) -> torch.dtype:
-    """Of a matrix product of these: what autocast asks, if it is on."""
-    kind = hidden_states.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_states.dtype
 
 
 def _pieces(logits: Tensor) -> list[slice]:
