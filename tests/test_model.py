@@ -310,6 +310,24 @@ def test_of_equal_scores_the_first_is_the_choice() -> None:
     assert 0 < is_correct.sum() < is_highest.sum()
 
 
+@ENCODERS
+def test_under_bf16_layers_hand_on_bf16_and_gradients_of_parameters_are_fp32(encoder: str) -> None:
+    model = build_model(toy_model(encoder=encoder), VOCAB_SIZE, seed=0)
+    handed_on: list[torch.dtype] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        handed_on.append(output.dtype)
+
+    for layer in model.encoder.layers:
+        layer.register_forward_hook(keep)
+    ids, positions, targets = example()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.loss(MaskedBatch(ids, positions, targets, torch.ones(positions.shape)))
+    loss.backward()
+    assert handed_on == [torch.bfloat16] * len(model.encoder.layers)
+    assert {parameter.grad.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_a_loss_of_hundreds_of_nats_is_still_a_number(precision: torch.dtype) -> None:
     logits = torch.tensor([[[0.0, 500.0, -500.0]]])

@@ -15,7 +15,10 @@ import torch
 
 from tiedlm.workers import CONTEXT, memory_kept_by_children, start_server
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
+LIBRARY, VERSION = platform.libc_ver()
+pytestmark = pytest.mark.skipif(
+    LIBRARY != "glibc" or [int(part) for part in VERSION.split(".")] < [2, 35], reason="glibc 2.35 is told all of it"
+)
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -51,17 +54,19 @@ def test_a_step_writes_to_memory_that_the_one_before_has_freed() -> None:
     cleared, flags = receiver.recv()
     process.join()
     assert cleared < 100  # huge ones count as one
-    assert "[madvise]" not in HUGE_PAGES.read_text() or "hg" in flags
+    if HUGE_PAGES.exists() and "[madvise]" in HUGE_PAGES.read_text():
+        assert "hg" in flags
 
 
 @pytest.mark.parametrize("given", [None, "glibc.malloc.hugetlb=0"])
-def test_what_the_user_has_set_counts_more(given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_s_own_tunables_count_more(given: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = re.search(r"/\S*/ld[^/\s]*\.so\S*", Path("/proc/self/maps").read_text())
+    assert loader
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if given:
         monkeypatch.setenv("GLIBC_TUNABLES", given)
     with memory_kept_by_children():
-        loader = next(Path("/").glob("lib*/ld-linux*.so*"))
-        told = subprocess.run([loader, "--list-tunables"], capture_output=True, text=True, check=True).stdout
+        told = subprocess.run([loader[0], "--list-tunables"], capture_output=True, text=True, check=True).stdout
     values = dict(re.findall(r"^(glibc\.malloc\.\w+): (\S+)", told, re.MULTILINE))
     assert int(values["glibc.malloc.hugetlb"], 16) == (0 if given else 1)
     assert int(values["glibc.malloc.mmap_threshold"], 16) == 1 << 25

@@ -66,8 +66,9 @@ class WordEmbeddings(nn.Embedding):
 class Embeddings(nn.Module):
     """The word-embedding table and, in `bert`, learned positions and segments: (B, T) → (B, T, H).
 
-    They come in the precision of the layers' products, in which a CPU then keeps what the layers add to: a sum of two
-    precisions is a pass over memory more, and every product would round it again.
+    On a CPU they come in the precision of the layers' products, and so stays what the layers add to: a sum of two
+    precisions is a pass over memory more, and every product would round it again. (A GPU's autocast has LayerNorm
+    in fp32.)
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
@@ -87,7 +88,9 @@ class Embeddings(nn.Module):
             hidden_states = hidden_states + self.token_type_embeddings.weight[0]
             hidden_states = hidden_states + self.position_embeddings.weight[: input_ids.shape[1]]
         hidden_states = self.norm(hidden_states)
-        return self.dropout(hidden_states.to(product_precision(hidden_states)))  # type: ignore[no-any-return]
+        if not hidden_states.is_cuda:
+            hidden_states = hidden_states.to(product_precision(hidden_states))
+        return self.dropout(hidden_states)  # type: ignore[no-any-return]
 
 
 def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:

@@ -24,7 +24,7 @@ CODE = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the
 
 @dataclass(frozen=True)
 class Runtime:
-    """The device and the precision of matrix products; weights are always fp32."""
+    """The device, and the precision of matrix products and what lies between them; weights are always fp32."""
 
     device: str
     precision: str

@@ -18,7 +18,7 @@ TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31)
 
 
 def start_server() -> None:
-    """Let the imports of `run.py` begin, in a process of their own."""
+    """Let the imports of `run.py` begin, in a process of their own; one that is there already stays as it is."""
     if CONTEXT.get_start_method() == "forkserver":
         from multiprocessing import forkserver  # not on Windows
 
@@ -36,10 +36,11 @@ def start_server() -> None:
 def memory_kept_by_children() -> Iterator[None]:
     """Processes started meanwhile keep the memory of freed tensors of up to 32 MiB for the next step, in huge pages.
 
-    By default glibc gives it back to the system, which clears its pages again at every step; and a page of 4 KiB makes
-    the processor look up where it lies too often. 32 MiB is the largest limit that mallopt(3) documents; twice as much
-    raised the peak at a vocabulary of 250,000 by 5 %. Huge pages want glibc 2.35 (its manual, "Memory Allocation
-    Tunables"). Any other C library takes no notice.
+    By default glibc gives it back to the system, which clears its pages again at every step; and of a page of 4 KiB the
+    processor must look up too often where it lies. 32 MiB is the largest limit that mallopt(3) documents; twice as much
+    raised the peak at a vocabulary of 250,000 by 5 %. Huge pages are asked for from glibc 2.35 on and given where the
+    kernel's setting is `madvise` (glibc's manual, "Memory Allocation Tunables"; under `always` nobody need ask). Any
+    other C library takes no notice.
     """
     name = "GLIBC_TUNABLES"
     given = os.environ.get(name)

@@ -38,10 +38,10 @@ GATHERED = "transformers bf16 compiled, gathered"
 LEGEND = """tiedlm ×: its tokens a second over those of the variant, taken within each round: the median, and the lowest
 and highest. Best bf16: the fastest in each round of the three variants that are as `transformers` ships them; these
 compute the head and the whole last layer at all positions. Gathered: `BertForMaskedLM`'s parts put together by hand,
-compiled, with the head at the masked positions alone and freed memory kept as tiedlm keeps it; there what is left of
-the ratio is not the gathering. Matrix products alone: those of a step of tiedlm, with nothing between them, so no step
-that makes them is faster. All at peak: the ratios that a step would reach if all it needs ran at the peak of this
-processor and nothing else took time; what is larger needs fewer FLOPs, not faster ones.
+compiled, with the head at the masked positions alone and freed memory kept, in huge pages, as tiedlm keeps it; there
+what is left of the ratio is not the gathering. Matrix products alone: those of a step of tiedlm, with nothing between
+them, so no step that makes them is faster. All at peak: the ratios that a step would reach if all it needs ran at the
+peak of this processor and nothing else took time; what is larger needs fewer FLOPs, not faster ones.
 
 of peak: the FLOPs that loss and gradient need (no recomputation; the head, and the last layer but for keys and values,
 at the masked positions alone) over the fastest bf16 matrix product of the same run; own: the FLOPs that the variant

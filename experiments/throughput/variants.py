@@ -282,7 +282,8 @@ AS_SHIPPED = {
 }
 VARIANTS = {
     **{
-        name: Variant(matrix_products, options={"shape": shape}) for name, shape in zip(PEAKS, PEAK_SHAPES, strict=True)
+        name: Variant(matrix_products, options={"shape": shape}, keeps_memory=True)
+        for name, shape in zip(PEAKS, PEAK_SHAPES, strict=True)
     },
     "matrix products alone": Variant(products_alone, keeps_memory=True),
     "tiedlm": Variant(tiedlm_steps, keeps_memory=True),
