@@ -18,11 +18,11 @@ TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31)
 
 
 def start_server() -> None:
-    """Let the imports of `run.py` begin, in a process of their own; one that is there already stays as it is."""
+    """Let the imports of a run begin, in a process of their own; one that is there already stays as it is."""
     if CONTEXT.get_start_method() == "forkserver":
         from multiprocessing import forkserver  # not on Windows
 
-        CONTEXT.set_forkserver_preload(["tiedlm.run"])
+        CONTEXT.set_forkserver_preload(["tiedlm.run", "torch._dynamo"])  # the second is what any optimizer imports
         # An interrupt is for the parent alone, and the server and its children inherit that from the first moment on.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
