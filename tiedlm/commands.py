@@ -129,14 +129,16 @@ def _train(
     num_side_by_side: int | None,
     stderr: Console,
 ) -> RunsFailed | None:
-    text = load_corpus(experiment.corpus.name, training.data_dir)
-    start_server()  # torch takes long to import: the text is checked first, and cut into tokens meanwhile
-
     from tiedlm.tokens import tokenize  # here, as below, so that the other commands stay light
 
-    corpus = tokenize(text, experiment.corpus)
+    corpus = tokenize(load_corpus(experiment.corpus.name, training.data_dir), experiment.corpus)
+    start_server()
 
-    from tiedlm.jobs import clear_leftovers, prepare_jobs, run_jobs
+    from tiedlm.jobs import (  # torch takes long to import: the text is checked first
+        clear_leftovers,
+        prepare_jobs,
+        run_jobs,
+    )
     from tiedlm.progress import ProgressDisplay
 
     jobs, side_by_side = prepare_jobs(
