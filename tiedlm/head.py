@@ -10,6 +10,7 @@ knows whether W is shared.
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from tiedlm.encoder import layer_norm, linear, product_precision
 CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
 KEPT_LOGITS = 20 << 20  # 40 MiB in bf16; fewer mean more passes over the matrix
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
+LINE = 32  # logits of bf16, 64 bytes: a processor reads memory by such lines, and a product by lines of its operands
 
 
 class Transform(nn.Module):
@@ -76,7 +78,7 @@ class MaskedLMHead(nn.Module):
         hidden_states, ids = self.transform(hidden_states).flatten(0, 1), masked_lm_ids.flatten()
         hidden_states = hidden_states.to(product_precision(hidden_states))
         weight, bias = self.decoder.weight, self.decoder.bias
-        slices = _slices(len(ids), KEPT_LOGITS // len(weight))
+        slices = _slices(len(ids), KEPT_LOGITS // _row_width(len(weight)))
         pieces = [score(_products(hidden_states[rows], weight), ids[rows], bias) for rows in slices]
         nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in zip(*pieces, strict=True))
         return nll, is_correct
@@ -132,7 +134,7 @@ class _DecoderLoss(torch.autograd.Function):
         of_hidden_states, of_bias = torch.zeros_like(hidden_states, dtype=wide), torch.zeros_like(bias)
         of_weight = torch.empty_like(weight)
         loss, of_truth = scales.new_zeros((), dtype=wide), scales.new_empty(scales.shape, dtype=wide)
-        for rows in _slices(len(hidden_states), KEPT_LOGITS // vocab_size):
+        for rows in _slices(len(hidden_states), KEPT_LOGITS // _row_width(vocab_size)):
             logits = _products(hidden_states[rows].to(precision), weight)
             for part in _pieces(logits):
                 factors = scales[rows][part].to(wide)
@@ -143,7 +145,7 @@ class _DecoderLoss(torch.autograd.Function):
                 logits[part] = of_others
             factors = scales[rows].unsqueeze(1)
             hidden = (hidden_states[rows] * factors).to(precision)
-            for columns in _slices(vocab_size, ROUNDED_ROWS):
+            for columns in _slices(vocab_size, ROUNDED_ROWS, LINE):
                 of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
                 put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
                 put(of_weight[columns], logits[:, columns].t() @ hidden)
@@ -171,11 +173,20 @@ def _products(hidden_states: Tensor, weight: Tensor) -> Tensor:
     `KEPT_LOGITS` of them are in the same memory every time, so what they were is gone with the next call.
     """
     num_rows, vocab_size = len(hidden_states), len(weight)
-    memory = _kept_memory(max(KEPT_LOGITS, vocab_size), hidden_states.dtype, hidden_states.device)
-    logits = memory[: num_rows * vocab_size].view(num_rows, vocab_size)
-    for columns in _slices(len(weight), ROUNDED_ROWS):
+    width = _row_width(vocab_size)
+    memory = _kept_memory(max(KEPT_LOGITS, width), hidden_states.dtype, hidden_states.device)
+    logits = memory[: num_rows * width].view(num_rows, width)[:, :vocab_size]
+    for columns in _slices(vocab_size, ROUNDED_ROWS, LINE):
         torch.mm(hidden_states, weight[columns].to(hidden_states.dtype).t(), out=logits[:, columns])
     return logits
+
+
+def _row_width(vocab_size: int) -> int:
+    """How far apart two rows of V logits lie: lines in full, and an odd number of them.
+
+    With an even one, of a power of two above all, the lines of a column would drive each other out of the cache.
+    """
+    return (-(-vocab_size // LINE) | 1) * LINE
 
 
 @functools.lru_cache(maxsize=1)
@@ -222,7 +233,8 @@ def _pieces(logits: Tensor) -> list[slice]:
     return _slices(len(logits), (KEPT_LOGITS if logits.is_cuda else CACHED_LOGITS) // logits.shape[1])
 
 
-def _slices(size: int, limit: int) -> list[slice]:
-    """As few as keep to the limit, one at least, and as equal as can be."""
-    num_slices = max(1, -(-size // max(1, limit)))
-    return [slice(size * index // num_slices, size * (index + 1) // num_slices) for index in range(num_slices)]
+def _slices(size: int, limit: int, multiple: int = 1) -> list[slice]:
+    """As few as keep to the limit, one at least, as equal as can be, each starting at a multiple."""
+    num_slices, num_multiples = max(1, -(-size // max(1, limit))), -(-size // multiple)
+    bounds = [num_multiples * index // num_slices * multiple for index in range(num_slices)] + [size]
+    return [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
