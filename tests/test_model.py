@@ -234,6 +234,15 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
         assert_close(one, other)
 
 
+def test_a_loss_gives_its_gradients_once() -> None:
+    loss = build_model(toy_model(), 17, seed=0).head.loss(
+        torch.randn(3, 50, 32), torch.randint(17, (3, 50)), torch.ones(3, 50)
+    )
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="compute the loss again"):
+        loss.backward()
+
+
 def test_the_memory_of_logits_is_kept_and_no_answer_lies_in_it() -> None:
     head = MaskedLMHead(toy_model(), 17)
     batches = [(torch.randn(3, 50, 32), torch.randint(17, (3, 50)), torch.ones(3, 50)) for _ in range(2)]

@@ -159,8 +159,14 @@ class _DecoderLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        """() → the gradients of (N, H), (V, H) and (V,)."""
-        gradients, ctx.gradients = ctx.gradients, None  # kept no longer than needed
+        """() → the gradients of (N, H), (V, H) and (V,), once.
+
+        Raises:
+            RuntimeError: they were taken before.
+        """
+        if ctx.gradients is None:
+            raise RuntimeError("the gradients of this loss were taken before and are not kept; compute the loss again")
+        gradients, ctx.gradients = ctx.gradients, None
         if factor.is_cuda or factor != 1.0:  # in training it is 1, which a GPU would have to be waited for to tell
             for gradient in gradients:
                 gradient.mul_(factor)
