@@ -208,13 +208,17 @@ def test_the_head_is_the_formula_of_get_masked_lm_output(encoder: str) -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("in_pieces", [False, True])
+IN_PIECES = [{}, {"FEW_ROWS": 0}, {"FEW_ROWS": 1_000}]  # at once, in pieces by rows, and by columns
+
+
+@pytest.mark.parametrize("pieces", IN_PIECES)
 def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
-    in_pieces: bool, monkeypatch: pytest.MonkeyPatch
+    pieces: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if in_pieces:
-        for limit, number in {"CACHED_LOGITS": 100, "KEPT_LOGITS": 18 * 40, "ROUNDED_ROWS": 6, "LINE": 2}.items():
-            monkeypatch.setattr(f"tiedlm.head.{limit}", number)
+    if pieces:
+        pieces = pieces | {"CACHED_LOGITS": 100, "KEPT_LOGITS": 18 * 40, "ROUNDED_ROWS": 6, "LINE": 2}
+    for limit, number in pieces.items():
+        monkeypatch.setattr(f"tiedlm.head.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), 17).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():
@@ -256,7 +260,7 @@ def test_the_memory_of_logits_is_kept_and_no_answer_lies_in_it() -> None:
             assert_close(one, other)
 
 
-@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize("pieces", IN_PIECES)
 @pytest.mark.parametrize("with_bf16_states", [False, True])
 @pytest.mark.parametrize(
     ("are_certain", "std", "bound"), [(True, 2.0, 2.1e-3), (False, 1.0, 2.1e-3), (False, 0.1, 3e-4)]
@@ -266,14 +270,15 @@ def test_under_bf16_products_are_rounded_and_sums_are_not(
     std: float,
     bound: float,
     with_bf16_states: bool,
-    in_pieces: bool,
+    pieces: dict[str, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where the true ids are almost certain as well as where they are as unlikely as all others (std 0.1)."""
     vocab_size, num_rows = 1_000, 300  # of which 1/300 has no exact bf16
-    if in_pieces:
-        for limit, number in {"CACHED_LOGITS": 9_000, "KEPT_LOGITS": 70_000, "ROUNDED_ROWS": 96}.items():
-            monkeypatch.setattr(f"tiedlm.head.{limit}", number)
+    if pieces:
+        pieces = pieces | {"CACHED_LOGITS": 9_000, "KEPT_LOGITS": 70_000, "ROUNDED_ROWS": 96}
+    for limit, number in pieces.items():
+        monkeypatch.setattr(f"tiedlm.head.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), vocab_size)
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():
@@ -295,7 +300,7 @@ def test_under_bf16_products_are_rounded_and_sums_are_not(
     expected.backward()
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    if not in_pieces:  # products of parts of a matrix may be rounded another way
+    if not pieces:  # products of parts of a matrix may be rounded another way
         assert_close(head.decoder.bias.grad, bias.grad.float(), rtol=1e-5, atol=1e-8)
     weight, hidden = head.decoder.weight, hidden_states[0]
     probabilities = (products + bias.detach()).softmax(1)

@@ -22,6 +22,7 @@ from tiedlm.encoder import layer_norm, linear, product_precision
 
 CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
 KEPT_LOGITS = 20 << 20  # 40 MiB in bf16; fewer mean more passes over the matrix
+FEW_ROWS = 256  # of kept logits: with fewer, from V = 82,000 on, these passes cost more than making the logits twice
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 LINE = 32  # logits of bf16, 64 bytes: a processor reads memory by such lines, and a product by lines of its operands
 
@@ -111,8 +112,8 @@ def _is_first_choice(scores: Tensor, ids: Tensor) -> Tensor:
 class _DecoderLoss(torch.autograd.Function):
     """The product with the output matrix and its weighted cross-entropy, in one, for the sake of memory and time.
 
-    The gradients are made with the loss, by rows: what is V wide exists for `KEPT_LOGITS` at a time and is
-    written over by its own gradient. The library's cross-entropy keeps logits, an fp32 copy and a gradient.
+    The gradients are made with the loss: what is V wide exists for `KEPT_LOGITS` at a time and is written over by its
+    own gradient. The library's cross-entropy keeps logits, an fp32 copy and a gradient.
     Matrix products are of `precision`; losses, softmax and sums over products are fp32, or wider if the logits are.
     The logits' gradient is the softmax p, but p − 1 at the true id. That entry is left out of the products and its part
     added by rows: in bf16, p − 1 is −1 for every p below 1/512.
@@ -129,33 +130,20 @@ class _DecoderLoss(torch.autograd.Function):
         precision: torch.dtype,
     ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
-        vocab_size = len(weight)
-        wide = _wide(precision)
-        of_hidden_states, of_bias = torch.zeros_like(hidden_states, dtype=wide), torch.zeros_like(bias)
-        of_weight = torch.empty_like(weight)
-        loss, of_truth = scales.new_zeros((), dtype=wide), scales.new_empty(scales.shape, dtype=wide)
-        for rows in _slices(len(hidden_states), KEPT_LOGITS // _row_width(vocab_size)):
-            logits = _products(hidden_states[rows].to(precision), weight)
-            for part in _pieces(logits):
-                factors = scales[rows][part].to(wide)
-                nll, of_ids, of_others = _cross_entropy(logits[part], bias, ids[rows][part])
-                loss += nll @ factors
-                of_truth[rows][part] = of_ids - 1.0
-                of_bias += factors @ of_others
-                logits[part] = of_others
-            factors = scales[rows].unsqueeze(1)
-            hidden = (hidden_states[rows] * factors).to(precision)
-            for columns in _slices(vocab_size, ROUNDED_ROWS, LINE):
-                of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
-                put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
-                put(of_weight[columns], logits[:, columns].t() @ hidden)
-            of_hidden_states[rows] += of_truth[rows].unsqueeze(1) * weight[ids[rows]]
-            of_hidden_states[rows] *= factors
+        scales = scales.to(_wide(precision))
+        num_rows = KEPT_LOGITS // _row_width(len(weight))
+        of_all = _by_columns if num_rows < min(FEW_ROWS, len(hidden_states)) else _by_rows
+        nll, of_ids, (of_hidden_states, of_weight, of_bias) = of_all(
+            hidden_states, weight, bias, ids, scales, precision
+        )
+        of_truth = of_ids - 1.0
+        of_hidden_states += of_truth.unsqueeze(1) * weight[ids]
+        of_hidden_states *= scales.unsqueeze(1)
         of_truth *= scales
         _add_rows(of_weight, ids, of_truth.unsqueeze(1) * hidden_states)
         _add_rows(of_bias, ids, of_truth)
         ctx.gradients = of_hidden_states.to(hidden_states.dtype), of_weight, of_bias
-        return loss
+        return nll @ scales
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
@@ -173,6 +161,85 @@ class _DecoderLoss(torch.autograd.Function):
         return *gradients, None, None, None
 
 
+Answer = tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]
+"""−log p(id) and p(id), (N,) each, and what all other ids give: (N, H), not yet times the scales; (V, H) and (V,)."""
+
+
+def _by_rows(
+    hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor, precision: torch.dtype
+) -> Answer:
+    """As many rows at a time as have their logits kept; each time a pass over the matrix for them, and one after."""
+    nll, of_ids, gradients = (
+        torch.empty_like(scales),
+        torch.empty_like(scales),
+        _zeros(hidden_states, weight, bias, scales),
+    )
+    of_hidden_states, of_weight, of_bias = gradients
+    for rows in _slices(len(hidden_states), KEPT_LOGITS // _row_width(len(weight))):
+        logits = _products(hidden_states[rows].to(precision), weight)
+        for part in _pieces(logits):
+            nll[rows][part], of_ids[rows][part], of_others = _cross_entropy(logits[part], bias, ids[rows][part])
+            of_bias += scales[rows][part] @ of_others
+            logits[part] = of_others
+        hidden = (hidden_states[rows] * scales[rows].unsqueeze(1)).to(precision)
+        for columns in _slices(len(weight), ROUNDED_ROWS, LINE):
+            of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
+            put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
+            put(of_weight[columns], logits[:, columns].t() @ hidden)
+    return nll, of_ids, gradients
+
+
+def _by_columns(
+    hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor, precision: torch.dtype
+) -> Answer:
+    """All rows, and so few columns at a time that no logits are kept: they are made twice, the matrix is read thrice.
+
+    First for what softmax divides by, highest and sum at once (Milakov & Gimelshein 2018, "Online normalizer
+    calculation for softmax", alg. 3); then for the gradients.
+    """
+    gradients = _zeros(hidden_states, weight, bias, scales)
+    of_hidden_states, of_weight, of_bias = gradients
+    rounded = hidden_states.to(precision)
+    limit = min(ROUNDED_ROWS, max(LINE, KEPT_LOGITS // len(hidden_states) // LINE * LINE - LINE))
+    highest, sums, truths = torch.full_like(scales, -torch.inf), torch.zeros_like(scales), torch.zeros_like(scales)
+    for columns in _slices(len(weight), limit, LINE):
+        logits = _products(rounded, weight[columns])
+        for part in _pieces(logits):
+            scores = _widened(logits[part], bias[columns])
+            is_here, index = _within(ids[part], columns)
+            truths[part] += scores.gather(1, index).squeeze(1) * is_here
+            before, highest[part] = highest[part].clone(), torch.maximum(scores.amax(1), highest[part])
+            sums[part] *= (before - highest[part]).exp_()
+            sums[part] += scores.sub_(highest[part].unsqueeze(1)).exp_().sum(1)
+    factors = scales / sums  # not of V numbers a row, but of its H
+    hidden = (hidden_states * factors.unsqueeze(1)).to(precision)
+    for columns in _slices(len(weight), limit, LINE):
+        logits = _products(rounded, weight[columns])
+        for part in _pieces(logits):
+            powers = _widened(logits[part], bias[columns]).sub_(highest[part].unsqueeze(1)).exp_()
+            is_here, index = _within(ids[part], columns)
+            powers.scatter_(1, index, powers.gather(1, index).masked_fill(is_here.unsqueeze(1), 0.0))
+            of_bias[columns] += factors[part] @ powers
+            logits[part] = powers
+        of_hidden_states += logits @ weight[columns].to(precision)
+        of_weight[columns] = logits.t() @ hidden
+    of_hidden_states /= sums.unsqueeze(1)
+    nll = sums.log() + (highest - truths)
+    return nll, (truths - highest).exp() / sums, gradients
+
+
+def _zeros(hidden_states: Tensor, weight: Tensor, bias: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """To add gradients to; those of the matrix are not zeros, since they are written first."""
+    return torch.zeros_like(hidden_states, dtype=scales.dtype), torch.empty_like(weight), torch.zeros_like(bias)
+
+
+def _within(ids: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Which ids are among these columns, and where, or 0: (N,) → (N,) and (N, 1)."""
+    index = ids - columns.start
+    is_here = (index >= 0) & (index < columns.stop - columns.start)
+    return is_here, torch.where(is_here, index, 0).unsqueeze(1)
+
+
 def _products(hidden_states: Tensor, weight: Tensor) -> Tensor:
     """Logits without their bias, (N, H) and (V, H) → (N, V), in the precision of the first.
 
@@ -180,7 +247,7 @@ def _products(hidden_states: Tensor, weight: Tensor) -> Tensor:
     """
     num_rows, vocab_size = len(hidden_states), len(weight)
     width = _row_width(vocab_size)
-    memory = _kept_memory(max(KEPT_LOGITS, width), hidden_states.dtype, hidden_states.device)
+    memory = _kept_memory(max(KEPT_LOGITS, num_rows * width), hidden_states.dtype, hidden_states.device)
     logits = memory[: num_rows * width].view(num_rows, width)[:, :vocab_size]
     for columns in _slices(vocab_size, ROUNDED_ROWS, LINE):
         torch.mm(hidden_states, weight[columns].to(hidden_states.dtype).t(), out=logits[:, columns])
