@@ -169,11 +169,8 @@ def _by_rows(
     hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor, precision: torch.dtype
 ) -> Answer:
     """As many rows at a time as have their logits kept; each time a pass over the matrix for them, and one after."""
-    nll, of_ids, gradients = (
-        torch.empty_like(scales),
-        torch.empty_like(scales),
-        _zeros(hidden_states, weight, bias, scales),
-    )
+    nll, of_ids = torch.empty_like(scales), torch.empty_like(scales)
+    gradients = _zeros(hidden_states, weight, bias, scales)
     of_hidden_states, of_weight, of_bias = gradients
     for rows in _slices(len(hidden_states), KEPT_LOGITS // _row_width(len(weight))):
         logits = _products(hidden_states[rows].to(precision), weight)
