@@ -131,7 +131,7 @@ class _DecoderLoss(torch.autograd.Function):
     ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
         scales = scales.to(_wide(precision))
-        num_rows = KEPT_LOGITS // _row_width(len(weight))
+        num_rows = KEPT_LOGITS // _row_width(len(weight))  # where it is all of them, one pass by rows is enough
         of_all = _by_columns if num_rows < min(FEW_ROWS, len(hidden_states)) else _by_rows
         nll, of_ids, (of_hidden_states, of_weight, of_bias) = of_all(
             hidden_states, weight, bias, ids, scales, precision
@@ -197,6 +197,7 @@ def _by_columns(
     gradients = _zeros(hidden_states, weight, bias, scales)
     of_hidden_states, of_weight, of_bias = gradients
     rounded = hidden_states.to(precision)
+    # so that a slice, its rows a line longer at most, lies in the kept memory
     limit = min(ROUNDED_ROWS, max(LINE, KEPT_LOGITS // len(hidden_states) // LINE * LINE - LINE))
     highest, sums, truths = torch.full_like(scales, -torch.inf), torch.zeros_like(scales), torch.zeros_like(scales)
     for columns in _slices(len(weight), limit, LINE):
