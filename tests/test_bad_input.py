@@ -211,18 +211,22 @@ CASES = {
     "jsonl-list": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n["a"]\n'}, ("corpus/train.jsonl", "line 2", "object")
     ),
-    "jsonl-deep": Case(
-        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a", "more": ' + b"[" * 500 + b"]" * 500 + b"}\n"},
-        ("corpus/train.jsonl", "line 1", "100 levels"),
-    ),
     "jsonl-very-deep": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a", "more": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"},
         ("corpus/train.jsonl", "line 1"),
     ),
     "jsonl-column": Case(VALID_AND_TEST | {"corpus/train.jsonl": b'{"n": 1}\n'}, ("corpus/train.jsonl", "'n'", "text")),
+    "jsonl-later-type": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": [1]}\n'},
+        ("corpus/train.jsonl", "line 2", "'text'", "list", "correct"),
+    ),
+    "jsonl-surrogate": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": "\\ud800"}\n'},
+        ("corpus/train.jsonl", "line 2", "'text'", "surrogate", "correct"),
+    ),
     "jsonl-type": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": 1}\n{"text": 2}\n'},
-        ("corpus/train.jsonl", "'text'", "int64"),
+        ("corpus/train.jsonl", "'text'", "number"),
     ),
     "parquet": Case(
         VALID_AND_TEST | {"corpus/train.parquet": b"PAR1 is not enough"},

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from tiedlm.config import CorpusConfig
 from tiedlm.corpus import KNOWN, SPLITS, Corpus, load_corpus
 from tiedlm.errors import InputError
 from tiedlm.pydoc_corpus import pydoc_paragraphs
+from tiedlm.text_file import line_batches
 from tiedlm.tokens import TokenizedCorpus, tokenize
 from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size
 
@@ -98,6 +100,33 @@ def test_the_formats_hold_the_same_text(corpus_folder: Path, tmp_path: Path) -> 
                     pyarrow.table({"sentence": lines[split], "id": range(len(lines[split]))}), path
                 )
         assert text(load_corpus(str(folder), None)) == expected
+
+
+def test_the_same_bytes_in_another_format_are_another_text(corpus_folder: Path) -> None:
+    for split in SPLITS:
+        lines = (corpus_folder / f"{split}.txt").read_text().splitlines()
+        (corpus_folder / f"{split}.txt").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
+    as_text = tokenized(corpus_folder)
+    for split in SPLITS:
+        (corpus_folder / f"{split}.txt").rename(corpus_folder / f"{split}.jsonl")
+    as_json = tokenized(corpus_folder)
+    assert as_json.text_sha256 == as_text.text_sha256
+    assert as_json.num_tokens["train"] < as_text.num_tokens["train"]
+
+
+@pytest.mark.parametrize("later", ['{"url": "x"}', '"x"', "0.5", "[1, 2]", "null"])
+def test_keys_that_hold_no_text_may_hold_anything(tmp_path: Path, later: str) -> None:
+    first = json.dumps({"text": "the cat sees " * 20, "source": None, "count": 1})
+    last = f'{{"text": "the last", "count": {later}, "source": {later}, "new": {later}}}'
+    (tmp_path / "train.jsonl").write_text("\ufeff" + f"{first}\n" * 50_000 + "\n" + f"{last}\n", "utf-8")
+    lines = list(chain.from_iterable(line_batches(tmp_path / "train.jsonl")))
+    assert len(lines) == 50_001
+    assert lines[-1] == "the last"
+
+
+def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("\ufeffthe cat\nthe dog\n", "utf-8")
+    assert list(line_batches(tmp_path / "train.txt")) == [["the cat", "the dog"]]
 
 
 def test_every_line_ends_with_eos_and_blocks_hold_the_split_in_order(corpus_folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiedlm.errors import InputError
 from tiedlm.pydoc_corpus import pydoc_folder
-from tiedlm.text_file import SUFFIXES, check_text_file, line_batches
+from tiedlm.text_file import SUFFIXES, check_text_file, file_format, line_batches
 
 SPLITS = ("train", "valid", "test")
 
@@ -56,6 +56,11 @@ class Corpus:
     name: str
     files: dict[str, Path]
     sha256: dict[str, str]
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """How the bytes of each split are read."""
+        return {split: file_format(path) for split, path in self.files.items()}
 
     def line_batches(self, split: str) -> Iterator[list[str]]:
         """As `line_batches` of the split's file."""
@@ -133,9 +138,7 @@ def _folder_files(name: str) -> dict[str, Path]:
     for split in SPLITS:
         found = [path for suffix in SUFFIXES if (path := folder / f"{split}{suffix}").is_file()]
         if not found:
-            raise InputError(
-                f"{folder / split}.txt: is missing; add it (or {split} with {', '.join(list(SUFFIXES)[1:])})"
-            )
+            raise InputError(f"{folder / split}.txt: is missing; add it (or {split} with {', '.join(SUFFIXES[1:])})")
         if len(found) > 1:
             raise InputError(f"{folder}: holds both {found[0].name} and {found[1].name}; keep one of them")
         files[split] = found[0]

@@ -1,4 +1,8 @@
-"""One file of text: checked before anything is made of it, then read a batch of lines at a time by `datasets`."""
+"""One file of text: checked before anything is made of it, then read a batch of lines at a time.
+
+By `datasets`, but for JSON lines: it takes the type of every key from the first lines, and refuses the file if a key
+that nobody asked for has another type later.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,17 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.errors import InputError
 
 LINES_AT_ONCE = 10_000
-MAX_JSON_DEPTH = 100
-SUFFIXES = {".txt": "text", ".txt.gz": "text", ".jsonl": "json", ".parquet": "parquet"}
+SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
+JSON_KINDS = {str: "string", bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
+STRINGS = ("string", "large_string")
 
 
 def check_text_file(path: Path) -> str:
@@ -25,7 +31,7 @@ def check_text_file(path: Path) -> str:
     Raises:
         InputError: it is not, or it cannot be read.
     """
-    suffix = _suffix(path)
+    suffix = file_format(path)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
@@ -42,37 +48,14 @@ def check_text_file(path: Path) -> str:
 def line_batches(path: Path) -> Iterator[list[str]]:
     """The lines of a file in order, some thousands at a time, so that memory does not grow with the text.
 
-    By `datasets`, streamed so that nothing is copied to its cache.
-
     Raises:
         InputError: the file is not of the format that its name says, or has no column of text.
     """
-    import datasets  # here because it takes a second to import
-
-    if _suffix(path) == ".jsonl":
-        _check_json_lines(path)
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
-    try:
-        rows = datasets.load_dataset(
-            SUFFIXES[_suffix(path)], data_files=glob.escape(str(path)), split="train", streaming=True
-        )
-        column = None
-        for batch in rows.with_format("arrow").iter(batch_size=LINES_AT_ONCE):
-            column = column or _text_column(path, batch.schema)
-            yield [line or "" for line in batch[column].to_pylist()]
-    except (
-        datasets.exceptions.DatasetGenerationError,
-        datasets.exceptions.DatasetsError,
-        OSError,
-        ValueError,
-    ) as error:
-        raise InputError(
-            f"{path}: cannot be read as {_suffix(path)} ({_first_line(error)}); correct the file"
-        ) from error
+    return _json_line_batches(path) if file_format(path) == ".jsonl" else _dataset_batches(path)
 
 
-def _suffix(path: Path) -> str:
+def file_format(path: Path) -> str:
+    """The suffix, which decides how the bytes are read."""
     return next(suffix for suffix in SUFFIXES if path.name.endswith(suffix))
 
 
@@ -93,36 +76,85 @@ def _check_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
         raise InputError(f"{path}: is empty; give a file with text")
 
 
-def _check_json_lines(path: Path) -> None:
-    """Refuse what is no object a line. Some of it crashes pyarrow's parser: a first line `null`, very deep nesting."""
+def _dataset_batches(path: Path) -> Iterator[list[str]]:
+    """Streamed, so that nothing is copied to the library's cache."""
+    import datasets  # here because it takes a second to import
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
+    is_parquet = file_format(path) == ".parquet"
+    reader, options = ("parquet", {}) if is_parquet else ("text", {"encoding": "utf-8-sig"})
+    try:
+        rows = datasets.load_dataset(
+            reader, data_files=glob.escape(str(path)), split="train", streaming=True, **options
+        )
+        column = None
+        for batch in rows.with_format("arrow").iter(batch_size=LINES_AT_ONCE):
+            column = column or _text_column(path, {field.name: str(field.type) for field in batch.schema})
+            yield [line or "" for line in batch[column].to_pylist()]
+    except (
+        datasets.exceptions.DatasetGenerationError,
+        datasets.exceptions.DatasetsError,
+        OSError,
+        ValueError,
+    ) as error:
+        raise InputError(
+            f"{path}: cannot be read as {file_format(path)} ({_first_line(error)}); correct the file"
+        ) from error
+
+
+def _json_line_batches(path: Path) -> Iterator[list[str]]:
+    column, objects = None, _json_objects(path)
+    while batch := list(islice(objects, LINES_AT_ONCE)):
+        column = column or _text_column(path, _kinds(row for _, row in batch))
+        yield [_text(path, number, column, row.get(column)) for number, row in batch]
+
+
+def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each with the number of its line; lines of blanks are none."""
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
             try:
-                value = json.loads(line) if line.strip() else {}
+                value = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}: line {number} cannot be read as JSON ({error}); correct the file") from error
-            if not isinstance(value, dict) or _depth(value) > MAX_JSON_DEPTH:
+            if not isinstance(value, dict):
                 raise InputError(
-                    f"{path}: line {number} is not a JSON object of at most {MAX_JSON_DEPTH} levels; write one a line, "
-                    "with the text in 'text'"
+                    f"{path}: line {number} is not a JSON object; write one a line, with the text in 'text'"
                 )
+            yield number, value
 
 
-def _depth(value: object) -> int:
-    """Levels of a JSON value; a string has one."""
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        containers = [
-            item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)
-        ]
-        level = [inner for container in containers for inner in container]
-    return depth
+def _kinds(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """What the values of each key are; a null says nothing, and one string is enough to be told of the others."""
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        for name, value in row.items():
+            found = kinds.setdefault(name, set())
+            if value is not None:
+                found.add(JSON_KINDS[type(value)])
+    return {
+        name: "string" if "string" in found else " or ".join(sorted(found)) or "null" for name, found in kinds.items()
+    }
 
 
-def _text_column(path: Path, schema: Any) -> str:
-    columns = {field.name: str(field.type) for field in schema}
-    texts = [name for name, kind in columns.items() if kind in ("string", "large_string")]
+def _text(path: Path, number: int, column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    place = f"{path}: line {number}: {column!r}"
+    if not isinstance(value, str):
+        raise InputError(f"{place} is a {JSON_KINDS[type(value)]}, not a string; correct the file")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{place} holds half of a surrogate pair, which is no character; correct the file") from error
+    return value
+
+
+def _text_column(path: Path, columns: dict[str, str]) -> str:
+    texts = [name for name, kind in columns.items() if kind in STRINGS]
     column = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
     if column is None:
         raise InputError(

@@ -1,6 +1,6 @@
 """Lines → tokenizer → token ids on disk → memory-mapped blocks.
 
-The result is kept in the user's cache folder under a hash of the text and the tokenizer, so worker
+The result is kept in the user's cache folder under a hash of the text, its format and the tokenizer, so worker
 processes map the same file and nothing is tokenized twice.
 """
 
@@ -24,7 +24,7 @@ from tiedlm.corpus import SPLITS, Corpus
 from tiedlm.errors import InputError
 from tiedlm.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 ID_TYPE = np.dtype("<i4")
 IDS_AT_ONCE = 1 << 20
 
@@ -79,7 +79,7 @@ def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
         InputError: a split is shorter than one block, or the train split has a single distinct word.
     """
     folder = cached_folder(
-        ["tokens", CACHE_FORMAT, config.tokenizer, corpus.sha256],
+        ["tokens", CACHE_FORMAT, config.tokenizer, corpus.sha256, corpus.formats],
         lambda temporary: _write_tokens(temporary, corpus, config.tokenizer),
     )
     meta = json.loads((folder / "meta.json").read_text())
