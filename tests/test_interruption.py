@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import tiedlm.run
 from tests.conftest import NoteFault, toy_experiment
 from tests.test_training import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
@@ -22,8 +23,10 @@ from tiedlm.errors import InputError
 from tiedlm.job import Job, Notice
 from tiedlm.jobs import run_jobs
 from tiedlm.keeper import Interrupted, Keeping, run_key
+from tiedlm.model import MaskedLM, TieError
 from tiedlm.record import RunRecord
 from tiedlm.run import run
+from tiedlm.runtime import present_code
 from tiedlm.watcher import Progress
 from tiedlm.workers import start_server
 
@@ -79,6 +82,87 @@ def test_a_run_stopped_again_and_again_is_equal_bit_for_bit(
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(path.name for path in out.rglob("*.*")) == [f"{arm}-seed0.json", name]  # no checkpoint is left
     assert stopped.cost.train_seconds > 0
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began_with(corpus_folder: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    try:
+        interrupt(corpus_folder, tmp_path, 1)
+        torch.set_num_threads(1)
+        assert run_with(Keeping(), corpus_folder, tmp_path).provenance.num_threads == 2
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_cost_is_that_of_all_processes(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiedlm.keeper.peak_memory_bytes", lambda _: 1 << 40)
+    now = [1_000.0]
+    monkeypatch.setattr("tiedlm.keeper.time.monotonic", lambda: now[0])
+    stop = stop_after(NUM_STEPS - 1)
+
+    def tick() -> bool:
+        now[0] += 10.0
+        return stop()
+
+    with pytest.raises(Interrupted):
+        run_with(Keeping(should_stop=tick), corpus_folder, tmp_path)
+    monkeypatch.setattr("tiedlm.keeper.peak_memory_bytes", lambda _: 1 << 20)
+    now[0] += 5_000.0  # nobody works on it
+    cost = run_with(Keeping(should_stop=lambda: tick() and False), corpus_folder, tmp_path).cost
+    assert cost.total_seconds == 10.0 * NUM_STEPS
+    assert cost.peak_memory_bytes == 1 << 40
+
+
+@pytest.mark.parametrize(("later", "is_mixed"), [("one", False), ("two", True)])
+def test_a_record_says_whether_it_is_of_one_code(
+    later: str, is_mixed: bool, corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+
+    def check_out(commit: str) -> None:
+        code = present_code().model_copy(update={"git_commit": commit, "git_dirty": False})
+        monkeypatch.setattr("tiedlm.keeper.present_code", lambda: code)
+
+    check_out("one")
+    interrupt(corpus_folder, tmp_path, 2)
+    check_out(later)
+    keeping = Keeping(should_stop=stop_after(3), warn=warnings.append)
+    with pytest.raises(Interrupted):
+        run_with(keeping, corpus_folder, tmp_path)
+    provenance = run_with(Keeping(), corpus_folder, tmp_path).provenance  # once mixed, it stays so
+    assert (provenance.git_commit, provenance.git_dirty) == (later, is_mixed)
+    assert [("step 2 of other code (git_commit one then, two now)" in words) for words in warnings] == [True] * is_mixed
+
+
+def test_the_commit_is_that_at_the_start(corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = present_code()
+
+    def commit_meanwhile(_: Progress) -> None:
+        monkeypatch.setattr("tiedlm.runtime._git", lambda *_: "f" * 40)
+
+    record = run_toy(EXPERIMENT, corpus_folder, tmp_path, on_progress=commit_meanwhile)
+    assert record.provenance.git_commit == began.git_commit
+
+
+def test_no_checkpoint_is_written_of_a_lost_tie(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a record; those written before stay."""
+    model: list[MaskedLM] = []
+    build = tiedlm.run.build_model
+
+    def untie(progress: Progress) -> None:
+        if progress.step == 3:
+            model[0].head.decoder.weight = torch.nn.Parameter(model[0].head.decoder.weight.detach().clone())
+
+    monkeypatch.setattr(tiedlm.run, "build_model", lambda *given: model.append(build(*given)) or model[0])
+    corpus, keeping = tokenized(EXPERIMENT, corpus_folder), Keeping(checkpoint_seconds=0.0)
+    with pytest.raises(TieError, match="at the checkpoint of step 3"):
+        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, keeping)
+    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
+    assert not list(tmp_path.glob("*.json"))
 
 
 def test_a_run_stopped_at_its_last_step_is_only_evaluated(corpus_folder: Path, tmp_path: Path) -> None:

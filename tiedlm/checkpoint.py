@@ -23,7 +23,7 @@ from tiedlm.atomic_file import replacement
 from tiedlm.config import ModelConfig, Name, RunConfig, Strict
 from tiedlm.errors import InputError
 from tiedlm.model import MaskedLM, check_tie
-from tiedlm.record import CurvePoint, Data
+from tiedlm.record import Code, CurvePoint, Data
 
 METADATA_KEY = "tiedlm"
 DIGEST_KEY = "sha256"
@@ -73,10 +73,15 @@ class RunKey(Strict):
 class Standing(Strict):
     """How far a run has come, beside its tensors."""
 
-    checkpoint_format: Literal[1]
+    checkpoint_format: Literal[2]
     run: RunKey
+    code: Code
     step: Annotated[int, Field(gt=0)]
     train_seconds: Annotated[float, Field(gt=0.0)]
+    total_seconds: Annotated[float, Field(gt=0.0)]
+    """Of all processes that have worked on the run."""
+    peak_memory_bytes: Annotated[int, Field(gt=0)]
+    """The largest of any of them."""
     num_threads: Annotated[int, Field(gt=0, le=1_024)]
     """Of the process; on a CPU, sums are equal bit for bit only if it is."""
     curve: Annotated[list[CurvePoint], Field(min_length=1)]

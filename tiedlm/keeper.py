@@ -10,8 +10,9 @@ import torch
 
 from tiedlm.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
 from tiedlm.config import Experiment
+from tiedlm.model import check_tie
 from tiedlm.record import CurvePoint, Data
-from tiedlm.runtime import Runtime
+from tiedlm.runtime import Runtime, peak_memory_bytes, present_code
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import StateError, TrainingState
 
@@ -55,11 +56,25 @@ def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus
 
 
 class Keeper:
-    """Writes the checkpoints of one run and takes it up from them."""
+    """Writes the checkpoints of one run and takes it up from them; knows what all its processes took."""
 
-    def __init__(self, files: CheckpointFiles, run: RunKey, state: TrainingState, keeping: Keeping) -> None:
-        self.files, self.run, self.state, self.keeping = files, run, state, keeping
-        self.saved_at = time.monotonic()
+    def __init__(
+        self, files: CheckpointFiles, run: RunKey, state: TrainingState, runtime: Runtime, keeping: Keeping
+    ) -> None:
+        self.files, self.run, self.state, self.runtime, self.keeping = files, run, state, runtime, keeping
+        self.code = present_code()
+        self.started = self.saved_at = time.monotonic()
+        self.seconds_before, self.bytes_before = 0.0, 0
+
+    @property
+    def total_seconds(self) -> float:
+        """Since the run began; the time between two of its processes does not count."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Of the process that took most."""
+        return max(self.bytes_before, peak_memory_bytes(self.runtime))
 
     def take_up(self) -> list[CurvePoint]:
         """Restore the newest checkpoint that is whole and return its learning curve; empty if the run begins now."""
@@ -76,15 +91,28 @@ class Keeper:
                 self.keeping.warn(f"{words}; it is not used")
                 path.unlink(missing_ok=True)  # or the next one would push out the good one before it
             else:
-                torch.set_num_threads(standing.num_threads)
+                self._go_on(standing)
                 return standing.curve
         return []
+
+    def _go_on(self, standing: Standing) -> None:
+        torch.set_num_threads(standing.num_threads)
+        self.seconds_before, self.bytes_before = standing.total_seconds, standing.peak_memory_bytes
+        if standing.code != self.code:
+            changed = ", ".join(
+                f"{field} {before} then, {getattr(self.code, field)} now"
+                for field, before in standing.code
+                if before != getattr(self.code, field)
+            )
+            self.keeping.warn(f"goes on from step {standing.step:,} of other code ({changed}); its record says so")
+            self.code = self.code.model_copy(update={"git_dirty": True})
 
     def on_step(self, curve: list[CurvePoint]) -> None:
         """Write a checkpoint if it is time for one.
 
         Raises:
             Interrupted: the run is to stop.
+            TieError: the model's tie is not what the arm says; what was saved before stays.
         """
         must_stop = self.keeping.should_stop()
         is_trained = self.state.step == self.run.config.train.num_steps
@@ -94,11 +122,15 @@ class Keeper:
             raise Interrupted
 
     def _save(self, curve: list[CurvePoint]) -> None:
+        check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
         standing = Standing(
-            checkpoint_format=1,
+            checkpoint_format=2,
             run=self.run,
+            code=self.code,
             step=self.state.step,
             train_seconds=self.state.train_seconds,
+            total_seconds=self.total_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
             num_threads=torch.get_num_threads(),
             curve=curve,
         )

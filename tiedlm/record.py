@@ -88,16 +88,23 @@ class Cost(Strict):
     checkpoint_bytes: int
 
 
-class Provenance(Strict):
+class Code(Strict):
+    """What a run was made by."""
+
+    tiedlm_version: str
+    git_commit: str | None
+    """Of the checkout, when the run began."""
+    git_dirty: bool | None
+    """Whether the commit is not all of it: files were changed, or the run went on from one of other code."""
+    python: str
+    torch: str
+
+
+class Provenance(Code):
     """Where the run came from; `device` and `precision` must agree between the runs of a comparison."""
 
     command: str
     finished_at: str
-    tiedlm_version: str
-    git_commit: str | None
-    git_dirty: bool | None
-    python: str
-    torch: str
     device: str
     processor: str
     precision: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tiedlm.config import Experiment
 from tiedlm.keeper import Keeper, Keeping, run_key
 from tiedlm.model import build_model, check_tie, measure_parameters
 from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
-from tiedlm.runtime import Runtime, peak_memory_bytes, provenance
+from tiedlm.runtime import Runtime, provenance
 from tiedlm.tokens import TokenizedCorpus
 from tiedlm.train import Step, TrainingState, train
 from tiedlm.watcher import Progress, Watcher
@@ -37,14 +36,13 @@ def run(
         Interrupted: the run was asked to stop; the same call goes on from its checkpoint.
         TieError: the model's tie is not what the arm says.
     """
-    started = time.perf_counter()
     key = run_key(experiment, arm, seed, corpus, runtime)
     config = key.config
     model = build_model(config.model, corpus.vocab_size, seed).to(runtime.device)
     watcher = Watcher(key, corpus, model, runtime, on_progress)
     blocks = watcher.blocks("train")
     state = TrainingState(model, len(blocks), config.train, seed)
-    keeper = Keeper(CheckpointFiles(out, arm, seed), key, state, keeping)
+    keeper = Keeper(CheckpointFiles(out, arm, seed), key, state, runtime, keeping)
     watcher.begin(keeper.take_up(), state.step, state.train_seconds)
     check_tie(model, "before training")
 
@@ -70,11 +68,11 @@ def run(
         cost=Cost(
             train_seconds=state.train_seconds,
             tokens_per_second=watcher.tokens_read(config.train.num_steps) / state.train_seconds,
-            total_seconds=time.perf_counter() - started,
-            peak_memory_bytes=peak_memory_bytes(runtime),
+            total_seconds=keeper.total_seconds,
+            peak_memory_bytes=keeper.peak_memory_bytes,
             checkpoint_bytes=checkpoint_bytes,
         ),
-        provenance=provenance(command, runtime),
+        provenance=provenance(command, runtime, keeper.code),
     )
     save_record(record, out)
     keeper.files.delete()

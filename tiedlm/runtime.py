@@ -17,9 +17,9 @@ import torch
 
 from tiedlm import __version__
 from tiedlm.errors import InputError
-from tiedlm.record import Provenance
+from tiedlm.record import Code, Provenance
 
-CODE = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
+CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ def resolve_runtime(device: str, precision: str) -> Runtime:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
-        has_bf16 = torch.cuda.is_bf16_supported() if device == "cuda" else torch.cpu._is_avx512_bf16_supported()
+        if device == "cuda":
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            has_bf16 = torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if has_bf16 else "fp32"
     return Runtime(device, precision)
 
@@ -63,17 +66,24 @@ def peak_memory_bytes(runtime: Runtime) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def provenance(command: str, runtime: Runtime) -> Provenance:
-    """Where, when and with what a run was made."""
+def present_code() -> Code:
+    """What runs here; to be asked at the start, since a checkout may change meanwhile."""
     commit = _git("rev-parse", "HEAD")
-    return Provenance(
-        command=command,
-        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    return Code(
         tiedlm_version=__version__,
         git_commit=commit,
-        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE)),
+        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE_PATHS)),
         python=platform.python_version(),
         torch=torch.__version__,
+    )
+
+
+def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
+    """Where and with what a run was made that ends now."""
+    return Provenance(
+        **code.model_dump(),
+        command=command,
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         device=runtime.device,
         processor=processor(runtime),
         precision=runtime.precision,

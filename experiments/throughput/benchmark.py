@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from variants import AS_SHIPPED, GPU_SIZES, PEAKS, SIZES, VARIANTS, Size
 
-from tiedlm.runtime import Runtime, peak_memory_bytes, provenance
+from tiedlm.runtime import Runtime, peak_memory_bytes, present_code, provenance
 from tiedlm.workers import memory_kept_by_children
 
 WARM_UP_STEPS = 4
@@ -47,7 +47,7 @@ of peak: the FLOPs that loss and gradient need (no recomputation; the head, and 
 at the masked positions alone) over the fastest bf16 matrix product of the same run; own: the FLOPs that the variant
 makes instead. memory: the most that the variant's process held (on a GPU: that the device held for it); needed:
 weights, gradients and AdamW's states in fp32, and 300 MB. start: from the process's start to the end of its warm-up,
-compiling included. At the largest vocabulary `transformers` was not measured."""
+compiling included. At the largest vocabulary tiedlm alone was measured."""
 
 
 def work(connection: Connection, name: str, size: Size, device: str, num_threads: int) -> None:
@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn, which has two steps at least")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
+    code = present_code()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     names = [*PEAKS, *(name for name in VARIANTS if name in arguments.variants.split(";"))]
     measured = []
@@ -208,7 +209,7 @@ def main() -> None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(arguments.threads)
         command = shlex.join(["python", *sys.argv])
-        origin = provenance(command, Runtime(device, "bf16")).model_dump()
+        origin = provenance(command, Runtime(device, "bf16"), code).model_dump()
         (arguments.out / f"{device}.json").write_text(json.dumps({"provenance": origin, "sizes": measured}, indent=1))
         tables = f"{render_summary(measured)}\n\n{render(measured)}"
         page = f"# Throughput on {origin['processor']}\n\n{tables}\n\n{LEGEND}\n\n`{command}`\n"
