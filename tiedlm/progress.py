@@ -23,6 +23,7 @@ class ProgressDisplay:
     def __init__(self, console: Console, num_runs: int, quiet: bool) -> None:
         self.console, self.num_runs, self.quiet = console, num_runs, quiet
         self.state: dict[str, Progress] = {}
+        self.steps_before: dict[str, int] = {}  # of a run that goes on, made by another process
         self.task_ids: dict[str, TaskID] = {}
         self.line_times: dict[str, float] = {}
         self.bars = Bars(
@@ -51,6 +52,7 @@ class ProgressDisplay:
             self.started = time.monotonic()  # of the first step: loading torch and text says nothing of the pace
         is_new_phase = name not in self.state or self.state[name].phase != progress.phase
         self.state[name] = progress
+        self.steps_before.setdefault(name, progress.step - 1)
         if self.quiet:
             return
         loss = f"loss {progress.loss_nats:.3f}" if progress.phase == "training" else progress.phase
@@ -59,7 +61,7 @@ class ProgressDisplay:
                 self.task_ids[name] = self.bars.add_task(name, total=progress.num_steps, figures="")
             figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
             self.bars.update(self.task_ids[name], completed=progress.step, figures=figures)
-            self.bars.update(self.total, completed=self._fraction() * self.num_runs, figures=self._time_left())
+            self.bars.update(self.total, completed=self._runs_done(), figures=self._time_left())
         elif is_new_phase or time.monotonic() - self.line_times[name] > SECONDS_BETWEEN_LINES:
             self.line_times[name] = time.monotonic()
             self.console.print(
@@ -75,15 +77,17 @@ class ProgressDisplay:
             f"tiedlm: {printable(sentence)}", style="yellow", highlight=False, markup=False, soft_wrap=True
         )
 
-    def _fraction(self) -> float:
-        return sum(progress.step / progress.num_steps for progress in self.state.values()) / self.num_runs
+    def _runs_done(self) -> float:
+        """In runs; one half done is half a run."""
+        return sum(progress.step / progress.num_steps for progress in self.state.values())
 
     def _time_left(self) -> str:
         """From the pace so far; the evaluation at the end of a run is not foreseen."""
-        elapsed, fraction = time.monotonic() - self.started, self._fraction()
-        if fraction >= 1.0:
+        elapsed, done = time.monotonic() - self.started, self._runs_done()
+        if done >= self.num_runs:
             return "evaluating"
         if elapsed < SECONDS_BEFORE_ESTIMATE:
             return "estimating the time"
-        left = datetime.timedelta(seconds=round(elapsed / fraction - elapsed))
+        done_here = done - sum(self.steps_before[name] / run.num_steps for name, run in self.state.items())
+        left = datetime.timedelta(seconds=round(elapsed * (self.num_runs - done) / done_here))
         return f"{left} left"
