@@ -133,10 +133,7 @@ def test_the_t_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_one_seed_is_bootstrapped_over_blocks_and_labelled_so() -> None:
-    tied, untied = (
-        made_up("tied", 0, 4.0),
-        made_up("untied", 0, 4.0, metrics__valid__block_nll_nats=None or [40.0] * NUM_BLOCKS),
-    )
+    tied = made_up("tied", 0, 4.0)
     generator = np.random.default_rng(1)
     differences = generator.normal(0.3, 1.0, size=NUM_BLOCKS)
     blocks = (np.asarray(tied.metrics["valid"].block_nll_nats) + differences).tolist()
@@ -145,7 +142,7 @@ def test_one_seed_is_bootstrapped_over_blocks_and_labelled_so() -> None:
         0,
         4.0,
         metrics__valid={
-            **untied.metrics["valid"].model_dump(),
+            **tied.metrics["valid"].model_dump(),
             "block_nll_nats": blocks,
             "total_nll_nats": sum(blocks),
         },

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-# A library may have started threads when macOS forks it, and Windows cannot fork at all.
+# A library may have started threads when macOS forks it.
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31) - 1}  # of glibc.malloc
 
@@ -20,7 +20,7 @@ TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31)
 def start_server() -> None:
     """Let the imports of a run begin, in a process of their own; one that is there already stays as it is."""
     if CONTEXT.get_start_method() == "forkserver":
-        from multiprocessing import forkserver  # not on Windows
+        from multiprocessing import forkserver
 
         CONTEXT.set_forkserver_preload(["tiedlm.run", "torch._dynamo"])  # the second is what any optimizer imports
         # An interrupt is for the parent alone, and the server and its children inherit that from the first moment on.
