@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -21,9 +22,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from tokenizers import Tokenizer
+from typer.testing import CliRunner
 
-from tests.conftest import toy_experiment
+from tests.conftest import REPOSITORY, toy_experiment
 from tiedlm.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
+from tiedlm.cli import app
 from tiedlm.config import CorpusConfig
 from tiedlm.corpus import KNOWN, SPLITS, Corpus, load_corpus
 from tiedlm.errors import InputError
@@ -122,6 +125,17 @@ def test_keys_that_hold_no_text_may_hold_anything(tmp_path: Path, later: str) ->
     lines = list(chain.from_iterable(line_batches(tmp_path / "train.jsonl")))
     assert len(lines) == 50_001
     assert lines[-1] == "the last"
+
+
+def test_a_folder_with_the_name_of_a_known_corpus_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `ptb/`, which holds `ptb.train.txt` and so on, lies where the data lie."""
+    copied = shutil.copytree(REPOSITORY / "results" / "ptb", tmp_path / "out")
+    (tmp_path / "ptb").mkdir()
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["compare", "ptb", "--seeds", "3", "--out", str(copied), "--json"])
+    assert shown.exit_code == 0, shown.exception
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:

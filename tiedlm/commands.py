@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tiedlm.compare import Comparison
 from tiedlm.config import Experiment, find_experiment, load_experiment, shipped_experiments
-from tiedlm.corpus import default_tokenizer, folder_sha256, load_corpus
+from tiedlm.corpus import default_tokenizer, folder_sha256, is_own_text, load_corpus
 from tiedlm.eligible import check_reusable, check_text, missing_runs
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.folder_lock import locked
@@ -115,7 +115,7 @@ def _records(training: Training, experiment: Experiment) -> tuple[Path, list[Run
         raise InputError(f"--out {folder}: is not a folder; choose another")
     records = load_records(folder, may_be_empty=True) if folder.exists() else []
     check_reusable(records, experiment)
-    if records and Path(experiment.corpus.name).is_dir():
+    if records and is_own_text(experiment.corpus.name) and Path(experiment.corpus.name).is_dir():
         check_text(records, experiment.corpus.name, folder_sha256(experiment.corpus.name))
     return folder, records
 

@@ -72,6 +72,11 @@ def default_tokenizer(name: str) -> str:
     return "word" if name in KNOWN else "bpe:4096"
 
 
+def is_own_text(name: str) -> bool:
+    """Whether it is the user's folder, and none that has a name of its own, whatever lies in the current directory."""
+    return name != "pydoc" and name not in KNOWN
+
+
 def load_corpus(name: str, data_dir: Path | None) -> Corpus:
     """Read a named corpus or a folder.
 
@@ -84,7 +89,7 @@ def load_corpus(name: str, data_dir: Path | None) -> Corpus:
     if name in KNOWN:
         files = _known_files(name, data_dir)
     else:
-        files = _folder_files(str(pydoc_folder()) if name == "pydoc" else name)
+        files = _folder_files(name if is_own_text(name) else str(pydoc_folder()))
     sha256 = {split: check_text_file(path) for split, path in files.items()}
     if name in KNOWN:
         for split, path in files.items():
