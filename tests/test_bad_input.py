@@ -142,7 +142,10 @@ def test_usage_without_a_corpus(tmp_path: Path, arguments: str, words: tuple[str
         ("max_position_", "max_position_embeddings = 8", ("seq_length=", "max_position_embeddings=8", "lower")),
         (r"\[model\]", r'[arms."../x".model]\nhead_transform = false\n\g<0>', ("arms", "'../x'", "change")),
         (r"\[model\]", r"[arms.tied.model]\nhead_transform = false\n\g<0>", ("arms.tied is built in", "another name")),
-        (r"\[model\]", r"[arms.x.train]\nnum_steps = 5\n\g<0>", ("arms.x.train.num_steps", "set train.num_steps")),
+        *(
+            (r"\[model\]", rf"[arms.x.train]\n{key} = 5\n\g<0>", (f"arms.x.train.{key}", f"set train.{key}"))
+            for key in ("num_steps", "batch_size", "mlm_probability", "num_evaluations", "eval_mask_seed")
+        ),
         (r"\[model\]", r"[arms.x.train]\nstepz = 5\n\g<0>", ("arm 'x'", "key train.stepz is unknown", "spelling")),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from scipy.special import erf
 from torch.testing import assert_close
 
+import tiedlm.head
 import tiedlm.model
 from tests.conftest import toy_model
 from tests.test_architecture import WITHOUT_TORCH
@@ -20,7 +21,7 @@ from tiedlm.counting import count_config
 from tiedlm.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
 from tiedlm.head import MaskedLMHead, score
 from tiedlm.masking import MaskedBatch
-from tiedlm.model import TieError, build_model, check_tie, measure_parameters
+from tiedlm.model import MaskedLM, TieError, build_model, check_tie, measure_parameters
 from tiedlm.vocabulary import PAD_ID
 
 VOCAB_SIZE = 50
@@ -258,6 +259,24 @@ def test_the_memory_of_logits_is_kept_and_no_answer_lies_in_it() -> None:
         assert_close(nll.mean(), loss, rtol=1e-4, atol=0)
         for one, other in zip(torch.autograd.grad(loss, parameters), gradients, strict=True):
             assert_close(one, other)
+
+
+def test_no_model_is_saved_or_loaded_whose_tie_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(toy_model(), VOCAB_SIZE, seed=0)
+    save_model(model, VOCAB_SIZE, tmp_path / "whole.safetensors")
+    monkeypatch.setattr(MaskedLM, "is_tied", property(lambda _: False))
+    with pytest.raises(TieError, match=r"after loading .*whole\.safetensors"):
+        load_model(tmp_path / "whole.safetensors")
+    with pytest.raises(TieError, match="before saving"):
+        save_model(model, VOCAB_SIZE, tmp_path / "lost.safetensors")
+    assert not (tmp_path / "lost.safetensors").exists()
+
+
+def test_logits_lie_where_those_before_lay() -> None:
+    """Else every step is given new memory for them, page by page."""
+    weight = torch.randn(17, 8)
+    logits = [tiedlm.head._products(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
+    assert len({one.data_ptr() for one in logits}) == 1
 
 
 @pytest.mark.parametrize("pieces", IN_PIECES)

@@ -19,7 +19,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they 
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
 
 MAX_SEQ_LENGTH = 1_000_000
-MAX_TOML_BYTES = 100_000  # a shipped experiment has 3,000
+MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 SHOWN_CHARACTERS = 80  # of a wrong value
 
 # What all arms must share for "steps and tokens are equal" and "the same masks" to hold.

@@ -22,7 +22,7 @@ from tiedlm.encoder import layer_norm, linear, product_precision
 
 CACHED_LOGITS = 1 << 19  # 2 MiB in fp32, which a core has near when it comes back to them
 KEPT_LOGITS = 20 << 20  # 40 MiB in bf16; fewer mean more passes over the matrix
-FEW_ROWS = 256  # of kept logits: with fewer, from V = 82,000 on, these passes cost more than making the logits twice
+FEW_ROWS = 256  # of kept logits: with fewer, the passes over the matrix cost more than making the logits twice
 ROUNDED_ROWS = 1 << 13  # of the matrix, copied at lower precision at a time
 LINE = 32  # logits of bf16, 64 bytes: a processor reads memory by such lines, and a product by lines of its operands
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tiedlm.atomic_file import remove_partial_files
 from tiedlm.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
 from tiedlm.config import Experiment
-from tiedlm.counting import count_config
+from tiedlm.counting import TRAINING_RECIPES, count_config
 from tiedlm.eligible import check_text
 from tiedlm.errors import InputError
 from tiedlm.job import Failure, Job, Notice, work
@@ -24,7 +24,7 @@ from tiedlm.tokens import TokenizedCorpus
 from tiedlm.watcher import Progress
 from tiedlm.workers import CONTEXT
 
-BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two states in fp32
+BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
 
 
 def prepare_jobs(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiedlm.config import ModelConfig, TrainConfig
-from tiedlm.counting import ParameterCount, count_config
+from tiedlm.counting import TRAINING_RECIPES, ParameterCount, count_config
 from tiedlm.encoder import gather_positions
 from tiedlm.generators import make_generator
 from tiedlm.masking import BatchOrder, MaskedBatch, mask_blocks
@@ -109,7 +109,7 @@ class Size:
 
     def needed_bytes(self) -> float:
         """Weights, gradients and AdamW's two states in fp32, and 300 MB for everything else."""
-        return 16 * self.count().total + 300e6
+        return TRAINING_RECIPES["float32"].total * self.count().total + 300e6
 
     def blocks(self) -> torch.Tensor:
         """(N, T) of random words; how fast a step is does not depend on which."""
