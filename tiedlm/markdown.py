@@ -18,7 +18,8 @@ def render_markdown(comparison: Comparison) -> str:
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
         "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
         headline(comparison),
-        f"{WARNING} ± is the standard deviation over seeds.\n",
+        f"{WARNING} ± is the standard deviation over seeds. Unigram: what the token frequencies of train reach alone, "
+        "each count plus one.\n",
         "## Does it help?\n",
         "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
         _differences_table(comparison),
@@ -50,6 +51,8 @@ def headline(comparison: Comparison) -> str:
     for arm, summary in comparison.arms.items():
         valid, test = (plus_minus(summary.metrics[split].masked_lm_perplexity) for split in ("valid", "test"))
         rows.append(f"| {arm} | {summary.parameters['total']:,} | {valid} | {test} |")
+    valid, test = (f"{summary.metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))
+    rows.append(f"| unigram | – | {valid} | {test} |")
     return "\n".join(rows) + "\n"
 
 
