@@ -100,6 +100,13 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
         ("train --tied --steps 0", ("train.num_steps=0", "greater than 0")),
         ("train --tied --set train.num_steps", ("--set 'train.num_steps'", "section.key=value", "write e.g.")),
         ("train --tied --set name.key=3", ("--set 'name.key=3'", "'name' is no section", "write e.g.")),
+        ("train --tied --set hidden_size=8", ("key hidden_size is unknown", "did you mean model.hidden_size?")),
+        ("train --tied --set model.hiden_size=8", ("key model.hiden_size", "did you mean model.hidden_size?")),
+        ("train --tied --set corpus.tokenizer=foo", ("corpus.tokenizer='foo' is not", "e.g. bpe:4096", "change")),
+        (
+            "compare --set model.tie_word_embeddings=false",
+            ("--set 'model.tie_word_embeddings=false'", "the arms say so", "--untied or --arms"),
+        ),
         ("train --tied --set train.num_stepz=3", ("train.num_stepz=3", "key train.num_stepz is unknown", "spelling")),
         ("train --tied --set optimizer.name=sgd", ("optimizer.name=sgd", "key optimizer is unknown", "spelling")),
         ("train --tied --set train.num_steps=abc", ("train.num_steps='abc'", "integer", "change")),
@@ -118,6 +125,7 @@ def test_usage(tmp_path: Path, arguments: str, words: tuple[str, ...]) -> None:
         ("report nowhere", ("nowhere: is not a folder", "give the one")),
         ("report .", (".: holds no records", "give the folder")),
         ("count-params nosuch-model", ("model 'nosuch-model'", "try tiedlm count-params --list")),
+        ("count-params bert-large", ("model 'bert-large'", "did you mean bert-large-uncased")),
         ("count-params", ("either a model or --list", "e.g. tiedlm count-params bert-base-uncased")),
         ("count-params .", (".: holds no records", "give the folder")),
     ],
@@ -141,6 +149,11 @@ def test_usage_without_a_corpus(tmp_path: Path, arguments: str, words: tuple[str
         ("hidden_size", "hidden_size = 131", ("hidden_size=131", "num_attention_heads=", "change one of them")),
         ("max_position_", "max_position_embeddings = 8", ("seq_length=", "max_position_embeddings=8", "lower")),
         (r"\[model\]", r'[arms."../x".model]\nhead_transform = false\n\g<0>', ("arms", "'../x'", "change")),
+        (
+            r"\[model\]",
+            "[arms.x.model]\nhead_transform = false\n[model]",
+            ("arms.x changes nothing", "tied again", "change"),
+        ),
         (r"\[model\]", r"[arms.tied.model]\nhead_transform = false\n\g<0>", ("arms.tied is built in", "another name")),
         *(
             (r"\[model\]", rf"[arms.x.train]\n{key} = 5\n\g<0>", (f"arms.x.train.{key}", f"set train.{key}"))
@@ -218,10 +231,17 @@ CASES = {
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a", "more": ' + b"[" * 20_000 + b"]" * 20_000 + b"}\n"},
         ("corpus/train.jsonl", "line 1"),
     ),
-    "jsonl-column": Case(VALID_AND_TEST | {"corpus/train.jsonl": b'{"n": 1}\n'}, ("corpus/train.jsonl", "'n'", "text")),
+    "jsonl-column": Case(
+        VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"txt": "b"}\n'},
+        ("corpus/train.jsonl", "line 2", "key 'text'", "write one a line"),
+    ),
+    "utf-16": Case(
+        VALID_AND_TEST | {"corpus/train.txt": "the cat".encode("utf-16")}, ("train.txt", "convert it to UTF-8")
+    ),
+    "data-dir-missing": Case({}, ("nowhere: is not a folder", "--data-dir"), "--corpus ptb --data-dir nowhere"),
     "jsonl-later-type": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": [1]}\n'},
-        ("corpus/train.jsonl", "line 2", "'text'", "list", "correct"),
+        ("corpus/train.jsonl", "line 2", "'text' is [1], not a string", "correct"),
     ),
     "jsonl-surrogate": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": "\\ud800"}\n'},
@@ -229,7 +249,7 @@ CASES = {
     ),
     "jsonl-type": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": 1}\n{"text": 2}\n'},
-        ("corpus/train.jsonl", "'text'", "number"),
+        ("corpus/train.jsonl", "line 1", "'text' is 1, not a string"),
     ),
     "parquet": Case(
         VALID_AND_TEST | {"corpus/train.parquet": b"PAR1 is not enough"},
@@ -364,6 +384,13 @@ def test_truncated_record(folder: Path, arguments: str) -> None:
 )
 def test_record_of_another_configuration(folder: Path, setting: str, words: tuple[str, ...]) -> None:
     assert_refused(folder, f"{TRAIN} {setting}", "tied-seed0.json", *words)
+
+
+@pytest.mark.parametrize("arm", ["--tied", "--untied"])
+@pytest.mark.parametrize(("option", "asked"), [("--precision bf16", "bf16 on cpu"), ("--device cuda", "fp32 on cuda")])
+def test_record_of_another_machine(folder: Path, arm: str, option: str, asked: str) -> None:
+    words = ("tied-seed0.json", "was run in fp32 on cpu", f"would be in {asked}", "choose another --out")
+    assert_refused(folder, f"{TRAIN.replace('--tied', arm).replace('--precision fp32', '')} {option}", *words)
 
 
 @pytest.mark.parametrize("arm", ["--tied", "--untied"])  # the run that is there, and one that is missing

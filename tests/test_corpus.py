@@ -136,6 +136,7 @@ def test_a_folder_with_the_name_of_a_known_corpus_is_not_taken_for_it(
     monkeypatch.chdir(tmp_path)
     shown = CliRunner().invoke(app, ["compare", "ptb", "--seeds", "3", "--out", str(copied), "--json"])
     assert shown.exit_code == 0, shown.exception
+    assert "nothing was trained" in shown.stderr
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:

@@ -261,6 +261,18 @@ def test_a_file_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert finished.stderr.removesuffix("\n").isprintable()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
+@pytest.mark.parametrize("arguments", ["count-params gpt2", "count-params gpt2 --json", "count-params --list"])
+def test_output_that_cannot_be_written_is_told_in_a_sentence(arguments: str) -> None:
+    command = [sys.executable, "-m", "tiedlm", *arguments.split()]
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == [
+        "tiedlm: cannot write (No space left on device); free some space and give the same command again"
+    ]
+
+
 @pytest.mark.parametrize("name", ["pipe.safetensors", "folder.safetensors", "/dev/zero", "''", "x" * 5_000, "shard"])
 def test_what_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")

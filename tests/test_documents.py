@@ -85,8 +85,8 @@ def test_the_readme_third_arm_loads(tmp_path: Path) -> None:
     path = tmp_path / "experiment.toml"
     path.write_text(shipped_experiments()["ptb"].read_text() + snippet)
     experiment = load_experiment(path)
-    assert experiment.arm_names == ["tied", "untied", "tied-no-transform"]
-    assert experiment.run_config("tied-no-transform").model.head_transform is False
+    assert experiment.arm_names == ["tied", "untied", "tied-with-transform"]
+    assert experiment.run_config("tied-with-transform").model.head_transform is True
 
 
 def test_the_readme_headline_is_that_of_the_records() -> None:

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -201,8 +202,7 @@ def count_params(
         draw_savings(counts, answer.config, plot)
     _print(document, Group(*tables), as_json)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
-        sentence = printable(f"tiedlm: {model}: {answer.checkpoint.mismatch}")
-        stderr.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
+        _complain(f"{model}: {answer.checkpoint.mismatch}")
         raise typer.Exit(1)
 
 
@@ -240,6 +240,10 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
         stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _complain(sentence: str) -> None:
+    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
     for stream in (sys.stdout, sys.stderr):
@@ -253,14 +257,16 @@ def main() -> None:
         app()
     except (InputError, RunsFailed) as error:
         for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
-            stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
+            _complain(sentence)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is left of the output is tried again at the end
+            _complain(f"cannot write ({error.strerror}); free some space and give the same command again")
+            sys.exit(1)
         if error.errno != errno.ENAMETOOLONG:
             raise
-        name = printable(str(error.filename)[:80])
-        sentence = f"tiedlm: {name}…: is too long a name; give a shorter one"
-        stderr.print(sentence, style="red", highlight=False, markup=False, soft_wrap=True)
+        _complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
         sys.exit(2)
     except Stopped as stopped:
         for number in STOP_SIGNALS:

@@ -13,7 +13,7 @@ from rich.console import Console
 from tiedlm.compare import Comparison
 from tiedlm.config import Experiment, find_experiment, load_experiment, shipped_experiments
 from tiedlm.corpus import default_tokenizer, folder_sha256, is_own_text, load_corpus
-from tiedlm.eligible import check_reusable, check_text, missing_runs
+from tiedlm.eligible import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.folder_lock import locked
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
@@ -85,6 +85,11 @@ def compare_arms(
     failed = None
     if missing:
         failed = _train(training, experiment, missing, records, folder, None if jobs == "auto" else int(jobs), stderr)
+    elif not training.quiet:
+        sentence = (
+            f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
+        )
+        stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
     try:
         return update_report(folder), folder, failed
     except InputError as error:
@@ -115,6 +120,7 @@ def _records(training: Training, experiment: Experiment) -> tuple[Path, list[Run
         raise InputError(f"--out {folder}: is not a folder; choose another")
     records = load_records(folder, may_be_empty=True) if folder.exists() else []
     check_reusable(records, experiment)
+    check_runtime(records, training.device, training.precision)
     if records and is_own_text(experiment.corpus.name) and Path(experiment.corpus.name).is_dir():
         check_text(records, experiment.corpus.name, folder_sha256(experiment.corpus.name))
     return folder, records

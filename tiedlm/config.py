@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -17,6 +18,10 @@ from tiedlm.errors import InputError
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
+PATTERN_WORDS = {
+    NAME_PATTERN: "up to 64 small letters, digits and hyphens, a hyphen not first",
+    TOKENIZER_PATTERN: "word, word:N or bpe:N, e.g. bpe:4096",
+}
 
 MAX_SEQ_LENGTH = 1_000_000
 MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
@@ -151,7 +156,12 @@ class Experiment(RunConfig):
             for key in overrides.get("train", {}):
                 if key in SHARED_TRAIN_KEYS:
                     raise ValueError(f"arms.{arm}.train.{key} must be the same in all arms; set train.{key} instead")
-            self.run_config(arm)
+            others = [other for other in self.arm_names if other != arm]
+            for other in others:
+                if self.run_config(arm) == self.run_config(other):
+                    raise ValueError(
+                        f"arms.{arm} changes nothing: it is {other} again; change a key in it, or remove it"
+                    )
         return self
 
     @property
@@ -238,6 +248,8 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
     if not matched:
         raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
     section, key, text = matched.groups()
+    if (section, key) == ("model", "tie_word_embeddings"):
+        raise InputError(f"--set {setting!r}: the arms say so; choose them by --tied, --untied or --arms")
     target = raw.setdefault(section, {}) if section else raw
     if not isinstance(target, dict):
         raise InputError(f"--set {setting!r}: {section!r} is no section; write e.g. train.num_steps=100")
@@ -268,11 +280,26 @@ def _sentences(error: ValidationError) -> list[str]:
             case "missing":
                 sentences.append(f"key {place} is missing; add it")
             case "extra_forbidden":
-                sentences.append(f"key {place} is unknown; remove it or correct its spelling")
+                like = get_close_matches(place.rpartition(".")[2], _keys(), n=1)
+                hint = f" (did you mean {_keys()[like[0]]}?)" if like else ""
+                sentences.append(f"key {place} is unknown; remove it or correct its spelling{hint}")
+            case "string_pattern_mismatch":
+                allowed = PATTERN_WORDS[problem["ctx"]["pattern"]]
+                sentences.append(f"{place}={_shown(problem['input'])} is not {allowed}; change the value")
             case "value_error":
                 sentences.append(str(problem["ctx"]["error"]))
             case _:
-                value = repr(problem["input"])
-                shown = value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}…"
-                sentences.append(f"{place}={shown}: {problem['msg'].lower()}; change the value")
+                sentences.append(f"{place}={_shown(problem['input'])}: {problem['msg'].lower()}; change the value")
     return sentences
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def _keys() -> dict[str, str]:
+    """Each key of an experiment's file by its last word, and each section."""
+    sections: dict[str, type[BaseModel]] = {"model": ModelConfig, "corpus": CorpusConfig, "train": TrainConfig}
+    keys = {key: f"{section}.{key}" for section, kind in sections.items() for key in kind.model_fields}
+    return keys | {key: key for key in Experiment.model_fields}

@@ -96,7 +96,8 @@ def load_corpus(name: str, data_dir: Path | None) -> Corpus:
             if sha256[split] != KNOWN[name].sha256[split]:
                 raise InputError(
                     f"{path}: is not the published {name} {split} split (SHA-256 {sha256[split][:12]}…, expected "
-                    f"{KNOWN[name].sha256[split][:12]}…); give the original file, or pass its folder as --corpus"
+                    f"{KNOWN[name].sha256[split][:12]}…); give the original file, or pass a folder with train.txt, "
+                    "valid.txt and test.txt as --corpus"
                 )
     return Corpus(name, files, sha256)
 
@@ -117,6 +118,8 @@ def _known_files(name: str, data_dir: Path | None) -> dict[str, Path]:
             f"corpus {name!r} needs its files; pass --data-dir or set TIEDLM_DATA to the folder that holds "
             f"{KNOWN[name].folder}/"
         )
+    if not base.is_dir():
+        raise InputError(f"{base}: is not a folder; pass that of corpus {name!r} by --data-dir or TIEDLM_DATA")
     for folder in (base / KNOWN[name].folder, base):
         files = {split: folder / KNOWN[name].file_name.format(split=split) for split in SPLITS}
         if any(path.is_file() for path in files.values()):

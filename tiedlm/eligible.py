@@ -65,9 +65,13 @@ def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
     """
     for record in records:
         where = f"{record.file_name} in the output folder"
-        if record.experiment != experiment.name or record.arm not in experiment.arm_names:
+        if record.experiment != experiment.name:
             raise InputError(
-                f"{where} is of arm {record.arm!r} of experiment {record.experiment!r}, not of {experiment.name!r}; "
+                f"{where} is of experiment {record.experiment!r}, not of {experiment.name!r}; choose another --out"
+            )
+        if record.arm not in experiment.arm_names:
+            raise InputError(
+                f"{where} is of arm {record.arm!r}, which experiment {experiment.name!r} has no longer; add the arm or "
                 "choose another --out"
             )
         expected, found = (
@@ -79,6 +83,23 @@ def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
                     f"{where} was made with {field}={found[field]!r}, now it is {expected[field]!r}; "
                     "choose another --out or set it back"
                 )
+
+
+def check_runtime(records: list[RunRecord], device: str, precision: str) -> None:
+    """Refuse records of runs on another device or in another precision; `auto` fits any.
+
+    Raises:
+        InputError: a record is of such a run.
+    """
+    for record in records:
+        found = record.provenance
+        if device not in ("auto", found.device) or precision not in ("auto", found.precision):
+            asked = f"{found.precision if precision == 'auto' else precision} on "
+            asked += found.device if device == "auto" else device
+            raise InputError(
+                f"{record.file_name} in the output folder was run in {found.precision} on {found.device}, this run "
+                f"would be in {asked}; set --precision and --device as there, or choose another --out"
+            )
 
 
 def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str]) -> None:

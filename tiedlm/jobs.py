@@ -14,7 +14,7 @@ from tiedlm.atomic_file import remove_partial_files
 from tiedlm.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
 from tiedlm.config import Experiment
 from tiedlm.counting import TRAINING_RECIPES, count_config
-from tiedlm.eligible import check_text
+from tiedlm.eligible import check_runtime, check_text
 from tiedlm.errors import InputError
 from tiedlm.job import Failure, Job, Notice, work
 from tiedlm.keeper import run_key
@@ -48,8 +48,10 @@ def prepare_jobs(
             or the checkpoints of unfinished runs.
     """
     runtime = resolve_runtime(device, precision)
+    check_runtime(records, runtime.device, runtime.precision)
+    check_text(records, corpus.name, corpus.text_sha256)
     for record in records:
-        _check_fits(record, corpus, runtime)
+        _check_tokenizer(record, corpus)
     if resume:
         for arm, seed in runs:
             CheckpointFiles(out, arm, seed).check(run_key(experiment, arm, seed, corpus, runtime))
@@ -64,18 +66,11 @@ def prepare_jobs(
     return [Job(experiment, arm, seed, *rest) for arm, seed in runs], num_side_by_side
 
 
-def _check_fits(record: RunRecord, corpus: TokenizedCorpus, runtime: Runtime) -> None:
-    check_text([record], corpus.name, corpus.text_sha256)
+def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
     if record.data.tokenizer_sha256 != corpus.tokenizer_sha256:
         raise InputError(
             f"{record.file_name} in the output folder was made with another tokenizer than corpus {corpus.name!r} has "
             "now; choose another --out"
-        )
-    if (record.provenance.device, record.provenance.precision) != (runtime.device, runtime.precision):
-        raise InputError(
-            f"{record.file_name} in the output folder was run in {record.provenance.precision} on "
-            f"{record.provenance.device}, this run would be in {runtime.precision} on {runtime.device}; set "
-            "--precision and --device as there, or choose another --out"
         )
 
 

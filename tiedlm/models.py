@@ -60,7 +60,8 @@ def _count_path_or_hub(name: str) -> Answer:
         return _count_folder(path)
     if HUB_NAME.fullmatch(name) and not path.exists():
         return _count_hub(name)
-    like = get_close_matches(name.lower(), KNOWN_MODELS, n=1)
+    begun = [known for known in KNOWN_MODELS if name and known.startswith(name.lower())]
+    like = begun[:1] or get_close_matches(name.lower(), KNOWN_MODELS, n=1)
     raise InputError(
         f"model {name!r} is neither a known model, a file, a folder, an experiment nor owner/name on the Hub; "
         + (f"did you mean {like[0]}, or " if like else "")

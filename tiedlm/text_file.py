@@ -12,17 +12,15 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tiedlm.errors import InputError
 
 LINES_AT_ONCE = 10_000
 SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".parquet")
-JSON_KINDS = {str: "string", bool: "boolean", int: "number", float: "number", list: "list", dict: "object"}
-STRINGS = ("string", "large_string")
 
 
 def check_text_file(path: Path) -> str:
@@ -63,6 +61,8 @@ def _check_text(path: Path, file: BinaryIO | gzip.GzipFile) -> None:
     decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
     try:
         while chunk := file.read(1 << 20):
+            if offset == 0 and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise InputError(f"{path}: is UTF-16 text; convert it to UTF-8")
             if b"\0" in chunk:
                 raise InputError(f"{path}: is binary (NUL at byte {offset + chunk.index(0)}); give a text file")
             decoder.decode(chunk)
@@ -104,57 +104,36 @@ def _dataset_batches(path: Path) -> Iterator[list[str]]:
 
 
 def _json_line_batches(path: Path) -> Iterator[list[str]]:
-    column, objects = None, _json_objects(path)
-    while batch := list(islice(objects, LINES_AT_ONCE)):
-        column = column or _text_column(path, _kinds(row for _, row in batch))
-        yield [_text(path, number, column, row.get(column)) for number, row in batch]
+    texts = _json_texts(path)
+    while batch := list(islice(texts, LINES_AT_ONCE)):
+        yield batch
 
 
-def _json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each with the number of its line; lines of blanks are none."""
+def _json_texts(path: Path) -> Iterator[str]:
+    """The `text` of each line, of which null is none; lines of blanks are left out."""
     with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
+            place = f"{path}: line {number}"
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise InputError(f"{path}: line {number} cannot be read as JSON ({error}); correct the file") from error
-            if not isinstance(value, dict):
-                raise InputError(
-                    f"{path}: line {number} is not a JSON object; write one a line, with the text in 'text'"
-                )
-            yield number, value
-
-
-def _kinds(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """What the values of each key are; a null says nothing, and one string is enough to be told of the others."""
-    kinds: dict[str, set[str]] = {}
-    for row in rows:
-        for name, value in row.items():
-            found = kinds.setdefault(name, set())
-            if value is not None:
-                found.add(JSON_KINDS[type(value)])
-    return {
-        name: "string" if "string" in found else " or ".join(sorted(found)) or "null" for name, found in kinds.items()
-    }
-
-
-def _text(path: Path, number: int, column: str, value: Any) -> str:
-    if value is None:
-        return ""
-    place = f"{path}: line {number}: {column!r}"
-    if not isinstance(value, str):
-        raise InputError(f"{place} is a {JSON_KINDS[type(value)]}, not a string; correct the file")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{place} holds half of a surrogate pair, which is no character; correct the file") from error
-    return value
+                raise InputError(f"{place} cannot be read as JSON ({error}); correct the file") from error
+            if not isinstance(value, dict) or "text" not in value:
+                raise InputError(f"{place} is not a JSON object with the key 'text'; write one a line")
+            text = "" if value["text"] is None else value["text"]
+            if not isinstance(text, str):
+                raise InputError(f"{place}: 'text' is {json.dumps(text)[:40]}, not a string; correct the file")
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise InputError(f"{place}: 'text' has half of a surrogate pair, no character; correct it") from error
+            yield text
 
 
 def _text_column(path: Path, columns: dict[str, str]) -> str:
-    texts = [name for name, kind in columns.items() if kind in STRINGS]
+    texts = [name for name, kind in columns.items() if kind in ("string", "large_string")]
     column = "text" if "text" in texts else texts[0] if len(texts) == 1 else None
     if column is None:
         raise InputError(
