@@ -393,6 +393,12 @@ def test_record_of_another_machine(folder: Path, arm: str, option: str, asked: s
     assert_refused(folder, f"{TRAIN.replace('--tied', arm).replace('--precision fp32', '')} {option}", *words)
 
 
+def test_record_of_a_device_that_auto_does_not_find(folder: Path) -> None:
+    edit_record(folder, {"provenance.device": "cuda"})
+    words = ("tied-seed0.json", "was run in fp32 on cuda", "would be in fp32 on cpu", "choose another --out")
+    assert_refused(folder, TRAIN.replace("--tied", "--untied"), *words)
+
+
 @pytest.mark.parametrize("arm", ["--tied", "--untied"])  # the run that is there, and one that is missing
 def test_record_of_other_text(folder: Path, arm: str) -> None:
     write(folder, {"corpus/test.txt": b"another cat sat on the mat\n" * 20})

@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import math
-import os
 import signal
 import sys
 import time
@@ -261,7 +260,6 @@ def main() -> None:
         sys.exit(2 if isinstance(error, InputError) else 1)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is left of the output is tried again at the end
             _complain(f"cannot write ({error.strerror}); free some space and give the same command again")
             sys.exit(1)
         if error.errno != errno.ENAMETOOLONG:
