@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from tests.conftest import TOY
 from tests.test_training import FP32
 from tiedlm.config import Experiment, load_experiment
-from tiedlm.corpus import load_corpus
+from tiedlm.data.corpus import load_corpus
+from tiedlm.data.tokens import tokenize
 from tiedlm.errors import InputError
 from tiedlm.record import RunRecord, load_record
-from tiedlm.run import run
-from tiedlm.tokens import tokenize
-from tiedlm.train import RunFailed
+from tiedlm.training.loop import RunFailed
+from tiedlm.training.run import run
 
 pytestmark = pytest.mark.slow
 NUM_CASES = int(os.environ.get("TIEDLM_CASES", "1000"))  # of each of the two tests

@@ -16,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
-from tiedlm.checkpoint_count import CheckpointCount
-from tiedlm.counting import count_config
-from tiedlm.decoder_forms import DECODERS
+from tiedlm.cli.count import Answer, count_named
+from tiedlm.counting.decoder_forms import DECODERS
+from tiedlm.counting.families import FAMILIES
+from tiedlm.counting.parameters import count_config
+from tiedlm.counting.safetensors_header import read_header, read_index
+from tiedlm.counting.stored_weights import CheckpointCount
 from tiedlm.errors import InputError
-from tiedlm.families import FAMILIES
-from tiedlm.models import Answer, count_named
-from tiedlm.safetensors_header import read_header, read_index
 
 TINY = {
     "hidden_size": 24,

@@ -15,14 +15,14 @@ from rich.console import Console
 from scipy import stats
 
 from tests.conftest import toy_experiment
-from tiedlm.compare import compare
-from tiedlm.counting import count_config
-from tiedlm.eligible import check_reusable, missing_runs
+from tiedlm.comparison.comparability import check_reusable, missing_runs
+from tiedlm.comparison.compare import compare
+from tiedlm.comparison.paired_statistics import paired_t
+from tiedlm.counting.parameters import count_config
 from tiedlm.errors import InputError
-from tiedlm.paired import paired_t
 from tiedlm.record import SCHEMA_VERSION, RunRecord, load_record, save_record
-from tiedlm.report import update_report
-from tiedlm.tables import render_comparison
+from tiedlm.report.terminal import render_comparison
+from tiedlm.report.update import update_report
 
 NUM_BLOCKS = 60
 VOCAB_SIZE = 100

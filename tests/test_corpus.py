@@ -25,15 +25,15 @@ from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY, toy_experiment
-from tiedlm.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
-from tiedlm.cli import app
+from tiedlm.cli.commands import app
 from tiedlm.config import CorpusConfig
-from tiedlm.corpus import KNOWN, SPLITS, Corpus, load_corpus
+from tiedlm.data.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
+from tiedlm.data.corpus import KNOWN, SPLITS, Corpus, load_corpus
+from tiedlm.data.pydoc_corpus import pydoc_paragraphs
+from tiedlm.data.text_file import line_batches
+from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.data.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size
 from tiedlm.errors import InputError
-from tiedlm.pydoc_corpus import pydoc_paragraphs
-from tiedlm.text_file import line_batches
-from tiedlm.tokens import TokenizedCorpus, tokenize
-from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size
 
 PUBLISHED = {  # tokens with <eos> after each line, and distinct words of the train split
     "ptb": ({"train": 929_589, "valid": 73_760, "test": 82_430}, 10_000),
@@ -195,8 +195,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tiedlm.config import CorpusConfig
-from tiedlm.corpus import SPLITS, load_corpus
-from tiedlm.tokens import tokenize
+from tiedlm.data.corpus import SPLITS, load_corpus
+from tiedlm.data.tokens import tokenize
 
 tokens = tokenize(load_corpus(sys.argv[1], None), CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64))
 assert tokens.blocks("train", 64).shape[1] == 64

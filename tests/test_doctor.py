@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import toy_experiment
-from tiedlm.cli import app
-from tiedlm.corpus import load_corpus
-from tiedlm.model import MaskedLM
-from tiedlm.tokens import tokenize
-from tiedlm.train import TrainingState
+from tiedlm.cli.commands import app
+from tiedlm.data.corpus import load_corpus
+from tiedlm.data.tokens import tokenize
+from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.training.loop import TrainingState
 
 
 def findings(exit_code: int, *arguments: str) -> dict[str, tuple[str, str]]:

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tiedlm.compare import compare
+from tiedlm.cli.count import list_counts
+from tiedlm.comparison.compare import compare
 from tiedlm.config import load_experiment, shipped_experiments
-from tiedlm.count_tables import percent
+from tiedlm.counting.tables import percent
 from tiedlm.errors import InputError
-from tiedlm.markdown import headline, render_markdown
-from tiedlm.models import list_counts
 from tiedlm.record import load_records
+from tiedlm.report.markdown import headline, render_markdown
 
 README = (REPOSITORY / "README.md").read_text()
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/comparison.json"))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiedlm.blueprint import Blueprint, NoClosedForm
-from tiedlm.decoder_forms import DECODERS
-from tiedlm.families import ALIASES, FAMILIES, draw_blueprint
-from tiedlm.masked_lm_forms import ALIAS
+from tiedlm.counting.blueprint import Blueprint, NoClosedForm
+from tiedlm.counting.decoder_forms import DECODERS
+from tiedlm.counting.families import ALIASES, FAMILIES, draw_blueprint
+from tiedlm.counting.masked_lm_forms import ALIAS
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

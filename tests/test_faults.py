@@ -25,12 +25,12 @@ import torch
 from tests.conftest import TOY, NoteFault, toy_experiment
 from tests.test_training import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX
-from tiedlm.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
-from tiedlm.keeper import Keeping
+from tiedlm.execution.start_method import CONTEXT, start_server
 from tiedlm.record import load_record
-from tiedlm.run import run
-from tiedlm.train import RunFailed
-from tiedlm.workers import CONTEXT, start_server
+from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
+from tiedlm.training.loop import RunFailed
+from tiedlm.training.resume import Keeping
+from tiedlm.training.run import run
 
 GoOn = Callable[[str, int | None], None]
 pytestmark = pytest.mark.slow

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-import tiedlm.head
+import tiedlm.model.head
 from tests.conftest import toy_model
-from tiedlm.evaluate import evaluate
+from tiedlm.data.masking import mask_blocks
+from tiedlm.data.vocabulary import PAD_ID
 from tiedlm.generators import make_generator
-from tiedlm.masking import mask_blocks
-from tiedlm.model import build_model
-from tiedlm.vocabulary import PAD_ID
+from tiedlm.model.masked_lm import build_model
+from tiedlm.training.fold_evaluation import evaluate
 
 VOCAB_SIZE = 300
 
@@ -39,7 +39,7 @@ def gradients_and_scores(encoder: str, is_tied: bool) -> tuple[Tensor, dict[str,
 def test_a_gpu_s_branches_give_the_numbers_of_a_cpu_s(
     encoder: str, is_tied: bool, kept_logits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiedlm.head, "KEPT_LOGITS", kept_logits)
+    monkeypatch.setattr(tiedlm.model.head, "KEPT_LOGITS", kept_logits)
     expected = gradients_and_scores(encoder, is_tied)
     monkeypatch.setattr(Tensor, "is_cuda", property(lambda _: True), raising=False)
     loss, gradients, scores = gradients_and_scores(encoder, is_tied)

@@ -13,22 +13,22 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import tiedlm.run
+import tiedlm.training.run
 from tests.conftest import NoteFault, toy_experiment
 from tests.test_training import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
-from tiedlm.checkpoint import CheckpointFiles, load_checkpoint
 from tiedlm.config import Experiment
 from tiedlm.errors import InputError
-from tiedlm.job import Job, Notice
-from tiedlm.jobs import run_jobs
-from tiedlm.keeper import Interrupted, Keeping, run_key
-from tiedlm.model import MaskedLM, TieError
+from tiedlm.execution.scheduler import run_jobs
+from tiedlm.execution.start_method import start_server
+from tiedlm.execution.worker import Job, Notice
+from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.record import RunRecord
-from tiedlm.run import run
-from tiedlm.runtime import present_code
-from tiedlm.watcher import Progress
-from tiedlm.workers import start_server
+from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
+from tiedlm.training.monitor import Progress
+from tiedlm.training.resume import Interrupted, Keeping, run_key
+from tiedlm.training.run import run
+from tiedlm.training.runtime import present_code
 
 NUM_STEPS = 12
 EXPERIMENT = toy_experiment(
@@ -97,9 +97,9 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(corpus_folder: Path
 def test_the_cost_is_that_of_all_processes(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tiedlm.keeper.peak_memory_bytes", lambda _: 1 << 40)
+    monkeypatch.setattr("tiedlm.training.resume.peak_memory_bytes", lambda _: 1 << 40)
     now = [1_000.0]
-    monkeypatch.setattr("tiedlm.keeper.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tiedlm.training.resume.time.monotonic", lambda: now[0])
     stop = stop_after(NUM_STEPS - 1)
 
     def tick() -> bool:
@@ -108,7 +108,7 @@ def test_the_cost_is_that_of_all_processes(
 
     with pytest.raises(Interrupted):
         run_with(Keeping(should_stop=tick), corpus_folder, tmp_path)
-    monkeypatch.setattr("tiedlm.keeper.peak_memory_bytes", lambda _: 1 << 20)
+    monkeypatch.setattr("tiedlm.training.resume.peak_memory_bytes", lambda _: 1 << 20)
     now[0] += 5_000.0  # nobody works on it
     cost = run_with(Keeping(should_stop=lambda: tick() and False), corpus_folder, tmp_path).cost
     assert cost.total_seconds == 10.0 * NUM_STEPS
@@ -123,7 +123,7 @@ def test_a_record_says_whether_it_is_of_one_code(
 
     def check_out(commit: str) -> None:
         code = present_code().model_copy(update={"git_commit": commit, "git_dirty": False})
-        monkeypatch.setattr("tiedlm.keeper.present_code", lambda: code)
+        monkeypatch.setattr("tiedlm.training.resume.present_code", lambda: code)
 
     check_out("one")
     interrupt(corpus_folder, tmp_path, 2)
@@ -140,7 +140,7 @@ def test_the_commit_is_that_at_the_start(corpus_folder: Path, tmp_path: Path, mo
     began = present_code()
 
     def commit_meanwhile(_: Progress) -> None:
-        monkeypatch.setattr("tiedlm.runtime._git", lambda *_: "f" * 40)
+        monkeypatch.setattr("tiedlm.training.runtime._git", lambda *_: "f" * 40)
 
     record = run_toy(EXPERIMENT, corpus_folder, tmp_path, on_progress=commit_meanwhile)
     assert record.provenance.git_commit == began.git_commit
@@ -151,13 +151,13 @@ def test_no_checkpoint_is_written_of_a_lost_tie(
 ) -> None:
     """Nor a record; those written before stay."""
     model: list[MaskedLM] = []
-    build = tiedlm.run.build_model
+    build = tiedlm.training.run.build_model
 
     def untie(progress: Progress) -> None:
         if progress.step == 3:
             model[0].head.decoder.weight = torch.nn.Parameter(model[0].head.decoder.weight.detach().clone())
 
-    monkeypatch.setattr(tiedlm.run, "build_model", lambda *given: model.append(build(*given)) or model[0])
+    monkeypatch.setattr(tiedlm.training.run, "build_model", lambda *given: model.append(build(*given)) or model[0])
     corpus, keeping = tokenized(EXPERIMENT, corpus_folder), Keeping(checkpoint_seconds=0.0)
     with pytest.raises(TieError, match="at the checkpoint of step 3"):
         run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, keeping)
@@ -181,7 +181,7 @@ def test_a_run_killed_while_it_is_evaluated_is_trained(
     def die(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("tiedlm.watcher.Watcher.measure", die)
+    monkeypatch.setattr("tiedlm.training.monitor.Watcher.measure", die)
     with pytest.raises(SystemExit):
         run_with(Keeping(), corpus_folder, tmp_path)
     assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == NUM_STEPS
@@ -339,7 +339,7 @@ def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monke
     def interrupt_at_once(_: Progress) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tiedlm.jobs.work", tell_much_when_stopped)
+    monkeypatch.setattr("tiedlm.execution.scheduler.work", tell_much_when_stopped)
     corpus = tokenized(EXPERIMENT, corpus_folder)
     job = Job(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm compare", 1, True, 60.0)
     notices: list[str] = []
@@ -377,7 +377,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
 
     warnings: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("tiedlm.checkpoint.save_file", full)
+        patch.setattr("tiedlm.training.checkpoint.save_file", full)
         with pytest.raises(Interrupted):
             run_with(
                 Keeping(checkpoint_seconds=0.0, should_stop=stop_after(2), warn=warnings.append),

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import toy_model
-from tiedlm.evaluate import evaluate
+from tiedlm.data.masking import NUM_FOLDS, BatchOrder, MaskedBatch, fold_batch, fold_ranks, mask_blocks
+from tiedlm.data.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
 from tiedlm.generators import make_generator
-from tiedlm.masking import NUM_FOLDS, BatchOrder, MaskedBatch, fold_batch, fold_ranks, mask_blocks
-from tiedlm.model import build_model
-from tiedlm.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
+from tiedlm.model.masked_lm import build_model
+from tiedlm.training.fold_evaluation import evaluate
 
 NO_AUTOCAST = torch.autocast("cpu", enabled=False)
 NUM_SPECIAL = len(SPECIAL_TOKENS)
@@ -108,7 +108,7 @@ def test_the_result_does_not_depend_on_the_batch_size(monkeypatch: pytest.Monkey
     model = build_model(toy_model(), 50, seed=0)
     blocks = blocks_of(11, 16, num_padded=5)
     whole = evaluate(model, blocks, 0, NO_AUTOCAST)
-    monkeypatch.setattr("tiedlm.evaluate.TOKENS_PER_BATCH", 48)
+    monkeypatch.setattr("tiedlm.training.fold_evaluation.TOKENS_PER_BATCH", 48)
     parts = evaluate(model, blocks, 0, NO_AUTOCAST)
     assert parts.masked_lm_loss_nats == pytest.approx(whole.masked_lm_loss_nats, rel=1e-6)
     assert torch.equal(parts.block_num_tokens, whole.block_num_tokens)
@@ -120,7 +120,7 @@ def test_evaluation_never_holds_more_than_a_part_of_the_logits(monkeypatch: pyte
     model, blocks = build_model(toy_model(), vocab_size, seed=0), blocks_of(33, 16, num_padded=5)
     whole = evaluate(model, blocks, 0, NO_AUTOCAST)
     largest = max(parameter.numel() for parameter in model.parameters())
-    monkeypatch.setattr("tiedlm.head.KEPT_LOGITS", 3 * vocab_size)
+    monkeypatch.setattr("tiedlm.model.head.KEPT_LOGITS", 3 * vocab_size)
     sizes: list[int] = []
 
     class Sizes(TorchDispatchMode):

@@ -12,17 +12,17 @@ import torch
 from scipy.special import erf
 from torch.testing import assert_close
 
-import tiedlm.head
-import tiedlm.model
+import tiedlm.model.head
+import tiedlm.model.masked_lm
 from tests.conftest import toy_model
-from tests.test_architecture import WITHOUT_TORCH
-from tiedlm.checkpoint import load_model, save_model
-from tiedlm.counting import count_config
-from tiedlm.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
-from tiedlm.head import MaskedLMHead, score
-from tiedlm.masking import MaskedBatch
-from tiedlm.model import MaskedLM, TieError, build_model, check_tie, measure_parameters
-from tiedlm.vocabulary import PAD_ID
+from tests.test_architecture import MODULES, syntax, without_torch
+from tiedlm.counting.parameters import count_config
+from tiedlm.data.masking import MaskedBatch
+from tiedlm.data.vocabulary import PAD_ID
+from tiedlm.model.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
+from tiedlm.model.head import MaskedLMHead, score
+from tiedlm.model.masked_lm import MaskedLM, TieError, build_model, check_tie, measure_parameters
+from tiedlm.training.checkpoint import load_model, save_model
 
 VOCAB_SIZE = 50
 ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])
@@ -219,7 +219,7 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
     if pieces:
         pieces = pieces | {"CACHED_LOGITS": 100, "KEPT_LOGITS": 18 * 40, "ROUNDED_ROWS": 6, "LINE": 2}
     for limit, number in pieces.items():
-        monkeypatch.setattr(f"tiedlm.head.{limit}", number)
+        monkeypatch.setattr(f"tiedlm.model.head.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), 17).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():
@@ -275,7 +275,7 @@ def test_no_model_is_saved_or_loaded_whose_tie_is_lost(tmp_path: Path, monkeypat
 def test_logits_lie_where_those_before_lay() -> None:
     """Else every step is given new memory for them, page by page."""
     weight = torch.randn(17, 8)
-    logits = [tiedlm.head._products(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
+    logits = [tiedlm.model.head._products(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
     assert len({one.data_ptr() for one in logits}) == 1
 
 
@@ -297,7 +297,7 @@ def test_under_bf16_products_are_rounded_and_sums_are_not(
     if pieces:
         pieces = pieces | {"CACHED_LOGITS": 9_000, "KEPT_LOGITS": 70_000, "ROUNDED_ROWS": 96}
     for limit, number in pieces.items():
-        monkeypatch.setattr(f"tiedlm.head.{limit}", number)
+        monkeypatch.setattr(f"tiedlm.model.head.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), vocab_size)
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():
@@ -402,14 +402,14 @@ def test_seeds_differ() -> None:
 def test_one_line_of_model_code_asks_whether_to_tie() -> None:
     """Every module that touches a model; what describes one, and cannot import torch, may name the flag."""
     lines = set()
-    for path in Path(tiedlm.model.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for module in (module for module in MODULES if not without_torch(module)):
+        for node in ast.walk(syntax(module)):
             name = getattr(node, "attr", getattr(node, "value", None))  # an attribute, or a string as in getattr
-            if name == "tie_word_embeddings" and path.stem not in WITHOUT_TORCH:
-                lines.add((path.stem, getattr(node, "lineno", 0)))
-    source = Path(tiedlm.model.__file__).read_text().splitlines()
-    in_model = [source[number - 1].strip() for stem, number in sorted(lines) if stem == "model"]
-    assert {stem for stem, _ in lines} == {"model"}
+            if name == "tie_word_embeddings":
+                lines.add((module, getattr(node, "lineno", 0)))
+    assert {module for module, _ in lines} == {"model.masked_lm"}
+    source = Path(tiedlm.model.masked_lm.__file__).read_text().splitlines()
+    in_model = [source[number - 1].strip() for _, number in sorted(lines)]
     assert in_model[0].startswith("if config.tie_word_embeddings:")
     assert "!= model.config.tie_word_embeddings" in in_model[1]  # the measurement, and its message
     assert len(in_model) == 3

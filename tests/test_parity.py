@@ -10,10 +10,10 @@ import torch
 from torch.testing import assert_close
 
 from tests.conftest import toy_model
-from tiedlm.encoder import LAYER_NORM_EPS
-from tiedlm.masking import mask_blocks
-from tiedlm.model import MaskedLM, build_model
-from tiedlm.vocabulary import PAD_ID
+from tiedlm.data.masking import mask_blocks
+from tiedlm.data.vocabulary import PAD_ID
+from tiedlm.model.encoder import LAYER_NORM_EPS
+from tiedlm.model.masked_lm import MaskedLM, build_model
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")

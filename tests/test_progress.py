@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from tiedlm import progress
-from tiedlm.progress import ProgressDisplay
-from tiedlm.watcher import Progress
+from tiedlm.cli import progress
+from tiedlm.cli.progress import ProgressDisplay
+from tiedlm.training.monitor import Progress
 
 
 @pytest.mark.parametrize("first_step", [1, 3_001])

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY
-from tiedlm.runtime import Runtime
+from tiedlm.training.runtime import Runtime
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "throughput"))
 import variants
@@ -55,7 +55,7 @@ def test_the_batches_are_those_that_tiedlm_trains_on(monkeypatch: pytest.MonkeyP
         seen.append(mask(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr("tiedlm.train.mask_blocks", watch)
+    monkeypatch.setattr("tiedlm.training.loop.mask_blocks", watch)
 
     def stop_after_three() -> None:
         if len(seen) == 3:

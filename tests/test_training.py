@@ -12,17 +12,17 @@ import torch
 
 from tests.conftest import TOY, toy_experiment
 from tiedlm.config import Experiment
-from tiedlm.corpus import load_corpus
-from tiedlm.evaluate import evaluate
-from tiedlm.masking import MaskedBatch
-from tiedlm.model import build_model
-from tiedlm.optim import build_optimizers, schedule
+from tiedlm.data.corpus import load_corpus
+from tiedlm.data.masking import MaskedBatch
+from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.model.masked_lm import build_model
 from tiedlm.record import RunRecord
-from tiedlm.run import run
-from tiedlm.runtime import Runtime, peak_memory_bytes
-from tiedlm.tokens import TokenizedCorpus, tokenize
-from tiedlm.train import RunFailed, TrainingState, train
-from tiedlm.watcher import Progress
+from tiedlm.training.fold_evaluation import evaluate
+from tiedlm.training.loop import RunFailed, TrainingState, train
+from tiedlm.training.monitor import Progress
+from tiedlm.training.optim import build_optimizers, schedule
+from tiedlm.training.run import run
+from tiedlm.training.runtime import Runtime, peak_memory_bytes
 
 FP32 = Runtime("cpu", "fp32")
 

@@ -27,8 +27,8 @@ from typing import Any
 import torch
 from variants import AS_SHIPPED, GPU_SIZES, PEAKS, SIZES, VARIANTS, Size
 
-from tiedlm.runtime import Runtime, peak_memory_bytes, present_code, provenance
-from tiedlm.workers import memory_kept_by_children
+from tiedlm.execution.start_method import memory_kept_by_children
+from tiedlm.training.runtime import Runtime, peak_memory_bytes, present_code, provenance
 
 WARM_UP_STEPS = 4
 LEAST_STEPS_OF_A_TURN = 2

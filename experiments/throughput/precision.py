@@ -17,7 +17,7 @@ import statistics
 from pathlib import Path
 
 from tiedlm.atomic_file import write_atomically
-from tiedlm.paired import paired_t
+from tiedlm.comparison.paired_statistics import paired_t
 from tiedlm.record import RunRecord, load_records
 
 FOLDER = Path("results/throughput/precision")

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiedlm.config import ModelConfig, TrainConfig
-from tiedlm.counting import TRAINING_RECIPES, ParameterCount, count_config
-from tiedlm.encoder import gather_positions
+from tiedlm.counting.parameters import TRAINING_RECIPES, ParameterCount, count_config
+from tiedlm.data.masking import BatchOrder, MaskedBatch, mask_blocks
 from tiedlm.generators import make_generator
-from tiedlm.masking import BatchOrder, MaskedBatch, mask_blocks
-from tiedlm.model import build_model
-from tiedlm.optim import build_optimizers
-from tiedlm.runtime import Runtime
-from tiedlm.train import TrainingState, train
+from tiedlm.model.encoder import gather_positions
+from tiedlm.model.masked_lm import build_model
+from tiedlm.training.loop import TrainingState, train
+from tiedlm.training.optim import build_optimizers
+from tiedlm.training.runtime import Runtime
 
 SEED = 0
 MASK_PROBABILITY = 0.15
@@ -116,7 +116,7 @@ class Size:
         return torch.randint(3, self.vocab_size, (NUM_BLOCKS, self.seq_length), generator=make_generator(SEED, "text"))
 
     def batches(self) -> Iterator[MaskedBatch]:
-        """Those that `tiedlm.train` makes, in its order; made ahead and used again, so their masking costs nothing."""
+        """Those of `tiedlm.training.loop`, in its order; made ahead and used again, so their masking costs nothing."""
         blocks, order = self.blocks(), BatchOrder(NUM_BLOCKS, self.batch_size, make_generator(SEED, "order"))
         generator = make_generator(SEED, "mask")
         made = (mask_blocks(blocks[rows], MASK_PROBABILITY, self.vocab_size, generator) for rows in order)

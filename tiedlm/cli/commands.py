@@ -1,0 +1,285 @@
+"""The commands: their options, and what they print. What they do is imported only once they are called."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+
+from tiedlm import __version__
+from tiedlm.cli.options import (
+    CheckpointOption,
+    CorpusOption,
+    DataDirOption,
+    Device,
+    DeviceOption,
+    ExperimentArgument,
+    JsonOption,
+    OutOption,
+    Precision,
+    PrecisionOption,
+    QuietOption,
+    ResumeOption,
+    SetOption,
+    StepsOption,
+)
+from tiedlm.errors import InputError, RunsFailed, Stopped, printable
+
+if TYPE_CHECKING:
+    from tiedlm.comparison.compare import Comparison
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stdout, stderr = Console(), Console(stderr=True)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_OF_ONE_STOP = 1.0
+
+
+def print_version(is_asked: bool) -> None:
+    """What `--version` does; it is eager, so that it needs no command."""
+    if is_asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Does tying the output matrix to the word embeddings help a small masked LM?"""
+
+
+@app.command()
+def train(
+    experiment: ExperimentArgument = None,
+    tied: Annotated[
+        bool, typer.Option("--tied", help="Train the arm whose output matrix is the embedding table.")
+    ] = False,
+    untied: Annotated[bool, typer.Option("--untied", help="Train the arm with an output matrix of its own.")] = False,
+    arm: Annotated[str | None, typer.Option(help="Train an arm by its name.")] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of everything drawn: start values, batches, masks, dropout.")
+    ] = 0,
+    corpus: CorpusOption = None,
+    data_dir: DataDirOption = None,
+    out: OutOption = None,
+    settings: SetOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one arm with one seed and write its record and its model."""
+    from tiedlm.cli.runs import Training, train_arm
+    from tiedlm.report.terminal import render_record
+
+    chosen = [*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])]
+    training = Training(
+        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
+    )
+    record = train_arm(training, chosen, seed, stderr)
+    if as_json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        stdout.print(render_record(record))
+
+
+@app.command()
+def compare(
+    experiment: ExperimentArgument = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="Seeds of each arm.", show_default="the experiment's")
+    ] = None,
+    arms: Annotated[str | None, typer.Option(help="Arms, separated by commas.", show_default="all")] = None,
+    jobs: Annotated[str, typer.Option(help="Runs side by side: a number, or auto.")] = "auto",
+    corpus: CorpusOption = None,
+    data_dir: DataDirOption = None,
+    out: OutOption = None,
+    settings: SetOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the runs that have no record yet, then compare the arms over all records of the folder."""
+    from tiedlm.cli.runs import Training, compare_arms
+
+    training = Training(
+        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
+    )
+    comparison, folder, failed = compare_arms(training, arms, seeds, jobs, stderr)
+    _show(comparison, folder, as_json)
+    if failed:
+        raise failed
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
+    force: Annotated[bool, typer.Option("--force", help="Draw again even if no record has changed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Render the tables, REPORT.md and the plots again from the records of a folder."""
+    from tiedlm.report.update import update_report
+
+    _show(update_report(folder, force), folder, as_json)
+
+
+@app.command()
+def count_params(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A known model (--list), a config.json, a .safetensors file or its index, a folder of either, "
+            "owner/name on the Hugging Face Hub, an experiment, or a folder of records.",
+            show_default=False,
+        ),
+    ] = None,
+    list_models: Annotated[bool, typer.Option("--list", help="List the known models.")] = False,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIZE=N,N,…",
+            help="Count it with other sizes too: vocab_size, hidden_size or embedding_size; repeatable.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the share that tying saves over V and H: .png, .svg or .pdf."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Count a model's parameters by group, tied and untied, without building it.
+
+    Exit status 1: the configuration and the stored matrices contradict each other.
+    """
+    from tiedlm.cli.count import count_named, list_counts
+    from tiedlm.counting.tables import render_answer, render_counts, render_what_if
+
+    if list_models == (model is not None):
+        raise InputError("count-params takes either a model or --list; e.g. tiedlm count-params bert-base-uncased")
+    if model is None:
+        if what_if or plot:
+            raise InputError("--list goes with neither --what-if nor --plot; name one model instead")
+        counts = list_counts()
+        _print([count.document() for count in counts], render_counts(counts), as_json)
+        return
+    if plot:
+        from tiedlm.counting.plot import check_plot_file, draw_savings
+
+        check_plot_file(plot)
+    answer = count_named(model)
+    document, tables = answer.document(), [render_answer(answer)]
+    if what_if or plot:
+        from tiedlm.counting.what_if import count_what_if, parse_what_if
+
+        counts = count_what_if(answer.count, answer.config, parse_what_if(what_if or []))
+        document["what_if"] = [count.document() for count in counts]
+        tables += [render_what_if(counts)] if what_if else []
+    if plot:
+        draw_savings(counts, answer.config, plot)
+    _print(document, Group(*tables), as_json)
+    if answer.checkpoint is not None and answer.checkpoint.mismatch:
+        _complain(f"{model}: {answer.checkpoint.mismatch}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Look at this machine: versions, device, cache, data, and a test of the tie and of determinism.
+
+    Exit status 1: something that the experiments rely on does not hold here.
+    """
+    from dataclasses import asdict
+
+    from tiedlm.cli.doctor import examine, render_findings
+
+    findings = examine(data_dir)
+    _print([asdict(finding) for finding in findings], render_findings(findings), as_json)
+    if any(finding.status == "failed" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _print(document: object, table: RenderableType, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+    else:
+        stdout.print(table, highlight=False)
+
+
+def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
+    from tiedlm.report.terminal import render_comparison
+    from tiedlm.report.update import REPORT_FILE
+
+    if as_json:
+        typer.echo(comparison.model_dump_json(indent=1))
+    else:
+        stdout.print(render_comparison(comparison))
+        stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _complain(sentence: str) -> None:
+    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
+    stop = _Stop()
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
+            signal.signal(number, stop)
+    try:
+        app()
+    except (InputError, RunsFailed) as error:
+        for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
+            _complain(sentence)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _complain(f"cannot write ({error.strerror}); free some space and give the same command again")
+            sys.exit(1)
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
+        sys.exit(2)
+    except Stopped as stopped:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
+        stderr.print("tiedlm: interrupted")
+        sys.exit(stopped.exit_code)
+
+
+class _Stop:
+    """Raises `Stopped`; once for signals that come together, as `timeout` tells the command and then its group."""
+
+    def __init__(self) -> None:
+        self.raised_at = -math.inf
+
+    def __call__(self, signal_number: int, _frame: object) -> None:
+        if time.monotonic() - self.raised_at > SECONDS_OF_ONE_STOP:
+            self.raised_at = time.monotonic()
+            raise Stopped(signal_number)

@@ -1,0 +1,183 @@
+"""What `count-params` is asked about → its answer: a known model, a configuration, a checkpoint, an experiment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiedlm.counting.cross_check import Answer, answer_config, answer_tensors
+from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
+from tiedlm.counting.json_file import UnreadableJson, read_json
+from tiedlm.counting.known_models import KNOWN_MODELS
+from tiedlm.counting.parameters import ParameterCount, count_config
+from tiedlm.counting.safetensors_header import read_header, read_index
+from tiedlm.errors import InputError
+
+if TYPE_CHECKING:
+    from tiedlm.config import CorpusConfig
+    from tiedlm.counting.safetensors_header import StoredTensor
+    from tiedlm.record import RunRecord
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
+NOT_OPENED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5", ".gguf")
+
+
+def list_counts() -> list[ParameterCount]:
+    """Every known model."""
+    return [count_config(name, model.config, model.source) for name, model in KNOWN_MODELS.items()]
+
+
+def count_named(name: str) -> Answer:
+    """Count what a name stands for: see `count-params --help`.
+
+    Raises:
+        InputError: the name stands for nothing, or for something that cannot be read or counted.
+    """
+    if name in KNOWN_MODELS:
+        known = KNOWN_MODELS[name]
+        return Answer(count_config(name, known.config, known.source), known.config)
+    try:
+        return _count_path_or_hub(name)
+    except OSError as error:  # no right to look, too long for a path, …
+        raise InputError(
+            f"model {name[:60]!r}: cannot be read ({error.strerror}); try tiedlm count-params --list"
+        ) from error
+
+
+def _count_path_or_hub(name: str) -> Answer:
+    path = Path(name)
+    is_file = path.is_file()
+    if is_file and path.suffix != ".toml":
+        return _count_file(path)
+    from tiedlm.config import shipped_experiments  # here, as below: pydantic takes longer to import than to count
+
+    if is_file or name in shipped_experiments():
+        return _count_experiment(name)
+    if name and path.is_dir():
+        return _count_folder(path)
+    if HUB_NAME.fullmatch(name) and not path.exists():
+        return _count_hub(name)
+    begun = [known for known in KNOWN_MODELS if name and known.startswith(name.lower())]
+    like = begun[:1] or get_close_matches(name.lower(), KNOWN_MODELS, n=1)
+    raise InputError(
+        f"model {name!r} is neither a known model, a file, a folder, an experiment nor owner/name on the Hub; "
+        + (f"did you mean {like[0]}, or " if like else "")
+        + "try tiedlm count-params --list"
+    )
+
+
+def _count_file(path: Path) -> Answer:
+    name = path.name.lower()
+    if name.endswith(".safetensors"):
+        tensors, metadata = read_header(path)
+        if "tiedlm" in metadata:
+            return answer_tensors(str(path), tensors, _own_config(metadata, path))
+        return _count_beside_config(path, tensors)
+    if name.endswith(".safetensors.index.json"):
+        return _count_beside_config(path, read_index(path))
+    if name.endswith(".json"):
+        return answer_config(str(path), read_json(path))
+    if name.endswith(NOT_OPENED):
+        raise InputError(f"{path}: {path.suffix} files are not opened, since some run code; save it as .safetensors")
+    raise InputError(f"{path}: is none of config.json, .safetensors, .safetensors.index.json and .toml; give one")
+
+
+def _count_beside_config(path: Path, tensors: list[StoredTensor]) -> Answer:
+    beside = path.parent / "config.json"
+    if not beside.is_file():
+        return answer_tensors(str(path), tensors, None)
+    try:
+        return answer_tensors(str(path), tensors, read_json(beside))
+    except UnreadableJson as error:  # what is stored is an answer without it
+        answer = answer_tensors(str(path), tensors, None)
+        return replace(answer, notes=(*answer.notes, str(error)))
+
+
+def _count_folder(folder: Path) -> Answer:
+    for file_name in (*WEIGHTS, "config.json"):
+        if (folder / file_name).is_file():
+            return _count_file(folder / file_name)
+    from tiedlm.record import RECORD_PATTERN
+
+    if any(RECORD_PATTERN.fullmatch(path.name) for path in folder.iterdir()):
+        return _count_records(folder)
+    raise InputError(
+        f"{folder}: holds no records, no {', no '.join(WEIGHTS)} and no config.json; give the folder or file"
+    )
+
+
+def _count_records(folder: Path) -> Answer:
+    """A run folder: the model of its first record, and for each other arm what that holds."""
+    from tiedlm.record import load_records
+
+    arms = {record.arm: record for record in reversed(load_records(folder))}
+    first, *others = (_count_record(folder, arms[name]) for name in sorted(arms))
+    totals = (
+        f"{other.count.name}: {other.count.total:,} parameters, {other.count.total - first.count.total:+,}"
+        for other in others
+    )
+    return replace(first, notes=(*first.notes, *totals))
+
+
+def _count_record(folder: Path, record: RunRecord) -> Answer:
+    """By the model's file where it is there, else by closed form; either must be what was measured in training."""
+    name = f"{record.experiment}, arm {record.arm}"
+    weights = folder / Path(record.file_name).with_suffix(".safetensors")
+    config = record.config.model.config_json(record.data.vocab_size)
+    is_there = weights.is_file()
+    answer = answer_tensors(name, read_header(weights)[0], config) if is_there else answer_config(name, config)
+    if answer.count.groups != record.parameters:
+        raise InputError(
+            f"{folder / record.file_name}: says {record.parameters}, but its model has {answer.count.groups}; "
+            "train it again"
+        )
+    return answer
+
+
+def _count_experiment(name: str) -> Answer:
+    from tiedlm.config import find_experiment, load_experiment
+
+    experiment = load_experiment(find_experiment(name))
+    return answer_config(experiment.name, experiment.model.config_json(_vocab_size(experiment.corpus)))
+
+
+def _vocab_size(corpus: CorpusConfig) -> int:
+    from tiedlm.data.corpus import load_corpus
+    from tiedlm.data.vocabulary import declared_vocab_size
+
+    declared = declared_vocab_size(corpus)
+    if declared is not None:
+        return declared
+    from tiedlm.data.tokens import tokenize  # here because a known corpus needs no tokenizer
+
+    return tokenize(load_corpus(corpus.name, None), corpus).vocab_size
+
+
+def _count_hub(name: str) -> Answer:
+    try:
+        config = fetch_config(name)
+    except InputError as error:
+        known = [short for short, model in KNOWN_MODELS.items() if model.hub_name.lower() == name.lower()]
+        if not known:
+            raise
+        answer = count_named(known[0])
+        return replace(answer, notes=(f"counted as {known[0]}, which is known here: {error}",))
+    try:
+        tensors = fetch_tensors(name)
+    except InputError as error:  # the configuration alone is an answer too
+        return answer_config(name, config, f"counted by its configuration alone: {error}")
+    return answer_tensors(name, tensors, config)
+
+
+def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    """The configuration that our own models carry in their header."""
+    from tiedlm.config import ModelConfig
+
+    try:
+        stored = json.loads(metadata["tiedlm"])
+        return ModelConfig.model_validate(stored["model"]).config_json(int(stored["vocab_size"]))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path}: its tiedlm metadata is damaged; train the model again") from error

@@ -1,0 +1,242 @@
+"""Records → Comparison: each arm summarised, and every other arm tested against the first.
+
+Seeds are paired: for one seed both arms saw the same batches and masks and began with the same
+values, so the statistics are those of the paired differences in nats a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from typing import Any
+
+from tiedlm import __version__
+from tiedlm.comparison.comparability import check_comparable, flatten
+from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
+from tiedlm.config import Strict
+from tiedlm.counting.parameters import saved_formula
+from tiedlm.errors import InputError
+from tiedlm.record import CurvePoint, RunRecord
+
+COMPARISON_SCHEMA_VERSION = 1
+METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")
+
+
+class Summary(Strict):
+    """One number a seed; `std` over seeds (n − 1), absent for one seed."""
+
+    mean: float
+    std: float | None
+    values: list[float]
+
+
+class SplitSummary(Strict):
+    """One arm on one split."""
+
+    masked_lm_perplexity: Summary
+    masked_lm_loss_nats: Summary
+    masked_lm_accuracy: Summary
+    num_tokens: int
+    unigram_perplexity: float
+
+
+class ArmSummary(Strict):
+    """One arm over its seeds; costs are means, memory the largest."""
+
+    overrides: dict[str, Any]
+    """What the arm changes, as `section.key`."""
+    parameters: dict[str, int]
+    metrics: dict[str, SplitSummary]
+    train_seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+    curves: dict[str, list[CurvePoint]]
+    """The learning curve of each seed."""
+
+
+class Saved(Strict):
+    """What tying saves at this size."""
+
+    parameters: int
+    fraction: float
+    """Of the untied model."""
+    formula: str
+
+
+class Difference(Strict):
+    """Two arms on one split."""
+
+    arms: tuple[str, str]
+    split: str
+    delta_nats: Delta
+    perplexity_ratio: float
+    """exp(mean delta): perplexity of the second arm over that of the first."""
+    verdict: str
+
+
+class Comparison(Strict):
+    """Everything a report says; `tiedlm compare --json` prints it."""
+
+    schema_version: int
+    experiment: str
+    corpus: str
+    seeds: list[int]
+    arms: dict[str, ArmSummary]
+    saved: Saved
+    differences: list[Difference]
+    shared_config: dict[str, Any]
+    """What is equal in all arms, as `section.key`."""
+    provenance: dict[str, list[str]]
+    """The distinct values over all records."""
+    notes: list[str]
+    records_sha256: str
+    checksum: str
+    """SHA-256 of all the above, so that a file edited by hand is not taken for a comparison."""
+
+    def own_checksum(self) -> str:
+        """What `checksum` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
+
+
+def compare(records: list[RunRecord]) -> Comparison:
+    """Summarise each arm and test every other arm against the first.
+
+    Raises:
+        InputError: there is nothing to compare, or the records differ in more than arm and seed.
+    """
+    arms = _arms_in_order(records)
+    if len(arms) < 2:
+        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; train the missing arm first")
+    check_comparable(records)
+    baseline, *others = arms
+    by_run = {(record.arm, record.seed): record for record in records}
+    seeds_of = {arm: {record.seed for record in records if record.arm == arm} for arm in arms}
+    # An arm's seeds are those that the first arm has too; the first arm's are those that any other has.
+    shared = {arm: sorted(seeds_of[arm] & seeds_of[baseline]) for arm in others}
+    shared[baseline] = sorted(set().union(*(shared[arm] for arm in others)))
+    if not all(shared.values()):
+        lonely = ", ".join(arm for arm in others if not shared[arm])
+        raise InputError(
+            f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train the missing runs "
+            "first"
+        )
+    runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
+    comparison = Comparison(
+        schema_version=COMPARISON_SCHEMA_VERSION,
+        experiment=records[0].experiment,
+        corpus=records[0].data.corpus,
+        seeds=shared[baseline],
+        arms={arm: _summarise(runs[arm]) for arm in arms},
+        saved=_saved(runs[baseline][0]),
+        differences=[
+            _difference([by_run[baseline, seed] for seed in shared[arm]], runs[arm], split)
+            for arm in others
+            for split in records[0].metrics
+        ],
+        shared_config=_shared_config(records),
+        provenance=_distinct_provenance(records),
+        notes=_notes(runs, seeds_of),
+        records_sha256=fingerprint(records),
+        checksum="",
+    )
+    return comparison.model_copy(update={"checksum": comparison.own_checksum()})
+
+
+def _saved(record: RunRecord) -> Saved:
+    """By closed form from one record's model, tied or not."""
+    vocab_size, hidden_size = record.data.vocab_size, record.config.model.hidden_size
+    saved = vocab_size * hidden_size
+    total_tied = sum(record.parameters.values()) - record.parameters["decoder_weight"]
+    return Saved(
+        parameters=saved, fraction=saved / (total_tied + saved), formula=saved_formula(vocab_size, hidden_size)
+    )
+
+
+def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> list[str]:
+    """What a reader must know before trusting the numbers."""
+    notes = []
+    for arm, records in runs.items():
+        for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
+            notes.append(f"seed {seed} of {arm} has no partner and is left out")
+        splits = [metrics for record in records for metrics in record.metrics.values()]
+        if any(metrics.masked_lm_perplexity >= metrics.unigram_perplexity for metrics in splits):
+            notes.append(
+                f"{arm} is no better than the unigram frequencies, so it has learned next to nothing; train longer"
+            )
+    if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
+        notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
+    fewest = min(len(metrics.block_num_tokens) for records in runs.values() for metrics in records[0].metrics.values())
+    if fewest < MIN_BLOCKS:
+        notes.append(f"a split has {fewest} blocks, too few to bootstrap; give more text or more seeds")
+    return notes
+
+
+def fingerprint(records: list[RunRecord]) -> str:
+    """A hash of the records and of this version; while both stay, so does what is drawn from them."""
+    digest = hashlib.sha256(__version__.encode())
+    for record in sorted(records, key=lambda record: record.file_name):
+        digest.update(record.model_dump_json().encode())
+    return digest.hexdigest()
+
+
+def _shared_config(records: list[RunRecord]) -> dict[str, Any]:
+    declared = {field for record in records for field in flatten(record.overrides)}
+    return {field: value for field, value in flatten(records[0].config.model_dump()).items() if field not in declared}
+
+
+def _arms_in_order(records: list[RunRecord]) -> list[str]:
+    """`tied` first, since it is what the others are measured against, then `untied`, then by name."""
+    present = {record.arm for record in records}
+    return [arm for arm in ("tied", "untied") if arm in present] + sorted(present - {"tied", "untied"})
+
+
+def _summarise(records: list[RunRecord]) -> ArmSummary:
+    first = records[0]
+    return ArmSummary(
+        overrides=flatten(first.overrides),
+        parameters={**first.parameters, "total": sum(first.parameters.values())},
+        metrics={
+            split: SplitSummary(
+                **{name: _summary([getattr(record.metrics[split], name) for record in records]) for name in METRICS},
+                num_tokens=metrics.num_tokens,
+                unigram_perplexity=metrics.unigram_perplexity,
+            )
+            for split, metrics in first.metrics.items()
+        },
+        train_seconds=statistics.fmean(record.cost.train_seconds for record in records),
+        tokens_per_second=statistics.fmean(record.cost.tokens_per_second for record in records),
+        peak_memory_bytes=max(record.cost.peak_memory_bytes for record in records),
+        checkpoint_bytes=max(record.cost.checkpoint_bytes for record in records),
+        curves={str(record.seed): record.curve for record in records},
+    )
+
+
+def _summary(values: list[float]) -> Summary:
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(mean=statistics.fmean(values), std=std, values=values)
+
+
+def _distinct_provenance(records: list[RunRecord]) -> dict[str, list[str]]:
+    dumps = [record.provenance.model_dump(exclude={"finished_at"}) for record in records]
+    return {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
+
+
+def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> Difference:
+    values = [
+        b.metrics[split].masked_lm_loss_nats - a.metrics[split].masked_lm_loss_nats
+        for a, b in zip(first, second, strict=True)
+    ]
+    delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
+    names = (first[0].arm, second[0].arm)
+    is_enough = len(values) > 1 or len(first[0].metrics[split].block_num_tokens) >= MIN_BLOCKS
+    is_clear = is_enough and delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
+    better = f"{names[0] if delta.mean > 0 else names[1]} better" + (" for this seed" if len(values) == 1 else "")
+    return Difference(
+        arms=names,
+        split=split,
+        delta_nats=delta,
+        perplexity_ratio=math.exp(delta.mean),
+        verdict=better if is_clear else "inconclusive",
+    )

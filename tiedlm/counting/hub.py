@@ -1,0 +1,110 @@
+"""A model on the Hugging Face Hub: its `config.json` and the headers of its weights, never the weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tiedlm.counting.json_file import read_json
+from tiedlm.counting.safetensors_header import DTYPE_BITS, StoredTensor, read_header, read_index
+from tiedlm.errors import InputError
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+
+
+def fetch_config(hub_name: str) -> dict[str, Any]:
+    """Read `config.json`; where the Hub does not give it, from its local cache.
+
+    Raises:
+        InputError: the Hub cannot be reached, or has no such model for this user.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+
+    _be_quiet()
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_name, CONFIG))  # one try: a download would try for half a minute
+        path = hf_hub_download(hub_name, CONFIG)
+    except Exception as error:  # its network library, and so its errors, differ from version to version
+        cached = try_to_load_from_cache(hub_name, CONFIG)
+        if not isinstance(cached, str):
+            raise InputError(_explain(hub_name, CONFIG, error)) from error
+        path = cached
+    return read_json(Path(path))
+
+
+def fetch_tensors(hub_name: str) -> list[StoredTensor]:
+    """The tensors of the model's `.safetensors` files by their headers: from the cache, else by range requests.
+
+    Raises:
+        InputError: the Hub cannot be reached, or the model has no such files.
+    """
+    from huggingface_hub import get_safetensors_metadata, try_to_load_from_cache
+
+    _be_quiet()
+    weights, index = (try_to_load_from_cache(hub_name, file_name) for file_name in (WEIGHTS, INDEX))
+    if isinstance(weights, str):
+        return read_header(Path(weights))[0]
+    if isinstance(index, str) and _has_all_shards(Path(index)):
+        return read_index(Path(index))
+    try:
+        stored = get_safetensors_metadata(hub_name)
+    except Exception as error:  # as above
+        raise InputError(_explain(hub_name, "its .safetensors files", error)) from error
+    tensors = []
+    for file in stored.files_metadata.values():
+        for name, tensor in file.tensors.items():
+            if tensor.dtype not in DTYPE_BITS or not name.isprintable():
+                raise InputError(
+                    f"{hub_name}: tensor {name!r} of dtype {tensor.dtype!r} is of no known kind; report it"
+                )
+            tensors.append(StoredTensor(name, tensor.dtype, tuple(tensor.shape), None))
+    return tensors
+
+
+def _be_quiet() -> None:
+    """What the Hub's client would log or draw is said in our own sentence."""
+    from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    disable_progress_bars()
+
+
+def _has_all_shards(index: Path) -> bool:
+    return all((index.parent / name).exists() for name in set(read_json(index).get("weight_map", {}).values()))
+
+
+def _explain(hub_name: str, wanted: str, error: Exception) -> str:
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        NotASafetensorsRepoError,
+        RepositoryNotFoundError,
+        SafetensorsParsingError,
+    )
+
+    match error:
+        case GatedRepoError():
+            reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
+        case RepositoryNotFoundError():
+            reason = "no such file or folder is here and no such model on the Hub, unless it is private; check the name"
+        case NotASafetensorsRepoError():
+            reason = "it has no .safetensors files on the Hub"
+        case SafetensorsParsingError():
+            reason = f"the Hub gave an unsound header ({_first_line(error)})"
+        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
+            reason = f"it has no {wanted} on the Hub"
+        case HfHubHTTPError():
+            reason = f"the Hub refuses {wanted} ({_first_line(error)})"
+        case _:
+            reason = (
+                f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({_first_line(error)})"
+            )
+    return f"{hub_name}: {reason}; give a config.json or a .safetensors file"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:120]

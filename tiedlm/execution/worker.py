@@ -1,0 +1,105 @@
+"""One run in a process of its own: what it is given, what it tells, and how it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tiedlm.config import Experiment
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.model.masked_lm import TieError
+from tiedlm.training.loop import RunFailed
+from tiedlm.training.monitor import Progress
+from tiedlm.training.resume import Interrupted, Keeping
+from tiedlm.training.run import run
+from tiedlm.training.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a process needs to do one run."""
+
+    experiment: Experiment
+    arm: str
+    seed: int
+    corpus: TokenizedCorpus
+    runtime: Runtime
+    out: Path
+    command: str
+    num_threads: int
+    resume: bool
+    checkpoint_seconds: float
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.arm} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a run has to say on its way."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has ended without a record."""
+
+    sentence: str
+
+
+def work(job: Job, sender: Connection) -> None:
+    """The body of a worker process: progress, notices and a failure's sentence go through the pipe."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    torch.set_num_threads(job.num_threads)
+
+    def tell(message: Progress | Notice | Failure) -> None:
+        if isinstance(message, Progress) and message.phase != "training":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # all that was learned is in the checkpoint
+        try:
+            sender.send(message)
+        except BrokenPipeError:
+            os._exit(1)  # nobody is left to be told
+
+    keeping = Keeping(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
+    try:
+        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, keeping)
+    except Interrupted:
+        pass  # it has saved, and the parent knows the step
+    except (RunFailed, TieError) as error:
+        tell(Failure(str(error)))
+    except OSError as error:
+        tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
+    finally:
+        sender.close()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch's CPU allocator raises a plain RuntimeError."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _die_with_parent() -> None:
+    """End this process when the command that wants its result is gone, so that a new one has the folder to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,109 @@
+"""MaskedLM = embeddings + encoder + head, and the one line that ties."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tiedlm.config import ModelConfig
+from tiedlm.data.masking import MaskedBatch
+from tiedlm.data.vocabulary import PAD_ID
+from tiedlm.generators import make_generator
+from tiedlm.model.encoder import Embeddings, Encoder
+from tiedlm.model.head import MaskedLMHead
+
+PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
+    "embeddings.word_embeddings.": "word_embeddings",
+    "embeddings.position_embeddings.": "position_embeddings",
+    "embeddings.token_type_embeddings.": "token_type_embeddings",
+    "embeddings.norm.": "embeddings_norm",
+    "encoder.layers.": "encoder_layers",
+    "encoder.final_norm.": "final_norm",
+    "head.transform.": "head_transform",
+    "head.decoder.weight": "decoder_weight",
+    "head.decoder.bias": "decoder_bias",
+}
+
+
+class TieError(RuntimeError):
+    """The model is not tied, or is tied, against its configuration."""
+
+
+class MaskedLM(nn.Module):
+    """A masked LM; its output matrix is the word-embedding table if `tie_word_embeddings`."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config, vocab_size)
+        self.encoder = Encoder(config)
+        self.head = MaskedLMHead(config, vocab_size)
+        if config.tie_word_embeddings:  # one tensor, two names (Press & Wolf 2017)
+            self.head.decoder.weight = self.embeddings.word_embeddings.weight
+
+    @property
+    def is_tied(self) -> bool:
+        """Measured on the tensors, not read from the configuration."""
+        return self.head.decoder.weight is self.embeddings.word_embeddings.weight
+
+    def forward(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
+        """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
+        return self.head(self._hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
+
+    def loss(self, batch: MaskedBatch) -> Tensor:
+        """The masked-LM loss of a batch, in nats: ()."""
+        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        return self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
+
+    def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
+        """Each prediction's loss in nats, and whether it is right: two of (B, P), without a gradient."""
+        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        return self.head.score(hidden_states, batch.masked_lm_ids)
+
+    def _hidden_states(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
+        padding = input_ids == PAD_ID
+        is_padding = padding if bool(padding.any()) else None
+        return self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # type: ignore[no-any-return]
+
+
+def build_model(config: ModelConfig, vocab_size: int, seed: int) -> MaskedLM:
+    """Build a model whose every tensor is drawn once, from a generator that its own name seeds.
+
+    Two arms of one seed thus start with the same values wherever name and shape agree. Matrices are
+    normal with std `initializer_range`, norms start at one, biases at zero.
+    """
+    model = MaskedLM(config, vocab_size)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():  # lists a shared tensor once
+            if parameter.dim() >= 2:
+                parameter.normal_(std=config.initializer_range, generator=make_generator(seed, "init", name))
+            elif name.endswith("bias"):
+                parameter.zero_()
+            else:
+                parameter.fill_(1.0)
+    check_tie(model, "after build")
+    return model
+
+
+def check_tie(model: MaskedLM, moment: str) -> None:
+    """Compare the measured tie with the configuration.
+
+    Raises:
+        TieError: they differ, e.g. because a load replaced one of the two names.
+    """
+    if model.is_tied != model.config.tie_word_embeddings:
+        raise TieError(
+            f"{moment}: tie_word_embeddings={model.config.tie_word_embeddings} but decoder.weight "
+            f"{'is' if model.is_tied else 'is not'} the word-embedding tensor"
+        )
+
+
+def measure_parameters(model: MaskedLM) -> dict[str, int]:
+    """Stored parameters by group; a shared tensor counts once, under its first name."""
+    groups = dict.fromkeys(PARAMETER_GROUPS.values(), 0)
+    for name, parameter in model.named_parameters():
+        groups[next(group for prefix, group in PARAMETER_GROUPS.items() if name.startswith(prefix))] += (
+            parameter.numel()
+        )
+    assert sum(groups.values()) == sum(parameter.numel() for parameter in model.parameters())
+    return groups

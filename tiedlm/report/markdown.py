@@ -1,0 +1,124 @@
+"""Comparison → REPORT.md. Formats, never computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from tiedlm.comparison.compare import Comparison
+from tiedlm.counting.tables import percent
+from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title
+
+CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """The page beside the records."""
+    sections = [
+        f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
+        "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
+        headline(comparison),
+        f"{WARNING} ± is the standard deviation over seeds. Unigram: what the token frequencies of train reach alone, "
+        "each count plus one.\n",
+        "## Does it help?\n",
+        "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
+        _differences_table(comparison),
+        *(f"Note: {note}.\n" for note in comparison.notes),
+        "## Parameters\n",
+        _parameters(comparison),
+        f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model.\n",
+        f"![parameters by group]({PARAMETERS_FILE})\n",
+        "## Learning curves\n",
+        f"![learning curves]({CURVES_FILE})\n",
+        _gap(comparison),
+        "## What differs, what is equal\n",
+        _arms(comparison),
+        "\n".join(f"- `{field}` = `{value}`" for field, value in comparison.shared_config.items()) + "\n",
+        "## Cost\n",
+        _cost(comparison),
+        "## Where it was run\n",
+        "\n".join(f"- {field}: {', '.join(values)}" for field, values in comparison.provenance.items()) + "\n",
+    ]
+    return "\n".join(sections)
+
+
+def headline(comparison: Comparison) -> str:
+    """The Markdown table of the README's first screen and of the report's top."""
+    rows = [
+        f"| {title(comparison)}, {num_seeds(comparison)} | parameters | valid masked-LM perplexity | test |",
+        "|---|---:|---:|---:|",
+    ]
+    for arm, summary in comparison.arms.items():
+        valid, test = (plus_minus(summary.metrics[split].masked_lm_perplexity) for split in ("valid", "test"))
+        rows.append(f"| {arm} | {summary.parameters['total']:,} | {valid} | {test} |")
+    valid, test = (f"{summary.metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))
+    rows.append(f"| unigram | – | {valid} | {test} |")
+    return "\n".join(rows) + "\n"
+
+
+def _differences_table(comparison: Comparison) -> str:
+    """The values behind each interval, so that a reader can test them differently."""
+    rows = [
+        [
+            item.split,
+            f"{item.arms[1]} − {item.arms[0]}",
+            ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
+            f"{item.delta_nats.mean:+.4f}",
+            f"[{item.delta_nats.ci95[0]:+.4f}, {item.delta_nats.ci95[1]:+.4f}]",
+            f"{item.delta_nats.p_value:.2g}",
+        ]
+        for item in comparison.differences
+    ]
+    return _table(["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p"], rows)
+
+
+def _parameters(comparison: Comparison) -> str:
+    groups = next(iter(comparison.arms.values())).parameters
+    counts = {group: [summary.parameters[group] for summary in comparison.arms.values()] for group in groups}
+    rows = [[group, *(f"{count:,}" for count in row)] for group, row in counts.items() if any(row)]
+    return _table(["group", *comparison.arms], rows)
+
+
+def _gap(comparison: Comparison) -> str:
+    """The end of the curves: tying is said to act as a regulariser, which shows in train against valid."""
+    rows = []
+    for arm, summary in comparison.arms.items():
+        for seed, curve in summary.curves.items():
+            train, valid = curve[-1].train_loss_nats, curve[-1].valid_loss_nats
+            rows.append([arm, seed, f"{math.exp(train):,.1f}", f"{math.exp(valid):,.1f}", f"{valid - train:+.3f}"])
+    return (
+        "Last point of each curve: one evaluation fold of evenly spaced blocks, the same number of train and of valid, "
+        "so these are estimates where the tables above are exact.\n\n"
+        + _table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
+    )
+
+
+def _arms(comparison: Comparison) -> str:
+    lines = [
+        f"- **{arm}**: " + ", ".join(f"`{field}` = `{value}`" for field, value in summary.overrides.items())
+        for arm, summary in comparison.arms.items()
+    ]
+    return (
+        "\n".join(lines)
+        + "\n\nFor one seed all arms start with the same values in every tensor they share and see the same batches "
+        + "and masks; every token of a split is predicted once, under the same masks. Equal in all arms:\n"
+    )
+
+
+def _cost(comparison: Comparison) -> str:
+    rows = [
+        [
+            arm,
+            f"{summary.train_seconds:,.0f}",
+            f"{summary.tokens_per_second:,.0f}",
+            f"{summary.peak_memory_bytes / 2**20:,.0f}",
+            f"{summary.checkpoint_bytes / 2**20:,.1f}",
+        ]
+        for arm, summary in comparison.arms.items()
+    ]
+    return _table(["arm", "training, seconds", "tokens a second", "peak memory, MiB", "checkpoint, MiB"], rows)
+
+
+def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

@@ -1,0 +1,107 @@
+"""Comparison and parameter counts → what a person reads in a terminal. Formats, never computes."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tiedlm.comparison.compare import Comparison, Difference, Summary
+from tiedlm.counting.tables import percent, plain_table, saved_text
+from tiedlm.record import RunRecord
+
+WARNING = (
+    "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
+    "perplexity, nor with pseudo-perplexity."
+)
+CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "pydoc": "pydoc"}
+
+
+def render_comparison(comparison: Comparison) -> RenderableType:
+    """The whole answer for a terminal."""
+    parts: list[RenderableType] = [
+        Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
+        _parameter_table(comparison),
+        saved_text(comparison.saved.formula, comparison.saved.fraction),
+        Text(),
+        _metric_table(comparison),
+        Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
+        Text(),
+        *(_difference_text(difference) for difference in comparison.differences),
+        *(Text(f"note: {note}", style="yellow") for note in comparison.notes),
+    ]
+    return Group(*parts)
+
+
+def _parameter_table(comparison: Comparison) -> Table:
+    table = plain_table("parameters", *comparison.arms)
+    for group in next(iter(comparison.arms.values())).parameters:
+        counts = [summary.parameters[group] for summary in comparison.arms.values()]
+        if any(counts):
+            style = "bold" if group in ("total", "decoder_weight") else ""
+            table.add_row(group, *(f"{count:,}" if count else "–" for count in counts), style=style)
+    return table
+
+
+def _metric_table(comparison: Comparison) -> Table:
+    table = plain_table("masked-LM perplexity", *comparison.arms, "unigram")
+    for split in next(iter(comparison.arms.values())).metrics:
+        cells = [summary.metrics[split] for summary in comparison.arms.values()]
+        table.add_row(
+            split,
+            *(f"{plus_minus(cell.masked_lm_perplexity)} ({percent(cell.masked_lm_accuracy.mean)})" for cell in cells),
+            f"{cells[0].unigram_perplexity:,.0f}",
+        )
+    return table
+
+
+def _difference_text(difference: Difference) -> Text:
+    style = "yellow" if difference.verdict == "inconclusive" else "green"
+    return Text.assemble((f"{difference.split}: {difference.verdict}", f"bold {style}"), ". ", describe(difference))
+
+
+def describe(difference: Difference) -> str:
+    """The paired difference in a sentence."""
+    delta, (first, second) = difference.delta_nats, difference.arms
+    low, high = delta.ci95
+    return (
+        f"{second} − {first} = {delta.mean:+.4f} nats a token, 95 % interval [{low:+.4f}, {high:+.4f}], "
+        f"{p_value(delta.p_value)} ({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity "
+        f"of {first}."
+    )
+
+
+def num_seeds(comparison: Comparison) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
+
+
+def title(comparison: Comparison) -> str:
+    """The corpus as a person calls it."""
+    return CORPUS_TITLES.get(comparison.corpus, comparison.corpus)
+
+
+def plus_minus(summary: Summary) -> str:
+    """`72.1 ± 0.4`, or the bare mean for one seed."""
+    return f"{summary.mean:,.1f}" + ("" if summary.std is None else f" ± {summary.std:.1f}")
+
+
+def p_value(value: float) -> str:
+    """`p = 0.013`, or a bound where more digits would pretend."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+
+
+def render_record(record: RunRecord) -> RenderableType:
+    """One run in a few lines."""
+    header = Text(f"{record.experiment}: {record.arm}, seed {record.seed}", style="bold")
+    table = plain_table("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity")
+    for split, metrics in record.metrics.items():
+        table.add_row(
+            split,
+            f"{metrics.masked_lm_perplexity:,.1f}",
+            f"{metrics.masked_lm_loss_nats:.4f}",
+            percent(metrics.masked_lm_accuracy),
+            f"{metrics.unigram_perplexity:,.0f}",
+        )
+    cost = f"{sum(record.parameters.values()):,} parameters; {record.cost.train_seconds:,.0f} s of training"
+    return Group(header, table, Text(cost), Text(WARNING, style="dim"))

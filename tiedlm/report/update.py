@@ -1,0 +1,61 @@
+"""A folder of records → comparison.json, REPORT.md and the plots beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tiedlm.atomic_file import write_atomically
+from tiedlm.comparison.compare import Comparison, compare, fingerprint
+from tiedlm.errors import InputError
+from tiedlm.record import RunRecord, load_records
+from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
+
+COMPARISON_FILE, REPORT_FILE = "comparison.json", "REPORT.md"
+
+
+def update_report(folder: Path, force: bool = False) -> Comparison:
+    """Compare a folder's records and write the comparison, REPORT.md and the plots beside them.
+
+    The statistics and the plots, which are slow, are kept while the records and this version stay the same.
+
+    Raises:
+        InputError: the folder's records cannot be compared, or the folder cannot be written.
+    """
+    records = load_records(folder)
+    comparison = None if force else _kept_comparison(folder, records)
+    try:
+        if comparison is None:
+            comparison = compare(records)
+            _draw(comparison, folder)
+        write_atomically(folder / REPORT_FILE, render_markdown(comparison))
+        write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: the report cannot be written ({error.strerror}); mend that, and tiedlm report {folder} "
+            "writes it from the records, which are there"
+        ) from error
+    return comparison
+
+
+def _kept_comparison(folder: Path, records: list[RunRecord]) -> Comparison | None:
+    """The comparison in the folder, if it is intact, of these records, and drawn; else None."""
+    if not all((folder / name).is_file() for name in (COMPARISON_FILE, CURVES_FILE, PARAMETERS_FILE)):
+        return None
+    try:
+        kept = Comparison.model_validate_json((folder / COMPARISON_FILE).read_bytes())
+    except ValidationError:  # damaged, or of another version; the records have it all
+        return None
+    is_current = kept.records_sha256 == fingerprint(records) and kept.checksum == kept.own_checksum()
+    return kept if is_current else None
+
+
+def _draw(comparison: Comparison, folder: Path) -> None:
+    from tiedlm.report.plots import (  # here because matplotlib takes long to import
+        draw_learning_curves,
+        draw_parameters,
+    )
+
+    draw_learning_curves(comparison, folder / CURVES_FILE)
+    draw_parameters(comparison, folder / PARAMETERS_FILE)

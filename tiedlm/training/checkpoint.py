@@ -1,0 +1,203 @@
+"""What training leaves on disk, in `safetensors`: the trained model, and checkpoints from which a run goes on.
+
+Every tensor is stored once, under its first name, and a tie is recorded and measured. Nothing is pickled, so a
+file can be wrong but it cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tiedlm.atomic_file import replacement
+from tiedlm.config import ModelConfig, Name, RunConfig, Strict
+from tiedlm.errors import InputError
+from tiedlm.model.masked_lm import MaskedLM, check_tie
+from tiedlm.record import Code, CurvePoint, Data
+
+METADATA_KEY = "tiedlm"
+DIGEST_KEY = "sha256"
+CHECKPOINTS_FOLDER = "checkpoints"
+
+
+def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
+    """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
+    check_tie(model, "before saving")
+    metadata = {METADATA_KEY: json.dumps({"model": model.config.model_dump(), "vocab_size": vocab_size})}
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+    with replacement(path) as temporary:
+        _write(tensors, temporary, metadata)
+    return path.stat().st_size
+
+
+def load_model(path: Path) -> MaskedLM:
+    """Build the stored model and fill it in place, which keeps its tie; then measure the tie.
+
+    Raises:
+        KeyError: the file and the model have not the same tensors.
+    """
+    with safe_open(path, framework="pt") as file:
+        stored = json.loads(file.metadata()[METADATA_KEY])
+        model = MaskedLM(ModelConfig.model_validate(stored["model"]), stored["vocab_size"])
+        parameters = dict(model.named_parameters())
+        if parameters.keys() != set(file.keys()):
+            raise KeyError(f"{path}: holds {sorted(file.keys())}, the model has {sorted(parameters)}")
+        for name, parameter in parameters.items():
+            parameter.data.copy_(file.get_tensor(name))
+    check_tie(model, f"after loading {path}")
+    return model
+
+
+class RunKey(Strict):
+    """What a run is made of. A checkpoint of other things is not a part of the same run."""
+
+    experiment: Name
+    arm: Name
+    seed: Annotated[int, Field(ge=0)]
+    config: RunConfig
+    data: Data
+    device: str
+    precision: str
+
+
+class Standing(Strict):
+    """How far a run has come, beside its tensors."""
+
+    checkpoint_format: Literal[2]
+    run: RunKey
+    code: Code
+    step: Annotated[int, Field(gt=0)]
+    train_seconds: Annotated[float, Field(gt=0.0)]
+    total_seconds: Annotated[float, Field(gt=0.0)]
+    """Of all processes that have worked on the run."""
+    peak_memory_bytes: Annotated[int, Field(gt=0)]
+    """The largest of any of them."""
+    num_threads: Annotated[int, Field(gt=0, le=1_024)]
+    """Of the process; on a CPU, sums are equal bit for bit only if it is."""
+    curve: Annotated[list[CurvePoint], Field(min_length=1)]
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint file cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """The newest checkpoint of a run and the one before it, in a folder of their own below the records."""
+
+    out: Path
+    arm: str
+    seed: int
+
+    @property
+    def newest(self) -> Path:
+        """The file that is read first."""
+        return self.out / CHECKPOINTS_FOLDER / f"{self.arm}-seed{self.seed}.safetensors"
+
+    @property
+    def previous(self) -> Path:
+        """The file that is read if the newest is missing or damaged."""
+        return self.newest.with_name(f"{self.arm}-seed{self.seed}-previous.safetensors")
+
+    def save(self, standing: Standing, tensors: dict[str, Tensor]) -> None:
+        """Write a checkpoint; until it is whole, the last one stays.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.newest.parent.mkdir(exist_ok=True)
+        text = standing.model_dump_json()
+        metadata = {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}
+        with replacement(self.newest) as temporary:
+            _write(tensors, temporary, metadata)
+            if self.newest.exists():
+                self.newest.replace(self.previous)
+
+    def candidates(self) -> Iterator[Path]:
+        """The files that exist, newest first."""
+        yield from (path for path in (self.newest, self.previous) if path.exists())
+
+    def check(self, run: RunKey) -> None:
+        """Refuse checkpoints of another run; damaged ones are left to whoever loads them.
+
+        Raises:
+            InputError: naming the first field that differs.
+        """
+        for path in self.candidates():
+            try:
+                stored = _read_standing(path)[0].run
+            except DamagedCheckpoint:
+                continue
+            for field, mine, theirs in _differing(run.model_dump(), stored.model_dump()):
+                raise InputError(
+                    f"{path}: the unfinished run had {field}={theirs!r}, now it is {mine!r}; set it back, pass "
+                    "--no-resume to begin again, or choose another --out"
+                )
+
+    def delete(self) -> None:
+        """Remove both files; other runs have theirs in the same folder."""
+        for path in (self.newest, self.previous):
+            path.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
+    """Read a checkpoint and verify every byte of it.
+
+    Raises:
+        DamagedCheckpoint: it is no checkpoint, or not as it was written.
+    """
+    standing, text, digest = _read_standing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError, TypeError, ValueError, RuntimeError) as error:  # of sizes that cannot be
+        raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
+    if _digest(text, tensors) != digest:
+        raise DamagedCheckpoint(f"{path}: is damaged (its sha256 is not the one written with it)")
+    return standing, tensors
+
+
+def _read_standing(path: Path) -> tuple[Standing, str, str]:
+    """Its own words, their text, and the digest that the whole must have."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        text = metadata[METADATA_KEY]
+        return Standing.model_validate_json(text), text, metadata[DIGEST_KEY]
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
+    except (KeyError, ValidationError) as error:
+        raise DamagedCheckpoint(f"{path}: is not a checkpoint of this version of tiedlm") from error
+
+
+def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # how the library says that the disk is full
+        raise OSError(f"{path}: {error}") from error
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _differing(mine: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for key, value in mine.items():
+        if isinstance(value, dict):
+            yield from _differing(value, theirs.get(key, {}), f"{prefix}{key}.")
+        elif value != theirs.get(key):
+            yield prefix + key, value, theirs.get(key)

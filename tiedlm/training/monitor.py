@@ -1,0 +1,129 @@
+"""Looks at a model while it trains: tells of every step and draws the learning curve. It changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.record import CurvePoint, SplitMetrics
+from tiedlm.training.checkpoint import RunKey
+from tiedlm.training.fold_evaluation import EvalTotals, evaluate
+from tiedlm.training.loop import RunFailed, Step
+from tiedlm.training.runtime import Runtime
+
+CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
+LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One run's state for whoever watches."""
+
+    arm: str
+    seed: int
+    phase: str
+    """`training`, or `evaluating` at the end."""
+    step: int
+    num_steps: int
+    loss_nats: float
+    tokens_per_second: float
+
+
+class Watcher:
+    """Looks at the model while it trains: reports each step and draws the learning curve."""
+
+    def __init__(
+        self,
+        run: RunKey,
+        corpus: TokenizedCorpus,
+        model: MaskedLM,
+        runtime: Runtime,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self.run, self.config = run, run.config
+        self.corpus, self.model, self.runtime, self.on_progress = corpus, model, runtime, on_progress
+        num_steps, num_evaluations = self.config.train.num_steps, self.config.train.num_evaluations
+        self.curve_steps = {round(num_steps * (index + 1) / num_evaluations) for index in range(num_evaluations)}
+        self.curve: list[CurvePoint] = []
+        self.last_step = Step(0, float("nan"), 0.0)
+
+    def begin(self, curve: list[CurvePoint], step: int, train_seconds: float) -> None:
+        """Go on with a learning curve after a step, or look at the untrained model if the curve is empty."""
+        self.curve, self.last_step = list(curve), Step(step, float("nan"), train_seconds)
+        if not curve:
+            self.look(self.last_step)
+
+    def blocks(self, split: str) -> Tensor:
+        """(N, T) of a split."""
+        return torch.from_numpy(self.corpus.blocks(split, self.config.corpus.seq_length))
+
+    def tokens_read(self, step: int) -> int:
+        """In training, up to and with a step; padding of a short block counts as read."""
+        return step * self.config.train.batch_size * self.config.corpus.seq_length
+
+    def on_step(self, step: Step) -> None:
+        """Tell of a step and, at the points of the learning curve, look."""
+        self.last_step = step
+        self._tell("training")
+        if step.step in self.curve_steps:
+            self.look(step)
+
+    def look(self, step: Step) -> None:
+        """Add a point to the learning curve, by one fold of some blocks of train and valid."""
+        losses = {}
+        for split in ("train", "valid"):
+            blocks = self.blocks(split)
+            num_rows = min(max(1, CURVE_TOKENS // blocks.shape[1]), len(blocks))
+            rows = torch.linspace(0, len(blocks) - 1, num_rows).long()
+            losses[split] = self._evaluate(blocks[rows], folds=range(1)).masked_lm_loss_nats
+        self.curve.append(
+            CurvePoint(
+                step=step.step,
+                num_tokens=self.tokens_read(step.step),
+                train_seconds=step.train_seconds,
+                train_loss_nats=losses["train"],
+                valid_loss_nats=losses["valid"],
+            )
+        )
+
+    def measure(self, split: str) -> SplitMetrics:
+        """The full fold evaluation of a split."""
+        self._tell(f"evaluating {split}")
+        totals = self._evaluate(self.blocks(split))
+        return SplitMetrics(
+            num_tokens=int(totals.block_num_tokens.sum()),
+            total_nll_nats=float(totals.block_nll_nats.sum()),
+            num_correct=int(totals.block_num_correct.sum()),
+            unigram_perplexity=self.corpus.unigram_perplexity(split),
+            block_nll_nats=totals.block_nll_nats.tolist(),
+            block_num_tokens=totals.block_num_tokens.int().tolist(),
+        )
+
+    def _evaluate(self, blocks: Tensor, **folds: range) -> EvalTotals:
+        totals = evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **folds)
+        loss_nats = totals.masked_lm_loss_nats
+        if not loss_nats < LARGEST_LOSS_NATS:  # nor is NaN
+            raise RunFailed(
+                f"step {self.last_step.step}: loss {loss_nats} in evaluation; lower the learning rates or "
+                "model.initializer_range"
+            )
+        return totals
+
+    def _tell(self, phase: str) -> None:
+        step = self.last_step
+        self.on_progress(
+            Progress(
+                self.run.arm,
+                self.run.seed,
+                phase,
+                step.step,
+                self.config.train.num_steps,
+                step.loss_nats,
+                self.tokens_read(step.step) / step.train_seconds,
+            )
+        )

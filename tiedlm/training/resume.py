@@ -1,0 +1,141 @@
+"""Keeps a run's work: when a checkpoint is written, and how a run goes on from one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from tiedlm.config import Experiment
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.model.masked_lm import check_tie
+from tiedlm.record import CurvePoint, Data
+from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
+from tiedlm.training.loop import StateError, TrainingState
+from tiedlm.training.runtime import Runtime, peak_memory_bytes, present_code
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; where it stands is in its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a run is kept."""
+
+    resume: bool = True
+    """Go on from a checkpoint, if there is one."""
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints; one more is written when training ends, and one when the run is stopped."""
+    should_stop: Callable[[], bool] = lambda: False
+    """Asked after every step."""
+    warn: Callable[[str], None] = lambda _: None
+    """Told what is wrong with a checkpoint; the run goes on without it."""
+
+
+def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus, runtime: Runtime) -> RunKey:
+    """What a run is made of."""
+    data = Data(
+        corpus=corpus.name,
+        text_sha256=corpus.text_sha256,
+        num_tokens=corpus.num_tokens,
+        tokenizer_sha256=corpus.tokenizer_sha256,
+        vocab_size=corpus.vocab_size,
+    )
+    return RunKey(
+        experiment=experiment.name,
+        arm=arm,
+        seed=seed,
+        config=experiment.run_config(arm),
+        data=data,
+        device=runtime.device,
+        precision=runtime.precision,
+    )
+
+
+class Keeper:
+    """Writes the checkpoints of one run and takes it up from them; knows what all its processes took."""
+
+    def __init__(
+        self, files: CheckpointFiles, run: RunKey, state: TrainingState, runtime: Runtime, keeping: Keeping
+    ) -> None:
+        self.files, self.run, self.state, self.runtime, self.keeping = files, run, state, runtime, keeping
+        self.code = present_code()
+        self.started = self.saved_at = time.monotonic()
+        self.seconds_before, self.bytes_before = 0.0, 0
+
+    @property
+    def total_seconds(self) -> float:
+        """Since the run began; the time between two of its processes does not count."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Of the process that took most."""
+        return max(self.bytes_before, peak_memory_bytes(self.runtime))
+
+    def take_up(self) -> list[CurvePoint]:
+        """Restore the newest checkpoint that is whole and return its learning curve; empty if the run begins now."""
+        if not self.keeping.resume:
+            self.files.delete()
+        for path in self.files.candidates():
+            try:
+                standing, tensors = load_checkpoint(path)
+                if standing.run != self.run or standing.step > self.run.config.train.num_steps:
+                    raise DamagedCheckpoint(f"{path}: is of another run")
+                self.state.restore(tensors, standing.step, standing.train_seconds)
+            except (DamagedCheckpoint, StateError) as error:
+                words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
+                self.keeping.warn(f"{words}; it is not used")
+                path.unlink(missing_ok=True)  # or the next one would push out the good one before it
+            else:
+                self._go_on(standing)
+                return standing.curve
+        return []
+
+    def _go_on(self, standing: Standing) -> None:
+        torch.set_num_threads(standing.num_threads)
+        self.seconds_before, self.bytes_before = standing.total_seconds, standing.peak_memory_bytes
+        if standing.code != self.code:
+            changed = ", ".join(
+                f"{field} {before} then, {getattr(self.code, field)} now"
+                for field, before in standing.code
+                if before != getattr(self.code, field)
+            )
+            self.keeping.warn(f"goes on from step {standing.step:,} of other code ({changed}); its record says so")
+            self.code = self.code.model_copy(update={"git_dirty": True})
+
+    def on_step(self, curve: list[CurvePoint]) -> None:
+        """Write a checkpoint if it is time for one.
+
+        Raises:
+            Interrupted: the run is to stop.
+            TieError: the model's tie is not what the arm says; what was saved before stays.
+        """
+        must_stop = self.keeping.should_stop()
+        is_trained = self.state.step == self.run.config.train.num_steps
+        if must_stop or is_trained or time.monotonic() - self.saved_at >= self.keeping.checkpoint_seconds:
+            self._save(curve)
+        if must_stop:
+            raise Interrupted
+
+    def _save(self, curve: list[CurvePoint]) -> None:
+        check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
+        standing = Standing(
+            checkpoint_format=2,
+            run=self.run,
+            code=self.code,
+            step=self.state.step,
+            train_seconds=self.state.train_seconds,
+            total_seconds=self.total_seconds,
+            peak_memory_bytes=self.peak_memory_bytes,
+            num_threads=torch.get_num_threads(),
+            curve=curve,
+        )
+        try:
+            self.files.save(standing, self.state.tensors())
+        except OSError as error:
+            self.keeping.warn(f"{self.files.newest}: step {self.state.step} cannot be saved ({error})")
+        self.saved_at = time.monotonic()

@@ -1,0 +1,79 @@
+"""Experiment + arm + seed → RunRecord: the only place where the pieces meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tiedlm.config import Experiment
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
+from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
+from tiedlm.training.checkpoint import CheckpointFiles, save_model
+from tiedlm.training.loop import Step, TrainingState, train
+from tiedlm.training.monitor import Progress, Watcher
+from tiedlm.training.resume import Keeper, Keeping, run_key
+from tiedlm.training.runtime import Runtime, provenance
+
+EVALUATED_SPLITS = ("valid", "test")
+
+
+def run(
+    experiment: Experiment,
+    arm: str,
+    seed: int,
+    corpus: TokenizedCorpus,
+    runtime: Runtime,
+    out: Path,
+    command: str,
+    on_progress: Callable[[Progress], None],
+    keeping: Keeping = Keeping(),  # noqa: B008 (frozen)
+) -> RunRecord:
+    """Train and evaluate one arm with one seed; write its model and, last, its record to `out`.
+
+    Raises:
+        RunFailed: training diverged.
+        Interrupted: the run was asked to stop; the same call goes on from its checkpoint.
+        TieError: the model's tie is not what the arm says.
+    """
+    key = run_key(experiment, arm, seed, corpus, runtime)
+    config = key.config
+    model = build_model(config.model, corpus.vocab_size, seed).to(runtime.device)
+    watcher = Watcher(key, corpus, model, runtime, on_progress)
+    blocks = watcher.blocks("train")
+    state = TrainingState(model, len(blocks), config.train, seed)
+    keeper = Keeper(CheckpointFiles(out, arm, seed), key, state, runtime, keeping)
+    watcher.begin(keeper.take_up(), state.step, state.train_seconds)
+    check_tie(model, "before training")
+
+    def on_step(step: Step) -> None:
+        watcher.on_step(step)
+        keeper.on_step(watcher.curve)
+
+    train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step)
+    check_tie(model, "after training")
+    metrics = {split: watcher.measure(split) for split in EVALUATED_SPLITS}
+    checkpoint_bytes = save_model(model, corpus.vocab_size, out / f"{arm}-seed{seed}.safetensors")
+    record = RunRecord(
+        schema_version=SCHEMA_VERSION,
+        experiment=experiment.name,
+        arm=arm,
+        seed=seed,
+        overrides=experiment.overrides(arm),
+        config=config,
+        data=key.data,
+        parameters=measure_parameters(model),
+        metrics=metrics,
+        curve=watcher.curve,
+        cost=Cost(
+            train_seconds=state.train_seconds,
+            tokens_per_second=watcher.tokens_read(config.train.num_steps) / state.train_seconds,
+            total_seconds=keeper.total_seconds,
+            peak_memory_bytes=keeper.peak_memory_bytes,
+            checkpoint_bytes=checkpoint_bytes,
+        ),
+        provenance=provenance(command, runtime, keeper.code),
+    )
+    save_record(record, out)
+    keeper.files.delete()
+    return record

@@ -1,0 +1,125 @@
+"""The machine a run is made on: its device and precision, what it used, and where the record came from."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import resource
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import tiedlm
+from tiedlm.errors import InputError
+from tiedlm.record import Code, Provenance
+
+CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device, and the precision of matrix products and what lies between them; weights are always fp32."""
+
+    device: str
+    precision: str
+
+    def autocast(self) -> torch.amp.autocast_mode.autocast:
+        """The context of every forward pass."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def resolve_runtime(device: str, precision: str) -> Runtime:
+    """Turn `auto` into what this machine has.
+
+    Raises:
+        InputError: a device was asked for that this machine lacks.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no CUDA device here; use --device cpu or auto")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        if device == "cuda":
+            has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            has_bf16 = torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if has_bf16 else "fp32"
+    return Runtime(device, precision)
+
+
+def peak_memory_bytes(runtime: Runtime) -> int:
+    """The largest memory so far: of the device on a GPU, resident in this process on a CPU."""
+    if runtime.device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    # getrusage counts from the fork on, when this process was still its parent; but not every kernel tells VmHWM
+    told = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE) if status.is_file() else None
+    if told:
+        return 1024 * int(told[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def present_code() -> Code:
+    """What runs here; to be asked at the start, since a checkout may change meanwhile."""
+    commit = _git("rev-parse", "HEAD")
+    return Code(
+        tiedlm_version=tiedlm.__version__,
+        git_commit=commit,
+        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE_PATHS)),
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
+    """Where and with what a run was made that ends now."""
+    return Provenance(
+        **code.model_dump(),
+        command=command,
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        device=runtime.device,
+        processor=processor(runtime),
+        precision=runtime.precision,
+        num_threads=torch.get_num_threads(),
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    """git's answer about the checkout that this code runs from, or None where it is no checkout."""
+    root = Path(tiedlm.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def processor(runtime: Runtime) -> str:
+    """The name of what computes."""
+    if runtime.device == "cuda":
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def command_line() -> str:
+    """The command as the user typed it, with the program's name for its path."""
+    return shlex.join(["tiedlm", *sys.argv[1:]])
+
+
+def available_cpus() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
