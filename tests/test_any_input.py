@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from tests.conftest import TOY
 from tests.test_training import FP32
-from tiedlm.config import Experiment, load_experiment
+from tiedlm.config import Experiment
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 from tiedlm.errors import InputError
+from tiedlm.experiment_file import load_experiment
 from tiedlm.record import RunRecord, load_record
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.run import run

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "atomic_file": "",
     "generators": "",
     "config": "errors",
+    "experiment_file": "errors config",
     "record": "errors atomic_file config",
     "counting": "errors atomic_file",
     "data": "errors generators config",
@@ -28,7 +29,8 @@ MAY_IMPORT = {
     "comparison": "__init__ errors config record counting",
     "report": "errors atomic_file record counting comparison",
     "execution": "errors atomic_file config record counting data model training comparison",
-    "cli": "__init__ errors generators config record counting data model training comparison report execution",
+    "cli": "__init__ errors generators config experiment_file record counting data model "
+    "training comparison report execution",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tiedlm.config import shipped_experiments
+from tiedlm.experiment_file import shipped_experiments
 
 pytestmark = pytest.mark.slow  # a process for each case
 CACHE = ".cache"

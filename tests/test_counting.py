@@ -8,11 +8,11 @@ import pytest
 
 from tests.test_families import check, num_parameters, torch, transformers
 from tiedlm.cli.count import count_named
-from tiedlm.config import shipped_experiments
 from tiedlm.counting.known_models import KNOWN_MODELS
 from tiedlm.counting.parameters import HEAD_GROUPS, TRAINING_RECIPES, ParameterCount, count_config
 from tiedlm.counting.what_if import resized, savings_grid
 from tiedlm.errors import InputError
+from tiedlm.experiment_file import shipped_experiments
 
 # Stored parameters of the language model, as its paper, its page on the Hub or the header of its file gives them.
 PUBLISHED = {

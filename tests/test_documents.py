@@ -17,9 +17,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from tiedlm.cli.count import list_counts
 from tiedlm.comparison.compare import compare
-from tiedlm.config import load_experiment, shipped_experiments
 from tiedlm.counting.tables import percent
 from tiedlm.errors import InputError
+from tiedlm.experiment_file import load_experiment, shipped_experiments
 from tiedlm.record import load_records
 from tiedlm.report.markdown import headline, render_markdown
 

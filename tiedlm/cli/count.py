@@ -52,7 +52,9 @@ def _count_path_or_hub(name: str) -> Answer:
     is_file = path.is_file()
     if is_file and path.suffix != ".toml":
         return _count_file(path)
-    from tiedlm.config import shipped_experiments  # here, as below: pydantic takes longer to import than to count
+    from tiedlm.experiment_file import (
+        shipped_experiments,  # here, as below: pydantic takes longer to import than to count
+    )
 
     if is_file or name in shipped_experiments():
         return _count_experiment(name)
@@ -138,7 +140,7 @@ def _count_record(folder: Path, record: RunRecord) -> Answer:
 
 
 def _count_experiment(name: str) -> Answer:
-    from tiedlm.config import find_experiment, load_experiment
+    from tiedlm.experiment_file import find_experiment, load_experiment
 
     experiment = load_experiment(find_experiment(name))
     return answer_config(experiment.name, experiment.model.config_json(_vocab_size(experiment.corpus)))

@@ -17,10 +17,11 @@ from rich.text import Text
 from torch import Tensor
 
 from tiedlm import __version__
-from tiedlm.config import ModelConfig, TrainConfig, find_experiment, load_experiment
+from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.data.cache import SUMS_FILE, cache_path, is_intact
 from tiedlm.data.corpus import KNOWN, load_corpus
 from tiedlm.errors import InputError
+from tiedlm.experiment_file import find_experiment, load_experiment
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import TieError, build_model, check_tie, measure_parameters
 from tiedlm.training.checkpoint import load_model, save_model

@@ -12,11 +12,12 @@ from rich.console import Console
 
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.compare import Comparison
-from tiedlm.config import Experiment, find_experiment, load_experiment, shipped_experiments
+from tiedlm.config import Experiment
 from tiedlm.data.corpus import default_tokenizer, folder_sha256, is_own_text, load_corpus
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.start_method import start_server
+from tiedlm.experiment_file import find_experiment, load_experiment, shipped_experiments
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report.update import update_report
 

@@ -1,0 +1,83 @@
+"""A TOML file of an experiment → Experiment, and the experiments that come with the package."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from tiedlm.config import Experiment, validated
+from tiedlm.errors import InputError
+
+MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
+
+
+def load_experiment(path: Path, settings: list[str] = []) -> Experiment:  # noqa: B006 (never mutated)
+    """Read a TOML file and apply `section.key=value` settings to it.
+
+    Raises:
+        InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TOML_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
+    if len(content) > MAX_TOML_BYTES:
+        raise InputError(f"{path}: is over the limit of {MAX_TOML_BYTES:,} bytes; give the TOML file of an experiment")
+    try:
+        raw = tomllib.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
+    except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or an integer of more than 4,300 digits
+        raise InputError(f"{path}: is not valid TOML ({error}); correct the file") from error
+    for setting in settings:
+        _apply_setting(raw, setting)
+    return validated(Experiment, raw, f"{path} changed by {', '.join(settings)}" if settings else str(path))
+
+
+def shipped_experiments() -> dict[str, Path]:
+    """Name → file of the experiments that come with the package."""
+    package = Path(__file__).parent
+    for folder in (package / "experiments", package.parent / "experiments"):  # a wheel; a checkout
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    raise InputError(f"{package}: the shipped experiments are missing; reinstall tiedlm")
+
+
+def find_experiment(name_or_path: str) -> Path:
+    """A path that exists, or the name of a shipped experiment.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if Path(name_or_path).is_file():
+        return Path(name_or_path)
+    shipped = shipped_experiments()
+    if name_or_path in shipped:
+        return shipped[name_or_path]
+    raise InputError(
+        f"experiment {name_or_path!r} is neither a file nor one of {', '.join(shipped)}; check the path or use a name"
+    )
+
+
+def _apply_setting(raw: dict[str, Any], setting: str) -> None:
+    matched = re.fullmatch(r"(?:([a-z_]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL)
+    if not matched:
+        raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
+    section, key, text = matched.groups()
+    if (section, key) == ("model", "tie_word_embeddings"):
+        raise InputError(f"--set {setting!r}: the arms say so; choose them by --tied, --untied or --arms")
+    target = raw.setdefault(section, {}) if section else raw
+    if not isinstance(target, dict):
+        raise InputError(f"--set {setting!r}: {section!r} is no section; write e.g. train.num_steps=100")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word, so that strings need no second pair of quotes in a shell
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"--set {setting[:60]!r}…: is not valid TOML ({error}); write e.g. train.num_steps=100"
+        ) from error
+    target[key] = value
