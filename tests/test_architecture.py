@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "record": "errors atomic_file config",
     "counting": "errors atomic_file",
     "data": "errors generators config",
-    "model": "generators config data",
+    "model": "atomic_file generators config data",
     "training": "__init__ errors atomic_file generators config record data model",
     "comparison": "__init__ errors config record counting",
     "report": "errors atomic_file record counting comparison",

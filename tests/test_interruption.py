@@ -377,7 +377,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
 
     warnings: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr("tiedlm.training.checkpoint.save_file", full)
+        patch.setattr("tiedlm.model.saved_model.save_file", full)
         with pytest.raises(Interrupted):
             run_with(
                 Keeping(checkpoint_seconds=0.0, should_stop=stop_after(2), warn=warnings.append),

@@ -22,7 +22,7 @@ from tiedlm.data.vocabulary import PAD_ID
 from tiedlm.model.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
 from tiedlm.model.head import MaskedLMHead, score
 from tiedlm.model.masked_lm import MaskedLM, TieError, build_model, check_tie, measure_parameters
-from tiedlm.training.checkpoint import load_model, save_model
+from tiedlm.model.saved_model import load_model, save_model
 
 VOCAB_SIZE = 50
 ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])

@@ -24,7 +24,7 @@ from tiedlm.errors import InputError
 from tiedlm.experiment_file import find_experiment, load_experiment
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import TieError, build_model, check_tie, measure_parameters
-from tiedlm.training.checkpoint import load_model, save_model
+from tiedlm.model.saved_model import load_model, save_model
 from tiedlm.training.loop import RunFailed, Step, TrainingState, train
 from tiedlm.training.runtime import Runtime, available_cpus, processor, resolve_runtime
 

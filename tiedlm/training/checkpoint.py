@@ -1,13 +1,11 @@
-"""What training leaves on disk, in `safetensors`: the trained model, and checkpoints from which a run goes on.
+"""Checkpoints, from which an interrupted run goes on: its model, optimizers, generators and place in the data.
 
-Every tensor is stored once, under its first name, and a tie is recorded and measured. Nothing is pickled, so a
-file can be wrong but it cannot run code.
+In `safetensors`, with a digest over all of it. Nothing is pickled, so a file can be wrong but it cannot run code.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,46 +14,16 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config import ModelConfig, Name, RunConfig, Strict
+from tiedlm.config import Name, RunConfig, Strict
 from tiedlm.errors import InputError
-from tiedlm.model.masked_lm import MaskedLM, check_tie
+from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record import Code, CurvePoint, Data
 
-METADATA_KEY = "tiedlm"
 DIGEST_KEY = "sha256"
 CHECKPOINTS_FOLDER = "checkpoints"
-
-
-def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
-    """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
-    check_tie(model, "before saving")
-    metadata = {METADATA_KEY: json.dumps({"model": model.config.model_dump(), "vocab_size": vocab_size})}
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
-    with replacement(path) as temporary:
-        _write(tensors, temporary, metadata)
-    return path.stat().st_size
-
-
-def load_model(path: Path) -> MaskedLM:
-    """Build the stored model and fill it in place, which keeps its tie; then measure the tie.
-
-    Raises:
-        KeyError: the file and the model have not the same tensors.
-    """
-    with safe_open(path, framework="pt") as file:
-        stored = json.loads(file.metadata()[METADATA_KEY])
-        model = MaskedLM(ModelConfig.model_validate(stored["model"]), stored["vocab_size"])
-        parameters = dict(model.named_parameters())
-        if parameters.keys() != set(file.keys()):
-            raise KeyError(f"{path}: holds {sorted(file.keys())}, the model has {sorted(parameters)}")
-        for name, parameter in parameters.items():
-            parameter.data.copy_(file.get_tensor(name))
-    check_tie(model, f"after loading {path}")
-    return model
 
 
 class RunKey(Strict):
@@ -119,7 +87,7 @@ class CheckpointFiles:
         text = standing.model_dump_json()
         metadata = {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}
         with replacement(self.newest) as temporary:
-            _write(tensors, temporary, metadata)
+            write_tensors(tensors, temporary, metadata)
             if self.newest.exists():
                 self.newest.replace(self.previous)
 
@@ -178,13 +146,6 @@ def _read_standing(path: Path) -> tuple[Standing, str, str]:
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
     except (KeyError, ValidationError) as error:
         raise DamagedCheckpoint(f"{path}: is not a checkpoint of this version of tiedlm") from error
-
-
-def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    try:
-        save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:  # how the library says that the disk is full
-        raise OSError(f"{path}: {error}") from error
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

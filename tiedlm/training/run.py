@@ -8,8 +8,9 @@ from pathlib import Path
 from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
+from tiedlm.model.saved_model import save_model
 from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
-from tiedlm.training.checkpoint import CheckpointFiles, save_model
+from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.loop import Step, TrainingState, train
 from tiedlm.training.monitor import Progress, Watcher
 from tiedlm.training.resume import Keeper, Keeping, run_key
