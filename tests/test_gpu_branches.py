@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-import tiedlm.model.head
+import tiedlm.model.logit_slices
 from tests.conftest import toy_model
 from tiedlm.data.masking import mask_blocks
 from tiedlm.data.vocabulary import PAD_ID
@@ -39,7 +39,7 @@ def gradients_and_scores(encoder: str, is_tied: bool) -> tuple[Tensor, dict[str,
 def test_a_gpu_s_branches_give_the_numbers_of_a_cpu_s(
     encoder: str, is_tied: bool, kept_logits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tiedlm.model.head, "KEPT_LOGITS", kept_logits)
+    monkeypatch.setattr(tiedlm.model.logit_slices, "KEPT_LOGITS", kept_logits)
     expected = gradients_and_scores(encoder, is_tied)
     monkeypatch.setattr(Tensor, "is_cuda", property(lambda _: True), raising=False)
     loss, gradients, scores = gradients_and_scores(encoder, is_tied)

@@ -120,7 +120,7 @@ def test_evaluation_never_holds_more_than_a_part_of_the_logits(monkeypatch: pyte
     model, blocks = build_model(toy_model(), vocab_size, seed=0), blocks_of(33, 16, num_padded=5)
     whole = evaluate(model, blocks, 0, NO_AUTOCAST)
     largest = max(parameter.numel() for parameter in model.parameters())
-    monkeypatch.setattr("tiedlm.model.head.KEPT_LOGITS", 3 * vocab_size)
+    monkeypatch.setattr("tiedlm.model.logit_slices.KEPT_LOGITS", 3 * vocab_size)
     sizes: list[int] = []
 
     class Sizes(TorchDispatchMode):

@@ -12,17 +12,20 @@ import torch
 from scipy.special import erf
 from torch.testing import assert_close
 
-import tiedlm.model.head
 import tiedlm.model.masked_lm
 from tests.conftest import toy_model
 from tests.test_architecture import MODULES, syntax, without_torch
 from tiedlm.counting.parameters import count_config
 from tiedlm.data.masking import MaskedBatch
 from tiedlm.data.vocabulary import PAD_ID
-from tiedlm.model.encoder import LAYER_NORM_EPS, WordEmbeddings, attend, gather_positions
-from tiedlm.model.head import MaskedLMHead, score
+from tiedlm.model.attention import attend, gather_positions
+from tiedlm.model.embeddings import WordEmbeddings
+from tiedlm.model.head import MaskedLMHead, masked_lm_loss
+from tiedlm.model.logit_slices import make_logits
 from tiedlm.model.masked_lm import MaskedLM, TieError, build_model, check_tie, measure_parameters
+from tiedlm.model.primitives import LAYER_NORM_EPS
 from tiedlm.model.saved_model import load_model, save_model
+from tiedlm.model.score import score
 
 VOCAB_SIZE = 50
 ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])
@@ -207,19 +210,20 @@ def test_the_head_is_the_formula_of_get_masked_lm_output(encoder: str) -> None:
     nll = -np.take_along_axis(log_probabilities, targets.numpy()[..., None], -1)[..., 0]
     expected = (nll * weights.numpy()).sum() / (weights.numpy().sum() + 1e-5)
     assert loss.item() == pytest.approx(expected, rel=1e-12)
+    assert masked_lm_loss(head(hidden_states), targets, weights).item() == pytest.approx(expected, rel=1e-12)
 
 
 IN_PIECES = [{}, {"FEW_ROWS": 0}, {"FEW_ROWS": 1_000}]  # at once, in pieces by rows, and by columns
 
 
 @pytest.mark.parametrize("pieces", IN_PIECES)
-def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
+def test_the_fused_loss_and_its_gradients_are_those_of_the_plain_formula(
     pieces: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if pieces:
         pieces = pieces | {"CACHED_LOGITS": 100, "KEPT_LOGITS": 18 * 40, "ROUNDED_ROWS": 6, "LINE": 2}
     for limit, number in pieces.items():
-        monkeypatch.setattr(f"tiedlm.model.head.{limit}", number)
+        monkeypatch.setattr(f"tiedlm.model.logit_slices.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), 17).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():
@@ -230,7 +234,7 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(
     logits = head(hidden_states)
     nll = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(3, 50)
     assert_close(score(logits, targets)[0], nll.detach())
-    expected = (nll * weights).sum() / (weights.sum() + 1e-5)
+    expected = masked_lm_loss(logits, targets, weights)
     loss = head.loss(hidden_states, targets, weights)
     assert_close(loss, expected)
     inputs = [hidden_states, head.decoder.weight, head.decoder.bias]
@@ -275,7 +279,7 @@ def test_no_model_is_saved_or_loaded_whose_tie_is_lost(tmp_path: Path, monkeypat
 def test_logits_lie_where_those_before_lay() -> None:
     """Else every step is given new memory for them, page by page."""
     weight = torch.randn(17, 8)
-    logits = [tiedlm.model.head._products(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
+    logits = [make_logits(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
     assert len({one.data_ptr() for one in logits}) == 1
 
 
@@ -297,7 +301,7 @@ def test_under_bf16_products_are_rounded_and_sums_are_not(
     if pieces:
         pieces = pieces | {"CACHED_LOGITS": 9_000, "KEPT_LOGITS": 70_000, "ROUNDED_ROWS": 96}
     for limit, number in pieces.items():
-        monkeypatch.setattr(f"tiedlm.model.head.{limit}", number)
+        monkeypatch.setattr(f"tiedlm.model.logit_slices.{limit}", number)
     head = MaskedLMHead(toy_model(head_transform=False), vocab_size)
     generator = torch.Generator().manual_seed(0)
     for parameter in head.parameters():

@@ -17,7 +17,7 @@ from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.counting.parameters import TRAINING_RECIPES, ParameterCount, count_config
 from tiedlm.data.masking import BatchOrder, MaskedBatch, mask_blocks
 from tiedlm.generators import make_generator
-from tiedlm.model.encoder import gather_positions
+from tiedlm.model.attention import gather_positions
 from tiedlm.model.masked_lm import build_model
 from tiedlm.training.loop import TrainingState, train
 from tiedlm.training.optim import build_optimizers

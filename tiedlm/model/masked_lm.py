@@ -9,7 +9,8 @@ from tiedlm.config import ModelConfig
 from tiedlm.data.masking import MaskedBatch
 from tiedlm.data.vocabulary import PAD_ID
 from tiedlm.generators import make_generator
-from tiedlm.model.encoder import Embeddings, Encoder
+from tiedlm.model.embeddings import Embeddings
+from tiedlm.model.encoder import Encoder
 from tiedlm.model.head import MaskedLMHead
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group

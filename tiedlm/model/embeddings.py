@@ -1,0 +1,67 @@
+"""Token ids (B, T) → vectors (B, T, H): the word-embedding table, which a tied head multiplies by a second time."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tiedlm.config import ModelConfig
+from tiedlm.model.primitives import layer_norm, product_precision
+
+TYPE_VOCAB_SIZE = 2  # BERT's two segments; a block is one segment, so row 0 is read
+
+
+class WordEmbeddings(nn.Embedding):
+    """Rows of a (V, H) table, by id. `backward` adds their gradients to those rows of `weight.grad`, in place.
+
+    `nn.Embedding` makes a gradient of (V, H) that is zero but for the rows read, beside the one that a tied
+    output matrix has already. The price: `torch.autograd.grad` does not see this use of the table.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, T) → (B, T, H)."""
+        if input.is_cuda:  # adding by row is not done in one order there, and would not repeat
+            return super().forward(input)
+        rows = F.embedding(input, self.weight.detach())
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            add = functools.partial(self._add_gradients, input)
+            rows.requires_grad_().register_hook(add)  # type: ignore[no-untyped-call]
+        return rows
+
+    def _add_gradients(self, ids: Tensor, gradients: Tensor) -> None:
+        if self.weight.grad is None:
+            self.weight.grad = torch.zeros_like(self.weight)
+        self.weight.grad.index_add_(0, ids.flatten(), gradients.flatten(0, 1))
+
+
+class Embeddings(nn.Module):
+    """The word-embedding table and, in `bert`, learned positions and segments: (B, T) → (B, T, H).
+
+    On a CPU they come in the precision of the layers' products, and so stays what the layers add to: a sum of two
+    precisions is a pass over memory more, and every product would round it again. (A GPU's autocast has LayerNorm
+    in fp32.)
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size)
+        if config.encoder == "bert":
+            self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+            self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)
+        self.norm = layer_norm(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.has_learned_positions = config.encoder == "bert"
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """(B, T) → (B, T, H)."""
+        hidden_states = self.word_embeddings(input_ids)
+        if self.has_learned_positions:
+            hidden_states = hidden_states + self.token_type_embeddings.weight[0]
+            hidden_states = hidden_states + self.position_embeddings.weight[: input_ids.shape[1]]
+        hidden_states = self.norm(hidden_states)
+        if not hidden_states.is_cuda:
+            hidden_states = hidden_states.to(product_precision(hidden_states))
+        return self.dropout(hidden_states)  # type: ignore[no-any-return]
