@@ -32,8 +32,9 @@ from tiedlm.data.corpus import KNOWN, SPLITS, Corpus, load_corpus
 from tiedlm.data.pydoc_corpus import pydoc_paragraphs
 from tiedlm.data.text_file import line_batches
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
-from tiedlm.data.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS, SURE_BPE_SIZE, UNK_ID, declared_vocab_size
+from tiedlm.data.vocabulary import SURE_BPE_SIZE, declared_vocab_size
 from tiedlm.errors import InputError
+from tiedlm.masked_batch import MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID
 
 PUBLISHED = {  # tokens with <eos> after each line, and distinct words of the train split
     "ptb": ({"train": 929_589, "valid": 73_760, "test": 82_430}, 10_000),

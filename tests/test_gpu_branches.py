@@ -13,8 +13,8 @@ from torch.testing import assert_close
 import tiedlm.model.logit_slices
 from tests.conftest import toy_model
 from tiedlm.data.masking import mask_blocks
-from tiedlm.data.vocabulary import PAD_ID
 from tiedlm.generators import make_generator
+from tiedlm.masked_batch import PAD_ID
 from tiedlm.model.masked_lm import build_model
 from tiedlm.training.fold_evaluation import evaluate
 

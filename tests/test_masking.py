@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.conftest import toy_model
-from tiedlm.data.masking import NUM_FOLDS, BatchOrder, MaskedBatch, fold_batch, fold_ranks, mask_blocks
-from tiedlm.data.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
+from tiedlm.data.masking import NUM_FOLDS, BatchOrder, fold_batch, fold_ranks, mask_blocks
 from tiedlm.generators import make_generator
+from tiedlm.masked_batch import MASK_ID, PAD_ID, SPECIAL_TOKENS, MaskedBatch
 from tiedlm.model.masked_lm import build_model
 from tiedlm.training.fold_evaluation import evaluate
 

@@ -16,8 +16,7 @@ import tiedlm.model.masked_lm
 from tests.conftest import toy_model
 from tests.test_architecture import MODULES, syntax, without_torch
 from tiedlm.counting.parameters import count_config
-from tiedlm.data.masking import MaskedBatch
-from tiedlm.data.vocabulary import PAD_ID
+from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.attention import attend, gather_positions
 from tiedlm.model.embeddings import WordEmbeddings
 from tiedlm.model.head import MaskedLMHead, masked_lm_loss

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from tests.conftest import toy_model
 from tiedlm.data.masking import mask_blocks
-from tiedlm.data.vocabulary import PAD_ID
+from tiedlm.masked_batch import PAD_ID
 from tiedlm.model.masked_lm import MaskedLM, build_model
 from tiedlm.model.primitives import LAYER_NORM_EPS
 

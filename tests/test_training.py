@@ -13,8 +13,8 @@ import torch
 from tests.conftest import TOY, toy_experiment
 from tiedlm.config import Experiment
 from tiedlm.data.corpus import load_corpus
-from tiedlm.data.masking import MaskedBatch
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.masked_lm import build_model
 from tiedlm.record import RunRecord
 from tiedlm.training.fold_evaluation import evaluate

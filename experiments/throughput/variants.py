@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.counting.parameters import TRAINING_RECIPES, ParameterCount, count_config
-from tiedlm.data.masking import BatchOrder, MaskedBatch, mask_blocks
+from tiedlm.data.masking import BatchOrder, mask_blocks
 from tiedlm.generators import make_generator
+from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.attention import gather_positions
 from tiedlm.model.masked_lm import build_model
 from tiedlm.training.loop import TrainingState, train

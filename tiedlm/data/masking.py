@@ -6,33 +6,14 @@ Positions are chosen here, carried forward and never searched for again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tiedlm.data.vocabulary import MASK_ID, PAD_ID, SPECIAL_TOKENS
 from tiedlm.generators import make_generator
+from tiedlm.masked_batch import MASK_ID, PAD_ID, SPECIAL_TOKENS, MaskedBatch
 
 NUM_FOLDS = 7  # 1/7 of a block's positions are masked at a time: BERT's 15 %
-
-
-@dataclass(frozen=True)
-class MaskedBatch:
-    """What the model reads and what it is asked; names and meanings as in BERT's `run_pretraining.py`."""
-
-    input_ids: Tensor
-    """(B, T), with replacements in place."""
-    masked_lm_positions: Tensor
-    """(B, P), ascending; 0 where `masked_lm_weights` is 0."""
-    masked_lm_ids: Tensor
-    """(B, P), the true ids at those positions."""
-    masked_lm_weights: Tensor
-    """(B, P), 1.0 for a real prediction and 0.0 for a filler."""
-
-    def to(self, device: torch.device) -> MaskedBatch:
-        """The same batch on another device."""
-        return MaskedBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def mask_blocks(blocks: Tensor, mlm_probability: float, vocab_size: int, generator: torch.Generator) -> MaskedBatch:

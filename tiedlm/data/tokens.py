@@ -21,8 +21,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tiedlm.config import MAX_SEQ_LENGTH, CorpusConfig
 from tiedlm.data.cache import cached_folder
 from tiedlm.data.corpus import SPLITS, Corpus
-from tiedlm.data.vocabulary import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 from tiedlm.errors import InputError
+from tiedlm.masked_batch import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
 
 CACHE_FORMAT = 4
 ID_TYPE = np.dtype("<i4")

@@ -1,16 +1,10 @@
-"""The special tokens and their ids, and the vocabulary size that a configuration promises."""
+"""The vocabulary size that a configuration promises, before any text is read."""
 
 from __future__ import annotations
 
 from tiedlm.config import CorpusConfig
 from tiedlm.data.corpus import KNOWN
-
-PAD, MASK, UNK, EOS = "[PAD]", "[MASK]", "[UNK]", "<eos>"
-SPECIAL_TOKENS = (PAD, MASK, UNK)
-"""Never drawn as a random replacement. Of the three only `[UNK]`, a word outside the vocabulary, occurs in
-blocks and is predicted; `<eos>` ends each line and is a word like others."""
-PAD_ID, MASK_ID, UNK_ID = range(3)
-
+from tiedlm.masked_batch import SPECIAL_TOKENS
 
 SURE_BPE_SIZE = 8_192  # merges that every known corpus is large enough for
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
-from tiedlm.data.masking import MaskedBatch
-from tiedlm.data.vocabulary import PAD_ID
 from tiedlm.generators import make_generator
+from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.embeddings import Embeddings
 from tiedlm.model.encoder import Encoder
 from tiedlm.model.head import MaskedLMHead
