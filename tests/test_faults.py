@@ -29,7 +29,7 @@ from tiedlm.execution.start_method import CONTEXT, start_server
 from tiedlm.record import load_record
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
 from tiedlm.training.loop import RunFailed
-from tiedlm.training.resume import Keeping
+from tiedlm.training.resume import CheckpointPolicy
 from tiedlm.training.run import run
 
 GoOn = Callable[[str, int | None], None]
@@ -47,9 +47,9 @@ EXPERIMENT = toy_experiment(
 def train_in_a_process(folder: Path, out: Path, sender: Any) -> None:
     """The body of a process that will be killed; it tells of every step."""
     torch.set_num_threads(1)
-    keeping = Keeping(checkpoint_seconds=0.0)
+    policy = CheckpointPolicy(checkpoint_seconds=0.0)
     corpus = tokenized(EXPERIMENT, folder)
-    run(EXPERIMENT, "tied", 0, corpus, FP32, out, "tiedlm train", lambda news: sender.send(news.step), keeping)
+    run(EXPERIMENT, "tied", 0, corpus, FP32, out, "tiedlm train", lambda news: sender.send(news.step), policy)
 
 
 def saved_step(out: Path, arm: str = "tied") -> int:
@@ -458,9 +458,9 @@ def test_a_nan_among_the_gradients_ends_the_run_with_a_sentence(
 
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", plant)
     corpus = tokenized(EXPERIMENT, corpus_folder)
-    keeping = Keeping(checkpoint_seconds=0.0)
+    policy = CheckpointPolicy(checkpoint_seconds=0.0)
     with pytest.raises(RunFailed, match=r"^step 21: loss .*, gradient norm nan; lower the learning rates"):
-        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", lambda _: None, keeping)
+        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", lambda _: None, policy)
     assert list(tmp_path.glob("*.json")) == []
     lost = 20 - saved_step(tmp_path)
     record = run_toy(EXPERIMENT, corpus_folder, tmp_path)

@@ -26,9 +26,9 @@ from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
 from tiedlm.training.monitor import Progress
-from tiedlm.training.resume import Interrupted, Keeping, run_key
+from tiedlm.training.provenance import present_code
+from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
 from tiedlm.training.run import run
-from tiedlm.training.runtime import present_code
 
 NUM_STEPS = 12
 EXPERIMENT = toy_experiment(
@@ -52,18 +52,18 @@ def stop_after(num_steps: int) -> Callable[[], bool]:
 
 
 def run_with(
-    keeping: Keeping, folder: Path, out: Path, arm: str = "tied", experiment: Experiment = EXPERIMENT
+    policy: CheckpointPolicy, folder: Path, out: Path, arm: str = "tied", experiment: Experiment = EXPERIMENT
 ) -> RunRecord:
     """One run of the toy experiment under these rules."""
     out.mkdir(exist_ok=True)
     corpus = tokenized(experiment, folder)
-    return run(experiment, arm, 0, corpus, FP32, out, "tiedlm train", lambda _: None, keeping)
+    return run(experiment, arm, 0, corpus, FP32, out, "tiedlm train", lambda _: None, policy)
 
 
 def interrupt(folder: Path, out: Path, num_steps: int, arm: str = "tied", experiment: Experiment = EXPERIMENT) -> None:
     """Begin or go on, for some steps."""
     with pytest.raises(Interrupted):
-        run_with(Keeping(should_stop=stop_after(num_steps)), folder, out, arm, experiment)
+        run_with(CheckpointPolicy(should_stop=stop_after(num_steps)), folder, out, arm, experiment)
 
 
 @pytest.mark.parametrize("arm", ["tied", "untied"])
@@ -76,7 +76,7 @@ def test_a_run_stopped_again_and_again_is_equal_bit_for_bit(
     for num_steps in (1, 3, 4, 3):  # after steps 1, 4 (with a point of the curve), 8 (another) and 11
         interrupt(corpus_folder, out, num_steps, arm, experiment)
         torch.rand(7)  # whoever draws in between
-    stopped = run_with(Keeping(), corpus_folder, out, arm, experiment)
+    stopped = run_with(CheckpointPolicy(), corpus_folder, out, arm, experiment)
     assert outcome(stopped) == outcome(whole)
     name = f"{arm}-seed0.safetensors"
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -89,7 +89,7 @@ def test_a_run_goes_on_with_as_many_threads_as_it_began_with(corpus_folder: Path
     try:
         interrupt(corpus_folder, tmp_path, 1)
         torch.set_num_threads(1)
-        assert run_with(Keeping(), corpus_folder, tmp_path).provenance.num_threads == 2
+        assert run_with(CheckpointPolicy(), corpus_folder, tmp_path).provenance.num_threads == 2
     finally:
         torch.set_num_threads(1)
 
@@ -107,10 +107,10 @@ def test_the_cost_is_that_of_all_processes(
         return stop()
 
     with pytest.raises(Interrupted):
-        run_with(Keeping(should_stop=tick), corpus_folder, tmp_path)
+        run_with(CheckpointPolicy(should_stop=tick), corpus_folder, tmp_path)
     monkeypatch.setattr("tiedlm.training.resume.peak_memory_bytes", lambda _: 1 << 20)
     now[0] += 5_000.0  # nobody works on it
-    cost = run_with(Keeping(should_stop=lambda: tick() and False), corpus_folder, tmp_path).cost
+    cost = run_with(CheckpointPolicy(should_stop=lambda: tick() and False), corpus_folder, tmp_path).cost
     assert cost.total_seconds == 10.0 * NUM_STEPS
     assert cost.peak_memory_bytes == 1 << 40
 
@@ -128,10 +128,10 @@ def test_a_record_says_whether_it_is_of_one_code(
     check_out("one")
     interrupt(corpus_folder, tmp_path, 2)
     check_out(later)
-    keeping = Keeping(should_stop=stop_after(3), warn=warnings.append)
+    policy = CheckpointPolicy(should_stop=stop_after(3), warn=warnings.append)
     with pytest.raises(Interrupted):
-        run_with(keeping, corpus_folder, tmp_path)
-    provenance = run_with(Keeping(), corpus_folder, tmp_path).provenance  # once mixed, it stays so
+        run_with(policy, corpus_folder, tmp_path)
+    provenance = run_with(CheckpointPolicy(), corpus_folder, tmp_path).provenance  # once mixed, it stays so
     assert (provenance.git_commit, provenance.git_dirty) == (later, is_mixed)
     assert [("step 2 of other code (git_commit one then, two now)" in words) for words in warnings] == [True] * is_mixed
 
@@ -140,7 +140,7 @@ def test_the_commit_is_that_at_the_start(corpus_folder: Path, tmp_path: Path, mo
     began = present_code()
 
     def commit_meanwhile(_: Progress) -> None:
-        monkeypatch.setattr("tiedlm.training.runtime._git", lambda *_: "f" * 40)
+        monkeypatch.setattr("tiedlm.training.provenance._git", lambda *_: "f" * 40)
 
     record = run_toy(EXPERIMENT, corpus_folder, tmp_path, on_progress=commit_meanwhile)
     assert record.provenance.git_commit == began.git_commit
@@ -158,9 +158,9 @@ def test_no_checkpoint_is_written_of_a_lost_tie(
             model[0].head.decoder.weight = torch.nn.Parameter(model[0].head.decoder.weight.detach().clone())
 
     monkeypatch.setattr(tiedlm.training.run, "build_model", lambda *given: model.append(build(*given)) or model[0])
-    corpus, keeping = tokenized(EXPERIMENT, corpus_folder), Keeping(checkpoint_seconds=0.0)
+    corpus, policy = tokenized(EXPERIMENT, corpus_folder), CheckpointPolicy(checkpoint_seconds=0.0)
     with pytest.raises(TieError, match="at the checkpoint of step 3"):
-        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, keeping)
+        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, policy)
     assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
     assert not list(tmp_path.glob("*.json"))
 
@@ -169,7 +169,7 @@ def test_a_run_stopped_at_its_last_step_is_only_evaluated(corpus_folder: Path, t
     interrupt(corpus_folder, tmp_path, NUM_STEPS)
     standing, _ = load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)
     assert standing.step == NUM_STEPS
-    never = Keeping(should_stop=lambda: pytest.fail("a step was made"))
+    never = CheckpointPolicy(should_stop=lambda: pytest.fail("a step was made"))
     assert outcome(run_with(never, corpus_folder, tmp_path)) == outcome(
         run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
     )
@@ -181,16 +181,16 @@ def test_a_run_killed_while_it_is_evaluated_is_trained(
     def die(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("tiedlm.training.monitor.Watcher.measure", die)
+    monkeypatch.setattr("tiedlm.training.monitor.Monitor.measure", die)
     with pytest.raises(SystemExit):
-        run_with(Keeping(), corpus_folder, tmp_path)
+        run_with(CheckpointPolicy(), corpus_folder, tmp_path)
     assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == NUM_STEPS
 
 
 def test_no_resume_begins_again(corpus_folder: Path, tmp_path: Path) -> None:
     interrupt(corpus_folder, tmp_path, 4)
     with pytest.raises(Interrupted):
-        run_with(Keeping(resume=False, should_stop=stop_after(2)), corpus_folder, tmp_path)
+        run_with(CheckpointPolicy(resume=False, should_stop=stop_after(2)), corpus_folder, tmp_path)
     assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
 
 
@@ -251,8 +251,8 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
     damage(files.newest)
     warnings: list[str] = []
     steps = count()
-    keeping = Keeping(warn=warnings.append, should_stop=lambda: next(steps) < 0)
-    record = run_with(keeping, corpus_folder, tmp_path)
+    policy = CheckpointPolicy(warn=warnings.append, should_stop=lambda: next(steps) < 0)
+    record = run_with(policy, corpus_folder, tmp_path)
     num_steps_made = next(steps)
     name = f"checkpoint: {damage.__name__.replace('_', ' ')}"
     note_fault(name, num_steps_made - (NUM_STEPS - 7), outcome(record) != outcome(whole))
@@ -293,7 +293,7 @@ def test_a_forged_checkpoint_is_not_used(
     forged.save(standing, tensors)
     forged.newest.replace(files.newest)
     warnings: list[str] = []
-    assert outcome(run_with(Keeping(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
+    assert outcome(run_with(CheckpointPolicy(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
     assert len(warnings) == 1
     assert "does not fit this" in warnings[0]
 
@@ -306,7 +306,7 @@ def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: P
     truncate(files.newest)
     put_a_foreign_file(files.previous)
     warnings: list[str] = []
-    assert outcome(run_with(Keeping(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
+    assert outcome(run_with(CheckpointPolicy(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
     assert len(warnings) == 2
 
 
@@ -315,7 +315,7 @@ def test_a_run_that_ends_leaves_the_checkpoints_of_others_alone(corpus_folder: P
     interrupt(corpus_folder, tmp_path, 3, "tied")
     untied = CheckpointFiles(tmp_path, "untied", 0).newest
     with replacement(untied) as partial:
-        run_with(Keeping(), corpus_folder, tmp_path, "tied")
+        run_with(CheckpointPolicy(), corpus_folder, tmp_path, "tied")
         assert partial.exists()
     assert untied.exists()
     assert [path.name for path in untied.parent.iterdir()] == [untied.name]
@@ -380,7 +380,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
         patch.setattr("tiedlm.model.saved_model.save_file", full)
         with pytest.raises(Interrupted):
             run_with(
-                Keeping(checkpoint_seconds=0.0, should_stop=stop_after(2), warn=warnings.append),
+                CheckpointPolicy(checkpoint_seconds=0.0, should_stop=stop_after(2), warn=warnings.append),
                 corpus_folder,
                 tmp_path,
             )

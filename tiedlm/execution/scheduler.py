@@ -21,8 +21,9 @@ from tiedlm.execution.worker import Failure, Job, Notice, work
 from tiedlm.record import RunRecord, load_records, record_file_name
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
 from tiedlm.training.monitor import Progress
+from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
-from tiedlm.training.runtime import Runtime, available_cpus, command_line, resolve_runtime
+from tiedlm.training.runtime import Runtime, available_cpus, resolve_runtime
 
 BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
 

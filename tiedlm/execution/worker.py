@@ -15,7 +15,7 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import TieError
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.monitor import Progress
-from tiedlm.training.resume import Interrupted, Keeping
+from tiedlm.training.resume import CheckpointPolicy, Interrupted
 from tiedlm.training.run import run
 from tiedlm.training.runtime import Runtime
 
@@ -73,9 +73,9 @@ def work(job: Job, sender: Connection) -> None:
         except BrokenPipeError:
             os._exit(1)  # nobody is left to be told
 
-    keeping = Keeping(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
+    policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
     try:
-        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, keeping)
+        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, policy)
     except Interrupted:
         pass  # it has saved, and the parent knows the step
     except (RunFailed, TieError) as error:

@@ -34,7 +34,7 @@ class Progress:
     tokens_per_second: float
 
 
-class Watcher:
+class Monitor:
     """Looks at the model while it trains: reports each step and draws the learning curve."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Keeps a run's work: when a checkpoint is written, and how a run goes on from one."""
+"""When a checkpoint is written, and how an interrupted run resumes from one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tiedlm.model.masked_lm import check_tie
 from tiedlm.record import CurvePoint, Data
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
 from tiedlm.training.loop import StateError, TrainingState
-from tiedlm.training.runtime import Runtime, peak_memory_bytes, present_code
+from tiedlm.training.provenance import present_code
+from tiedlm.training.runtime import Runtime, peak_memory_bytes
 
 
 class Interrupted(Exception):
@@ -22,8 +23,8 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """How a run is kept."""
+class CheckpointPolicy:
+    """When a run saves, resumes and stops."""
 
     resume: bool = True
     """Go on from a checkpoint, if there is one."""
@@ -55,13 +56,13 @@ def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus
     )
 
 
-class Keeper:
-    """Writes the checkpoints of one run and takes it up from them; knows what all its processes took."""
+class CheckpointManager:
+    """Writes the checkpoints of one run and resumes it from them; knows what all its processes took."""
 
     def __init__(
-        self, files: CheckpointFiles, run: RunKey, state: TrainingState, runtime: Runtime, keeping: Keeping
+        self, files: CheckpointFiles, run: RunKey, state: TrainingState, runtime: Runtime, policy: CheckpointPolicy
     ) -> None:
-        self.files, self.run, self.state, self.runtime, self.keeping = files, run, state, runtime, keeping
+        self.files, self.run, self.state, self.runtime, self.policy = files, run, state, runtime, policy
         self.code = present_code()
         self.started = self.saved_at = time.monotonic()
         self.seconds_before, self.bytes_before = 0.0, 0
@@ -76,9 +77,9 @@ class Keeper:
         """Of the process that took most."""
         return max(self.bytes_before, peak_memory_bytes(self.runtime))
 
-    def take_up(self) -> list[CurvePoint]:
+    def resume(self) -> list[CurvePoint]:
         """Restore the newest checkpoint that is whole and return its learning curve; empty if the run begins now."""
-        if not self.keeping.resume:
+        if not self.policy.resume:
             self.files.delete()
         for path in self.files.candidates():
             try:
@@ -88,7 +89,7 @@ class Keeper:
                 self.state.restore(tensors, standing.step, standing.train_seconds)
             except (DamagedCheckpoint, StateError) as error:
                 words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
-                self.keeping.warn(f"{words}; it is not used")
+                self.policy.warn(f"{words}; it is not used")
                 path.unlink(missing_ok=True)  # or the next one would push out the good one before it
             else:
                 self._go_on(standing)
@@ -104,7 +105,7 @@ class Keeper:
                 for field, before in standing.code
                 if before != getattr(self.code, field)
             )
-            self.keeping.warn(f"goes on from step {standing.step:,} of other code ({changed}); its record says so")
+            self.policy.warn(f"goes on from step {standing.step:,} of other code ({changed}); its record says so")
             self.code = self.code.model_copy(update={"git_dirty": True})
 
     def on_step(self, curve: list[CurvePoint]) -> None:
@@ -114,9 +115,9 @@ class Keeper:
             Interrupted: the run is to stop.
             TieError: the model's tie is not what the arm says; what was saved before stays.
         """
-        must_stop = self.keeping.should_stop()
+        must_stop = self.policy.should_stop()
         is_trained = self.state.step == self.run.config.train.num_steps
-        if must_stop or is_trained or time.monotonic() - self.saved_at >= self.keeping.checkpoint_seconds:
+        if must_stop or is_trained or time.monotonic() - self.saved_at >= self.policy.checkpoint_seconds:
             self._save(curve)
         if must_stop:
             raise Interrupted
@@ -137,5 +138,5 @@ class Keeper:
         try:
             self.files.save(standing, self.state.tensors())
         except OSError as error:
-            self.keeping.warn(f"{self.files.newest}: step {self.state.step} cannot be saved ({error})")
+            self.policy.warn(f"{self.files.newest}: step {self.state.step} cannot be saved ({error})")
         self.saved_at = time.monotonic()

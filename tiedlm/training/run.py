@@ -12,9 +12,10 @@ from tiedlm.model.saved_model import save_model
 from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.loop import Step, TrainingState, train
-from tiedlm.training.monitor import Progress, Watcher
-from tiedlm.training.resume import Keeper, Keeping, run_key
-from tiedlm.training.runtime import Runtime, provenance
+from tiedlm.training.monitor import Monitor, Progress
+from tiedlm.training.provenance import provenance
+from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
+from tiedlm.training.runtime import Runtime
 
 EVALUATED_SPLITS = ("valid", "test")
 
@@ -28,7 +29,7 @@ def run(
     out: Path,
     command: str,
     on_progress: Callable[[Progress], None],
-    keeping: Keeping = Keeping(),  # noqa: B008 (frozen)
+    policy: CheckpointPolicy = CheckpointPolicy(),  # noqa: B008 (frozen)
 ) -> RunRecord:
     """Train and evaluate one arm with one seed; write its model and, last, its record to `out`.
 
@@ -40,20 +41,20 @@ def run(
     key = run_key(experiment, arm, seed, corpus, runtime)
     config = key.config
     model = build_model(config.model, corpus.vocab_size, seed).to(runtime.device)
-    watcher = Watcher(key, corpus, model, runtime, on_progress)
-    blocks = watcher.blocks("train")
+    monitor = Monitor(key, corpus, model, runtime, on_progress)
+    blocks = monitor.blocks("train")
     state = TrainingState(model, len(blocks), config.train, seed)
-    keeper = Keeper(CheckpointFiles(out, arm, seed), key, state, runtime, keeping)
-    watcher.begin(keeper.take_up(), state.step, state.train_seconds)
+    checkpoints = CheckpointManager(CheckpointFiles(out, arm, seed), key, state, runtime, policy)
+    monitor.begin(checkpoints.resume(), state.step, state.train_seconds)
     check_tie(model, "before training")
 
     def on_step(step: Step) -> None:
-        watcher.on_step(step)
-        keeper.on_step(watcher.curve)
+        monitor.on_step(step)
+        checkpoints.on_step(monitor.curve)
 
     train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step)
     check_tie(model, "after training")
-    metrics = {split: watcher.measure(split) for split in EVALUATED_SPLITS}
+    metrics = {split: monitor.measure(split) for split in EVALUATED_SPLITS}
     checkpoint_bytes = save_model(model, corpus.vocab_size, out / f"{arm}-seed{seed}.safetensors")
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -65,16 +66,16 @@ def run(
         data=key.data,
         parameters=measure_parameters(model),
         metrics=metrics,
-        curve=watcher.curve,
+        curve=monitor.curve,
         cost=Cost(
             train_seconds=state.train_seconds,
-            tokens_per_second=watcher.tokens_read(config.train.num_steps) / state.train_seconds,
-            total_seconds=keeper.total_seconds,
-            peak_memory_bytes=keeper.peak_memory_bytes,
+            tokens_per_second=monitor.tokens_read(config.train.num_steps) / state.train_seconds,
+            total_seconds=checkpoints.total_seconds,
+            peak_memory_bytes=checkpoints.peak_memory_bytes,
             checkpoint_bytes=checkpoint_bytes,
         ),
-        provenance=provenance(command, runtime, keeper.code),
+        provenance=provenance(command, runtime, checkpoints.code),
     )
     save_record(record, out)
-    keeper.files.delete()
+    checkpoints.files.delete()
     return record

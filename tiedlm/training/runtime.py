@@ -1,25 +1,18 @@
-"""The machine a run is made on: its device and precision, what it used, and where the record came from."""
+"""The machine a run is made on: its device, precision, processor and memory."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import re
 import resource
-import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-import tiedlm
 from tiedlm.errors import InputError
-from tiedlm.record import Code, Provenance
-
-CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
 
 
 @dataclass(frozen=True)
@@ -66,43 +59,6 @@ def peak_memory_bytes(runtime: Runtime) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def present_code() -> Code:
-    """What runs here; to be asked at the start, since a checkout may change meanwhile."""
-    commit = _git("rev-parse", "HEAD")
-    return Code(
-        tiedlm_version=tiedlm.__version__,
-        git_commit=commit,
-        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE_PATHS)),
-        python=platform.python_version(),
-        torch=torch.__version__,
-    )
-
-
-def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
-    """Where and with what a run was made that ends now."""
-    return Provenance(
-        **code.model_dump(),
-        command=command,
-        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        device=runtime.device,
-        processor=processor(runtime),
-        precision=runtime.precision,
-        num_threads=torch.get_num_threads(),
-    )
-
-
-def _git(*arguments: str) -> str | None:
-    """git's answer about the checkout that this code runs from, or None where it is no checkout."""
-    root = Path(tiedlm.__file__).parent.parent
-    if not (root / ".git").exists():
-        return None
-    try:
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()
-
-
 def processor(runtime: Runtime) -> str:
     """The name of what computes."""
     if runtime.device == "cuda":
@@ -113,11 +69,6 @@ def processor(runtime: Runtime) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def command_line() -> str:
-    """The command as the user typed it, with the program's name for its path."""
-    return shlex.join(["tiedlm", *sys.argv[1:]])
 
 
 def available_cpus() -> int:

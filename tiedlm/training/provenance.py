@@ -1,0 +1,60 @@
+"""Where a record came from: its commit, command, versions and machine."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import tiedlm
+from tiedlm.record import Code, Provenance
+from tiedlm.training.runtime import Runtime, processor
+
+CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
+
+
+def present_code() -> Code:
+    """What runs here; to be asked at the start, since a checkout may change meanwhile."""
+    commit = _git("rev-parse", "HEAD")
+    return Code(
+        tiedlm_version=tiedlm.__version__,
+        git_commit=commit,
+        git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE_PATHS)),
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
+    """Where and with what a run was made that ends now."""
+    return Provenance(
+        **code.model_dump(),
+        command=command,
+        finished_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        device=runtime.device,
+        processor=processor(runtime),
+        precision=runtime.precision,
+        num_threads=torch.get_num_threads(),
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    """git's answer about the checkout that this code runs from, or None where it is no checkout."""
+    root = Path(tiedlm.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def command_line() -> str:
+    """The command as the user typed it, with the program's name for its path."""
+    return shlex.join(["tiedlm", *sys.argv[1:]])
