@@ -23,7 +23,7 @@ from tiedlm.config import Experiment
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import load_experiment
+from tiedlm.experiment_file import read_experiment
 from tiedlm.record import RunRecord, load_record
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.run import run
@@ -143,7 +143,7 @@ def test_any_configuration(places: dict[str, Any], corpus_folder: Path) -> None:
     path = corpus_folder.parent / "experiment.toml"
     path.write_text(toml(places), encoding="utf-8")
     try:
-        experiment = load_experiment(path)
+        experiment = read_experiment(path)
     except InputError as error:
         assert_one_sentence(error)
         return

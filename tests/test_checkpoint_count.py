@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
-from tiedlm.cli.count import Answer, count_named
+from tiedlm.api.count import Answer, count_params
 from tiedlm.counting.decoder_forms import DECODERS
 from tiedlm.counting.families import FAMILIES
 from tiedlm.counting.parameters import count_config
@@ -62,7 +62,7 @@ def save(raw: dict[str, Any], folder: Path, **options: Any) -> Answer:
         if not name.endswith("bias"):  # which would set BERT's two names of one bias apart
             torch.nn.init.normal_(parameter)
     model.save_pretrained(folder, **options)
-    return count_named(str(folder))
+    return count_params(str(folder))
 
 
 def checkpoint_of(answer: Answer) -> CheckpointCount:
@@ -92,7 +92,7 @@ def rewritten(folder: Path, change: Any, **config: Any) -> Answer:
     save_file(tensors, folder / "model.safetensors")
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | config))
-    return count_named(str(folder))
+    return count_params(str(folder))
 
 
 INPUT, OUTPUT = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight"
@@ -208,7 +208,7 @@ def test_an_encoder_without_a_head_is_neither_tied_nor_untied(tmp_path: Path) ->
     assert answer.count.tie_word_embeddings is None
     assert answer.count.head_flops is None
     (tmp_path / "config.json").unlink()
-    assert count_named(str(tmp_path)).count.tie_word_embeddings is None
+    assert count_params(str(tmp_path)).count.tie_word_embeddings is None
 
 
 def test_quantised_weights_are_counted_by_their_configuration(tmp_path: Path) -> None:
@@ -225,14 +225,14 @@ def test_quantised_weights_are_counted_by_their_configuration(tmp_path: Path) ->
     assert "quantised" in answer.notes[-1]
     (tmp_path / "config.json").unlink()
     with pytest.raises(InputError, match=r"put its config\.json beside it"):
-        count_named(str(tmp_path))
+        count_params(str(tmp_path))
 
 
 @pytest.mark.parametrize("config", ["{", '{"model_type": "nosuch"}', '{"model_type": "llama", "vocab_size": -1}'])
 def test_a_file_is_counted_whatever_its_configuration_is(config: str, tmp_path: Path) -> None:
     plain = save(tiny("llama", tied=False), tmp_path)
     (tmp_path / "config.json").write_text(config)
-    answer = count_named(str(tmp_path))
+    answer = count_params(str(tmp_path))
     assert answer.count.total == plain.count.total
     assert answer.notes
 
@@ -288,7 +288,7 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
     assert len(list(parts.glob("*.safetensors"))) > 1
     assert answer.count.groups == expected.count.groups
     assert checkpoint_of(answer).copies == "different"
-    assert count_named(str(parts / "model.safetensors.index.json")).count.groups == expected.count.groups
+    assert count_params(str(parts / "model.safetensors.index.json")).count.groups == expected.count.groups
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_sparse_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     with (tmp_path / "sparse.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + 2 * half)
-    assert checkpoint_of(count_named(str(tmp_path / "sparse.safetensors"))).copies == "unknown"
+    assert checkpoint_of(count_params(str(tmp_path / "sparse.safetensors"))).copies == "unknown"
 
 
 def test_only_headers_are_read(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_only_headers_are_read(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.truncate(8 + len(text) + 10**12)
-    assert count_named(str(path)).count.total == 250 * 10**9
+    assert count_params(str(path)).count.total == 250 * 10**9
 
 
 WIDTHS = {"F32": 4, "BF16": 2, "BOOL": 1, "I64": 8, "F8_E4M3": 1, "C64": 8}
@@ -436,7 +436,7 @@ def test_sizes_are_whole_numbers_and_nothing_else(entry: dict[str, Any], tmp_pat
 def test_a_file_that_is_no_language_model_says_what_it_holds(tmp_path: Path) -> None:
     save_file({"vision.patch.weight": torch.zeros(3, 4)}, tmp_path / "vision.safetensors")
     with pytest.raises(InputError, match="holds 12 parameters, but no tensor is known"):
-        count_named(str(tmp_path / "vision.safetensors"))
+        count_params(str(tmp_path / "vision.safetensors"))
 
 
 def test_the_default_of_the_class_decides_where_the_configuration_is_silent(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import REPOSITORY
 from tests.test_bad_input import run_tiedlm
 from tests.test_checkpoint_count import INPUT, OUTPUT, rewritten, save, tiny
 from tests.test_families import torch
-from tiedlm.cli.count import list_counts
+from tiedlm.api.count import list_counts
 from tiedlm.counting.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
 
 pytestmark = pytest.mark.slow  # a process for each case
@@ -166,7 +166,7 @@ def header(text: bytes, claim: int | None = None) -> bytes:
 
 MEASURED = """
 import re, sys
-from tiedlm.cli.commands import main
+from tiedlm.cli.main import main
 sys.argv = ['tiedlm', 'count-params', sys.argv[1]]
 try:
     main()
@@ -315,7 +315,7 @@ def test_a_terminal_of_few_characters_is_no_error(tmp_path: Path) -> None:
 def without_transformers(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     """The command where the extra is not installed."""
     code = (
-        "import sys\nsys.modules['transformers'] = None\nfrom tiedlm.cli.commands import main\n"
+        "import sys\nsys.modules['transformers'] = None\nfrom tiedlm.cli.main import main\n"
         f"sys.argv = ['tiedlm', *{arguments.split()}]\nmain()"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)

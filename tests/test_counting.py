@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from tests.test_families import check, num_parameters, torch, transformers
-from tiedlm.cli.count import count_named
+from tiedlm.api.count import count_params
 from tiedlm.counting.known_models import KNOWN_MODELS
 from tiedlm.counting.parameters import HEAD_GROUPS, TRAINING_RECIPES, ParameterCount, count_config
 from tiedlm.counting.what_if import resized, savings_grid
@@ -126,7 +126,7 @@ OTHER_TOTALS = {  # seen elsewhere for the same model
 
 def known(name: str) -> ParameterCount:
     """The answer for a known model."""
-    return count_named(name).count
+    return count_params(name).count
 
 
 @pytest.mark.parametrize(("name", "total"), PUBLISHED.items())

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tiedlm.cli.count import list_counts
+from tiedlm.api.count import list_counts
 from tiedlm.comparison.compare import compare
 from tiedlm.counting.tables import percent
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import load_experiment, shipped_experiments
+from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
 from tiedlm.report.markdown import headline, render_markdown
 
@@ -84,7 +84,7 @@ def test_the_readme_third_arm_loads(tmp_path: Path) -> None:
     (snippet,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
     path = tmp_path / "experiment.toml"
     path.write_text(shipped_experiments()["ptb"].read_text() + snippet)
-    experiment = load_experiment(path)
+    experiment = read_experiment(path)
     assert experiment.arm_names == ["tied", "untied", "tied-with-transform"]
     assert experiment.run_config("tied-with-transform").model.head_transform is True
 
@@ -120,7 +120,7 @@ def test_a_report_equals_its_regeneration(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
 def test_results_are_those_of_their_experiment(folder: Path) -> None:
-    experiment = load_experiment(shipped_experiments()[folder.name])
+    experiment = read_experiment(shipped_experiments()[folder.name])
     for record in load_records(folder):
         assert record.config == experiment.run_config(record.arm)
         assert record.provenance.git_dirty is False
@@ -132,7 +132,7 @@ def test_results_are_those_of_their_experiment(folder: Path) -> None:
 @pytest.mark.parametrize("name", shipped_experiments())
 def test_an_experiment_says_what_it_asks_and_predicts(name: str) -> None:
     path = shipped_experiments()[name]
-    experiment = load_experiment(path)
+    experiment = read_experiment(path)
     assert experiment.name == path.stem
     comment = path.read_text().partition("\n\n")[0]
     for word in ("# Question:", "# Differs:", "# Equal:", "# Predicted before the first run"):
@@ -149,4 +149,4 @@ def test_every_key_must_be_stated(tmp_path: Path) -> None:
             path = tmp_path / "experiment.toml"
             path.write_text("\n".join(lines[:index] + lines[index + 1 :]))
             with pytest.raises(InputError, match=rf"key \S*{line.split()[0]} is missing"):
-                load_experiment(path)
+                read_experiment(path)

@@ -19,6 +19,7 @@ from tests.test_training import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
 from tiedlm.config import Experiment
 from tiedlm.errors import InputError
+from tiedlm.execution.run_options import Listener
 from tiedlm.execution.scheduler import run_jobs
 from tiedlm.execution.start_method import start_server
 from tiedlm.execution.worker import Job, Notice
@@ -336,16 +337,21 @@ def tell_much_when_stopped(job: Job, sender: Connection) -> None:
 def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose pipe is full waits for a reader, and would never save and end."""
 
-    def interrupt_at_once(_: Progress) -> None:
-        raise KeyboardInterrupt
+    notices: list[str] = []
+
+    class InterruptAtOnce(Listener):
+        def update(self, progress: Progress) -> None:
+            raise KeyboardInterrupt(progress)
+
+        def notice(self, sentence: str) -> None:
+            notices.append(sentence)
 
     monkeypatch.setattr("tiedlm.execution.scheduler.work", tell_much_when_stopped)
     corpus = tokenized(EXPERIMENT, corpus_folder)
     job = Job(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm compare", 1, True, 60.0)
-    notices: list[str] = []
     start_server()
     with pytest.raises(KeyboardInterrupt):
-        run_jobs([job], 1, interrupt_at_once, notices.append)
+        run_jobs([job], 1, InterruptAtOnce())
     assert notices[1:-1] == [f"tied seed 0: news {number}" for number in range(5_000)]
     assert notices[-1] == "tied seed 0 stands at step 1 of 2; the same command goes on from there"
 

@@ -1,3 +1,54 @@
-"""Does tying the output matrix to the word embeddings help a small masked LM?"""
+"""Does tying the output matrix to the word embeddings help a small masked LM?
 
-__version__ = "0.1.0"
+The public functions are imported when they are first asked for, so `import tiedlm` loads neither torch nor pydantic.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tiedlm.version import __version__
+
+if TYPE_CHECKING:
+    from tiedlm.api.count import count_params
+    from tiedlm.api.experiment import load_experiment
+    from tiedlm.api.runs import compare, train
+    from tiedlm.errors import InputError, RunsFailed
+    from tiedlm.execution.run_options import Listener, RunOptions
+    from tiedlm.model.saved_model import load_model
+
+__all__ = [
+    "InputError",
+    "Listener",
+    "RunOptions",
+    "RunsFailed",
+    "__version__",
+    "compare",
+    "count_params",
+    "load_experiment",
+    "load_model",
+    "train",
+]
+_HOMES = {
+    "InputError": "tiedlm.errors",
+    "Listener": "tiedlm.execution.run_options",
+    "RunOptions": "tiedlm.execution.run_options",
+    "RunsFailed": "tiedlm.errors",
+    "compare": "tiedlm.api.runs",
+    "count_params": "tiedlm.api.count",
+    "load_experiment": "tiedlm.api.experiment",
+    "load_model": "tiedlm.model.saved_model",
+    "train": "tiedlm.api.runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """A public name, from the module where it is at home (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

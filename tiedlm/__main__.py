@@ -1,6 +1,6 @@
 """`python -m tiedlm` is the `tiedlm` command."""
 
-from tiedlm.cli.commands import main
+from tiedlm.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -29,3 +29,5 @@ class RunsFailed(Exception):
             f"{len(failures)} of {num_runs} runs failed and are missing; the same command trains only what is missing"
         )
         self.failures = failures
+        self.others_compared = False
+        """Whether the runs that did not fail have been compared, and the report was written."""

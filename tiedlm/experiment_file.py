@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tiedlm.errors import InputError
 MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 
 
-def load_experiment(path: Path, settings: list[str] = []) -> Experiment:  # noqa: B006 (never mutated)
+def read_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
     """Read a TOML file and apply `section.key=value` settings to it.
 
     Raises:

@@ -1,1 +1,1 @@
-"""The `tiedlm` command: options, progress and printing; what it does is done by the public functions."""
+"""The `tiedlm` command: options, progress, printing and exit status around the public functions."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import math
-import signal
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
 
-from tiedlm import __version__
 from tiedlm.cli.options import (
     CheckpointOption,
     CorpusOption,
@@ -32,7 +25,8 @@ from tiedlm.cli.options import (
     SetOption,
     StepsOption,
 )
-from tiedlm.errors import InputError, RunsFailed, Stopped, printable
+from tiedlm.errors import InputError, RunsFailed, printable
+from tiedlm.version import __version__
 
 if TYPE_CHECKING:
     from tiedlm.comparison.compare import Comparison
@@ -43,8 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 stdout, stderr = Console(), Console(stderr=True)
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SECONDS_OF_ONE_STOP = 1.0
 
 
 def print_version(is_asked: bool) -> None:
@@ -87,14 +79,17 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train one arm with one seed and write its record and its model."""
-    from tiedlm.cli.runs import Training, train_arm
+    from tiedlm import RunOptions, load_experiment, train
+    from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.terminal import render_record
 
-    chosen = [*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])]
-    training = Training(
-        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
-    )
-    record = train_arm(training, chosen, seed, stderr)
+    name = _one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
+    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    display = ProgressDisplay(stderr, quiet)
+    options = RunOptions(device.value, precision.value, None, resume, checkpoint_seconds, display)
+    record = train(loaded, name, seed, out=out, data_dir=data_dir, options=options)
+    if not (display.num_runs or quiet):
+        stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
     if as_json:
         typer.echo(record.model_dump_json(indent=1))
     else:
@@ -122,15 +117,28 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Train the runs that have no record yet, then compare the arms over all records of the folder."""
-    from tiedlm.cli.runs import Training, compare_arms
+    from tiedlm import RunOptions, compare, load_experiment
+    from tiedlm.api.runs import out_folder
+    from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.report.update import update_report
 
-    training = Training(
-        experiment, corpus, data_dir, out, settings or [], steps, device, precision, resume, checkpoint_seconds, quiet
-    )
-    comparison, folder, failed = compare_arms(training, arms, seeds, jobs, stderr)
+    num_side_by_side = _num_side_by_side(jobs)
+    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    options = RunOptions(device.value, precision.value, num_side_by_side, resume, checkpoint_seconds, display)
+    try:
+        names = None if arms is None else arms.split(",")
+        comparison = compare(loaded, names, seeds, out=folder, data_dir=data_dir, options=options)
+    except RunsFailed as failed:
+        if failed.others_compared:
+            _show(update_report(folder), folder, as_json)
+        raise
+    if not (display.num_runs or quiet):
+        sentence = (
+            f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
+        )
+        stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
     _show(comparison, folder, as_json)
-    if failed:
-        raise failed
 
 
 @app.command()
@@ -174,7 +182,7 @@ def count_params(
 
     Exit status 1: the configuration and the stored matrices contradict each other.
     """
-    from tiedlm.cli.count import count_named, list_counts
+    from tiedlm.api.count import count_params, list_counts
     from tiedlm.counting.tables import render_answer, render_counts, render_what_if
 
     if list_models == (model is not None):
@@ -189,7 +197,7 @@ def count_params(
         from tiedlm.counting.plot import check_plot_file, draw_savings
 
         check_plot_file(plot)
-    answer = count_named(model)
+    answer = count_params(model)
     document, tables = answer.document(), [render_answer(answer)]
     if what_if or plot:
         from tiedlm.counting.what_if import count_what_if, parse_what_if
@@ -201,7 +209,7 @@ def count_params(
         draw_savings(counts, answer.config, plot)
     _print(document, Group(*tables), as_json)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
-        _complain(f"{model}: {answer.checkpoint.mismatch}")
+        complain(f"{model}: {answer.checkpoint.mismatch}")
         raise typer.Exit(1)
 
 
@@ -219,6 +227,25 @@ def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     _print([asdict(finding) for finding in findings], render_findings(findings), as_json)
     if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)
+
+
+def _one_arm(given: list[str]) -> str:
+    if len(given) != 1:
+        names = " and ".join(f"{name!r}" for name in given) or "none"
+        raise InputError(f"one arm is trained at a time, given: {names}; pass one of --tied, --untied and --arm NAME")
+    return given[0]
+
+
+def _settings(settings: list[str] | None, steps: int | None) -> list[str]:
+    return [*(settings or []), *([] if steps is None else [f"train.num_steps={steps}"])]
+
+
+def _num_side_by_side(jobs: str) -> int | None:
+    if jobs == "auto":
+        return None
+    if not (jobs.isdecimal() and len(jobs) < 10 and int(jobs) > 0):
+        raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
+    return int(jobs)
 
 
 def _print(document: object, table: RenderableType, as_json: bool) -> None:
@@ -239,47 +266,6 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
         stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _complain(sentence: str) -> None:
+def complain(sentence: str) -> None:
+    """One line on stderr, in red: what is wrong."""
     stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
-
-
-def main() -> None:
-    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
-    stop = _Stop()
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
-            signal.signal(number, stop)
-    try:
-        app()
-    except (InputError, RunsFailed) as error:
-        for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
-            _complain(sentence)
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _complain(f"cannot write ({error.strerror}); free some space and give the same command again")
-            sys.exit(1)
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        _complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
-        sys.exit(2)
-    except Stopped as stopped:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
-        stderr.print("tiedlm: interrupted")
-        sys.exit(stopped.exit_code)
-
-
-class _Stop:
-    """Raises `Stopped`; once for signals that come together, as `timeout` tells the command and then its group."""
-
-    def __init__(self) -> None:
-        self.raised_at = -math.inf
-
-    def __call__(self, signal_number: int, _frame: object) -> None:
-        if time.monotonic() - self.raised_at > SECONDS_OF_ONE_STOP:
-            self.raised_at = time.monotonic()
-            raise Stopped(signal_number)

@@ -16,17 +16,17 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from tiedlm import __version__
 from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.data.cache import SUMS_FILE, cache_path, is_intact
 from tiedlm.data.corpus import KNOWN, load_corpus
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import find_experiment, load_experiment
+from tiedlm.experiment_file import find_experiment, read_experiment
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import TieError, build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import load_model, save_model
 from tiedlm.training.loop import RunFailed, Step, TrainingState, train
 from tiedlm.training.runtime import Runtime, available_cpus, processor, resolve_runtime
+from tiedlm.version import __version__
 
 LIBRARIES = ("torch", "typer", "datasets", "tokenizers", "rich", "safetensors", "pydantic", "scipy", "matplotlib")
 VOCAB_SIZE = 500
@@ -163,7 +163,7 @@ def _check_determinism(runtime: Runtime) -> str:
 
 
 def _toy(tie: bool) -> tuple[ModelConfig, TrainConfig]:
-    experiment = load_experiment(find_experiment("pydoc"), TOY_SETTINGS)
+    experiment = read_experiment(find_experiment("pydoc"), TOY_SETTINGS)
     config = experiment.run_config("tied" if tie else "untied")
     return config.model, config.train
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 from tiedlm.errors import printable
+from tiedlm.execution.run_options import Listener
 from tiedlm.training.monitor import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
 
 
-class ProgressDisplay:
+class ProgressDisplay(Listener):
     """Shows step, loss and tokens/s of each run, and when the whole will be done."""
 
-    def __init__(self, console: Console, num_runs: int, quiet: bool) -> None:
-        self.console, self.num_runs, self.quiet = console, num_runs, quiet
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet, self.num_runs = console, quiet, 0
         self.state: dict[str, Progress] = {}
         self.steps_before: dict[str, int] = {}  # of a run that goes on, made by another process
         self.task_ids: dict[str, TaskID] = {}
@@ -35,13 +35,15 @@ class ProgressDisplay:
         )
         self.shows_bars = console.is_terminal and not quiet
 
-    def __enter__(self) -> Self:
+    def begin(self, num_runs: int) -> None:
+        """Start the bars."""
+        self.num_runs = num_runs
         if self.shows_bars:
             self.bars.start()
-            self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
-        return self
+            self.total = self.bars.add_task("all runs", total=num_runs, figures="starting")
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Leave the bars as they are."""
         if self.shows_bars:
             self.bars.stop()
 

@@ -11,13 +11,13 @@ import math
 import statistics
 from typing import Any
 
-from tiedlm import __version__
 from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
 from tiedlm.config import Strict
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
 from tiedlm.record import CurvePoint, RunRecord
+from tiedlm.version import __version__
 
 COMPARISON_SCHEMA_VERSION = 1
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import types
 from collections.abc import Iterator
 
 # A library may have started threads when macOS forks it.
@@ -55,3 +56,18 @@ def memory_kept_by_children() -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = given
+
+
+@contextlib.contextmanager
+def main_module_left_out() -> Iterator[None]:
+    """Processes started meanwhile do not import the program that started them, which `multiprocessing` has them do.
+
+    A worker needs nothing of it; and a script that calls `tiedlm.compare` without `if __name__ == "__main__":` would
+    run again in each of them.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

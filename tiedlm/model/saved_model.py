@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tiedlm.atomic_file import replacement
 from tiedlm.config import ModelConfig
+from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM, check_tie
 
 METADATA_KEY = "tiedlm"
@@ -30,20 +31,35 @@ def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     return path.stat().st_size
 
 
-def load_model(path: Path) -> MaskedLM:
+def load_model(path: str | Path) -> MaskedLM:
     """Build the stored model and fill it in place, which keeps its tie; then measure the tie.
 
+    `path` is a `.safetensors` file that `tiedlm train` or `compare` wrote. The model is in training mode, on the CPU.
+
     Raises:
-        KeyError: the file and the model have not the same tensors.
+        InputError: it is no such file, or its tensors are not those of the model that its header describes.
+        TieError: the model's tie is not what its header says.
     """
-    with safe_open(path, framework="pt") as file:
-        stored = json.loads(file.metadata()[METADATA_KEY])
-        model = MaskedLM(ModelConfig.model_validate(stored["model"]), stored["vocab_size"])
-        parameters = dict(model.named_parameters())
-        if parameters.keys() != set(file.keys()):
-            raise KeyError(f"{path}: holds {sorted(file.keys())}, the model has {sorted(parameters)}")
-        for name, parameter in parameters.items():
-            parameter.data.copy_(file.get_tensor(name))
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = json.loads((file.metadata() or {})[METADATA_KEY])
+            model = MaskedLM(ModelConfig.model_validate(stored["model"]), int(stored["vocab_size"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: has no model of tiedlm in its header; give one that tiedlm train wrote") from error
+    parameters = dict(model.named_parameters())
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    if shapes != expected:
+        name = min(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
+        raise InputError(
+            f"{path}: {name} has shape {shapes.get(name)}, its header asks for {expected.get(name)}; train it again"
+        )
+    for name, parameter in parameters.items():
+        parameter.data.copy_(tensors[name])
     check_tie(model, f"after loading {path}")
     return model
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-import tiedlm
 from tiedlm.record import Code, Provenance
 from tiedlm.training.runtime import Runtime, processor
+from tiedlm.version import __version__
 
 CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds
 
@@ -22,7 +22,7 @@ def present_code() -> Code:
     """What runs here; to be asked at the start, since a checkout may change meanwhile."""
     commit = _git("rev-parse", "HEAD")
     return Code(
-        tiedlm_version=tiedlm.__version__,
+        tiedlm_version=__version__,
         git_commit=commit,
         git_dirty=None if commit is None else bool(_git("status", "--porcelain", "--", *CODE_PATHS)),
         python=platform.python_version(),
@@ -45,7 +45,7 @@ def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
 
 def _git(*arguments: str) -> str | None:
     """git's answer about the checkout that this code runs from, or None where it is no checkout."""
-    root = Path(tiedlm.__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:

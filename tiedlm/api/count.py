@@ -30,12 +30,16 @@ def list_counts() -> list[ParameterCount]:
     return [count_config(name, model.config, model.source) for name, model in KNOWN_MODELS.items()]
 
 
-def count_named(name: str) -> Answer:
-    """Count what a name stands for: see `count-params --help`.
+def count_params(model: str | Path) -> Answer:
+    """Count a model's parameters by group, tied and untied, without building it.
+
+    `model` is a known model, a `config.json`, a `.safetensors` file or its index, a folder of either, `owner/name` on
+    the Hugging Face Hub, an experiment, or a folder of records. The sums are in `.count`, a `ParameterCount`.
 
     Raises:
         InputError: the name stands for nothing, or for something that cannot be read or counted.
     """
+    name = str(model)
     if name in KNOWN_MODELS:
         known = KNOWN_MODELS[name]
         return Answer(count_config(name, known.config, known.source), known.config)
@@ -140,9 +144,9 @@ def _count_record(folder: Path, record: RunRecord) -> Answer:
 
 
 def _count_experiment(name: str) -> Answer:
-    from tiedlm.experiment_file import find_experiment, load_experiment
+    from tiedlm.experiment_file import find_experiment, read_experiment
 
-    experiment = load_experiment(find_experiment(name))
+    experiment = read_experiment(find_experiment(name))
     return answer_config(experiment.name, experiment.model.config_json(_vocab_size(experiment.corpus)))
 
 
@@ -165,7 +169,7 @@ def _count_hub(name: str) -> Answer:
         known = [short for short, model in KNOWN_MODELS.items() if model.hub_name.lower() == name.lower()]
         if not known:
             raise
-        answer = count_named(known[0])
+        answer = count_params(known[0])
         return replace(answer, notes=(f"counted as {known[0]}, which is known here: {error}",))
     try:
         tensors = fetch_tensors(name)

@@ -1,0 +1,58 @@
+"""The entry point: the commands, with an exit status and a sentence for whatever stops them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import math
+import signal
+import sys
+import time
+
+from tiedlm.cli.commands import app, complain, stderr
+from tiedlm.errors import InputError, RunsFailed, Stopped
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_OF_ONE_STOP = 1.0
+
+
+def main() -> None:
+    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
+    stop = _Stop()
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
+            signal.signal(number, stop)
+    try:
+        app()
+    except (InputError, RunsFailed) as error:
+        for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
+            complain(sentence)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            complain(f"cannot write ({error.strerror}); free some space and give the same command again")
+            sys.exit(1)
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
+        sys.exit(2)
+    except Stopped as stopped:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
+        stderr.print("tiedlm: interrupted")
+        sys.exit(stopped.exit_code)
+
+
+class _Stop:
+    """Raises `Stopped`; once for signals that come together, as `timeout` tells the command and then its group."""
+
+    def __init__(self) -> None:
+        self.raised_at = -math.inf
+
+    def __call__(self, signal_number: int, _frame: object) -> None:
+        if time.monotonic() - self.raised_at > SECONDS_OF_ONE_STOP:
+            self.raised_at = time.monotonic()
+            raise Stopped(signal_number)

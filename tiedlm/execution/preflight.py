@@ -1,0 +1,96 @@
+"""Everything that can be checked before the first step: runs that are asked for → jobs that can be started."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from tiedlm.comparison.comparability import check_runtime, check_text
+from tiedlm.config import Experiment
+from tiedlm.counting.parameters import TRAINING_RECIPES, count_config
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.errors import InputError
+from tiedlm.execution.run_options import RunOptions
+from tiedlm.execution.worker import Job
+from tiedlm.record import RunRecord
+from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
+from tiedlm.training.provenance import command_line
+from tiedlm.training.resume import run_key
+from tiedlm.training.runtime import Runtime, available_cpus, resolve_runtime
+
+BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
+
+
+def prepare_jobs(
+    experiment: Experiment,
+    corpus: TokenizedCorpus,
+    runs: list[tuple[str, int]],
+    records: list[RunRecord],
+    out: Path,
+    options: RunOptions,
+) -> tuple[list[Job], int]:
+    """Check everything that can be checked before training, and return the jobs and how many run side by side.
+
+    `records` are those that the new ones will be compared with.
+
+    Raises:
+        InputError: the device or the output folder cannot be used, or corpus and device do not fit the records
+            or the checkpoints of unfinished runs.
+    """
+    runtime = resolve_runtime(options.device, options.precision)
+    check_runtime(records, runtime.device, runtime.precision)
+    check_text(records, corpus.name, corpus.text_sha256)
+    for record in records:
+        _check_tokenizer(record, corpus)
+    if options.resume:
+        for arm, seed in runs:
+            CheckpointFiles(out, arm, seed).check(run_key(experiment, arm, seed, corpus, runtime))
+    num_side_by_side = options.jobs
+    if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
+        num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
+    num_side_by_side = min(num_side_by_side, len(runs))
+    _check_memory(experiment, runs, corpus.vocab_size, num_side_by_side, runtime)
+    _make_folder(out)
+    num_threads = max(1, available_cpus() // num_side_by_side)
+    command = command_line()
+    rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
+    return [Job(experiment, arm, seed, *rest) for arm, seed in runs], num_side_by_side
+
+
+def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
+    if record.data.tokenizer_sha256 != corpus.tokenizer_sha256:
+        raise InputError(
+            f"{record.file_name} in the output folder was made with another tokenizer than corpus {corpus.name!r} has "
+            "now; choose another --out"
+        )
+
+
+def _make_folder(out: Path) -> None:
+    if (out / CHECKPOINTS_FOLDER).is_symlink():
+        raise InputError(f"{out / CHECKPOINTS_FOLDER}: is a link to elsewhere; remove it or choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _check_memory(
+    experiment: Experiment, runs: list[tuple[str, int]], vocab_size: int, num_side_by_side: int, runtime: Runtime
+) -> None:
+    """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
+    if runtime.device != "cpu" or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    parameters = {
+        arm: count_config(arm, experiment.run_config(arm).model.config_json(vocab_size)).total for arm, _ in runs
+    }
+    largest = sorted((parameters[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]
+    needed = BYTES_PER_PARAMETER * sum(largest)
+    if needed > memory:
+        raise InputError(
+            f"{num_side_by_side} runs side by side with up to {largest[0]:,} parameters need {needed / 1e9:,.0f} GB "
+            f"for weights, gradients and optimizer states, and this machine has {memory / 1e9:,.0f} GB; lower --jobs "
+            "or the model's sizes"
+        )
