@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import TOY
-from tests.test_training import FP32
+from tests.training.test_run import FP32
 from tiedlm.config import Experiment
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import tokenize

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from tests.test_families import check, num_parameters, torch, transformers
+from tests.counting.test_families import check, num_parameters, torch, transformers
 from tiedlm.api.count import count_params
 from tiedlm.counting.known_models import KNOWN_MODELS
 from tiedlm.counting.parameters import HEAD_GROUPS, TRAINING_RECIPES, ParameterCount, count_config

@@ -23,7 +23,7 @@ import pytest
 import torch
 
 from tests.conftest import TOY, NoteFault, toy_experiment
-from tests.test_training import FP32, outcome, run_toy, tokenized
+from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX
 from tiedlm.execution.start_method import CONTEXT, start_server
 from tiedlm.record import load_record

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from tests.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
+from tests.counting.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
 from tiedlm.api.count import Answer, count_params
 from tiedlm.counting.decoder_forms import DECODERS
 from tiedlm.counting.families import FAMILIES

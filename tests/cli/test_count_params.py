@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import REPOSITORY
-from tests.test_bad_input import run_tiedlm
-from tests.test_checkpoint_count import INPUT, OUTPUT, rewritten, save, tiny
-from tests.test_families import torch
+from tests.counting.test_families import torch
+from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
 from tiedlm.api.count import list_counts
 from tiedlm.counting.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import tiedlm.training.run
 from tests.conftest import NoteFault, toy_experiment
-from tests.test_training import FP32, outcome, run_toy, tokenized
+from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
 from tiedlm.config import Experiment
 from tiedlm.errors import InputError

@@ -1,0 +1,83 @@
+"""The report of a folder: written from its records alone, kept while they stay, and readable in 80 columns."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.comparison.test_compare import made_up, pairs
+from tiedlm.comparison.compare import compare
+from tiedlm.record import save_record
+from tiedlm.report.terminal import render_comparison
+from tiedlm.report.update import update_report
+
+
+def test_what_is_edited_by_hand_is_written_again(tmp_path: Path) -> None:
+    for record in pairs([4.0, 4.1], [4.2, 4.35]):
+        save_record(record, tmp_path)
+    update_report(tmp_path)
+    original = {name: (tmp_path / name).read_text() for name in ("REPORT.md", "comparison.json")}
+    for name, text in original.items():
+        assert "inconclusive" in text
+        (tmp_path / name).write_text(text.replace("inconclusive", "untied better"))
+    update_report(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in original} == original
+
+
+def test_a_report_is_kept_until_its_records_change(tmp_path: Path) -> None:
+    for record in pairs([4.0, 4.1], [4.2, 4.35]):
+        save_record(record, tmp_path)
+    update_report(tmp_path)
+    plots = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+    assert len(plots) == 2
+    update_report(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in plots} == plots
+    save_record(made_up("untied", 1, 4.9), tmp_path)
+    assert update_report(tmp_path).arms["untied"].metrics["valid"].masked_lm_loss_nats.values[1] == pytest.approx(
+        4.9, abs=0.01
+    )
+    assert all(path.stat().st_mtime_ns > time for path, time in plots.items())
+
+
+def test_the_terminal_shows_the_answer_at_80_columns() -> None:
+    output = io.StringIO()
+    Console(width=80, file=output, color_system=None).print(render_comparison(compare(pairs([4.0, 4.1], [4.2, 4.35]))))
+    assert [line.rstrip() for line in output.getvalue().splitlines()] == EXPECTED.strip().splitlines()
+
+
+EXPECTED = """
+toy: corpus, 2 seeds
+
+ parameters          tied   untied
+ ─────────────────────────────────
+ word_embeddings    3,200    3,200
+ embeddings_norm       32       32
+ encoder_layers    17,504   17,504
+ final_norm            32       32
+ head_transform     1,056    1,056
+ decoder_weight         –    3,200
+ decoder_bias         100      100
+ total             21,924   25,124
+
+V × H = 100 × 32 = 3,200 saved, 12.7 % of the untied model
+
+
+ masked-LM perplexity                  tied                untied   unigram
+ ──────────────────────────────────────────────────────────────────────────
+ valid                  57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
+ test                   57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
+
+± is the standard deviation over seeds, in brackets the accuracy. Masked-LM
+perplexity predicts masked tokens from both sides; it is not comparable with a
+causal (left-to-right) perplexity, nor with pseudo-perplexity.
+
+valid: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
+[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
+perplexity of tied.
+test: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
+[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
+perplexity of tied.
+"""
