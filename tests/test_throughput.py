@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY
-from tiedlm.training.runtime import Runtime
+from tiedlm.training.device import Runtime
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "throughput"))
 import variants

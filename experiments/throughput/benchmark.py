@@ -28,8 +28,8 @@ import torch
 from variants import AS_SHIPPED, GPU_SIZES, PEAKS, SIZES, VARIANTS, Size
 
 from tiedlm.execution.start_method import memory_kept_by_children
+from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.provenance import present_code, provenance
-from tiedlm.training.runtime import Runtime, peak_memory_bytes
 
 WARM_UP_STEPS = 4
 LEAST_STEPS_OF_A_TURN = 2

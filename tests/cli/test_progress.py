@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tiedlm.cli import progress
 from tiedlm.cli.progress import ProgressDisplay
-from tiedlm.training.monitor import Progress
+from tiedlm.training.learning_curve import Progress
 
 
 @pytest.mark.parametrize("first_step", [1, 3_001])

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiedlm.counting.blueprint import Blueprint, NoClosedForm
-from tiedlm.counting.decoder_forms import DECODERS
+from tiedlm.counting.decoder_closed_forms import DECODERS
 from tiedlm.counting.families import ALIASES, FAMILIES, draw_blueprint
-from tiedlm.counting.masked_lm_forms import ALIAS
+from tiedlm.counting.masked_lm_closed_forms import ALIAS
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -13,10 +13,10 @@ from torch.testing import assert_close
 from tests.conftest import toy_model
 from tests.model.test_masked_lm import ENCODERS, VOCAB_SIZE
 from tiedlm.model.head import MaskedLMHead, masked_lm_loss
+from tiedlm.model.linear_and_norm import LAYER_NORM_EPS
 from tiedlm.model.logit_slices import make_logits
 from tiedlm.model.masked_lm import build_model
-from tiedlm.model.primitives import LAYER_NORM_EPS
-from tiedlm.model.score import score
+from tiedlm.model.prediction_scores import score
 
 
 @ENCODERS

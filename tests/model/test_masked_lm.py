@@ -18,8 +18,8 @@ from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.attention import attend, gather_positions
 from tiedlm.model.embeddings import WordEmbeddings
 from tiedlm.model.masked_lm import MaskedLM, TieError, build_model, check_tie, measure_parameters
+from tiedlm.model.prediction_scores import score
 from tiedlm.model.saved_model import load_model, save_model
-from tiedlm.model.score import score
 
 VOCAB_SIZE = 50
 ENCODERS = pytest.mark.parametrize("encoder", ["modernbert", "bert"])

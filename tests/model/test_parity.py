@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from tests.conftest import toy_model
 from tiedlm.data.masking import mask_blocks
 from tiedlm.masked_batch import PAD_ID
+from tiedlm.model.linear_and_norm import LAYER_NORM_EPS
 from tiedlm.model.masked_lm import MaskedLM, build_model
-from tiedlm.model.primitives import LAYER_NORM_EPS
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")

@@ -12,7 +12,7 @@ from tests.comparison.test_compare import made_up, pairs
 from tiedlm.comparison.compare import compare
 from tiedlm.record import save_record
 from tiedlm.report.terminal import render_comparison
-from tiedlm.report.update import update_report
+from tiedlm.report.write import update_report
 
 
 def test_what_is_edited_by_hand_is_written_again(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tiedlm.execution.worker import Job, Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
-from tiedlm.training.monitor import Progress
+from tiedlm.training.learning_curve import Progress
 from tiedlm.training.provenance import present_code
 from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
 from tiedlm.training.run import run
@@ -182,7 +182,7 @@ def test_a_run_killed_while_it_is_evaluated_is_trained(
     def die(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("tiedlm.training.monitor.Monitor.measure", die)
+    monkeypatch.setattr("tiedlm.training.learning_curve.Monitor.measure", die)
     with pytest.raises(SystemExit):
         run_with(CheckpointPolicy(), corpus_folder, tmp_path)
     assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == NUM_STEPS

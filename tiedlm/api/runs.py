@@ -15,7 +15,7 @@ from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.start_method import start_server
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
-from tiedlm.report.update import update_report
+from tiedlm.report.write import update_report
 
 MAX_SEEDS = 1_000
 

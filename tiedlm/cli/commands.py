@@ -120,7 +120,7 @@ def compare(
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.runs import out_folder
     from tiedlm.cli.progress import ProgressDisplay
-    from tiedlm.report.update import update_report
+    from tiedlm.report.write import update_report
 
     num_side_by_side = _num_side_by_side(jobs)
     loaded = load_experiment(experiment, _settings(settings, steps), corpus)
@@ -148,7 +148,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder."""
-    from tiedlm.report.update import update_report
+    from tiedlm.report.write import update_report
 
     _show(update_report(folder, force), folder, as_json)
 
@@ -183,7 +183,7 @@ def count_params(
     Exit status 1: the configuration and the stored matrices contradict each other.
     """
     from tiedlm.api.count import count_params, list_counts
-    from tiedlm.counting.tables import render_answer, render_counts, render_what_if
+    from tiedlm.counting.terminal import render_answer, render_counts, render_what_if
 
     if list_models == (model is not None):
         raise InputError("count-params takes either a model or --list; e.g. tiedlm count-params bert-base-uncased")
@@ -194,7 +194,7 @@ def count_params(
         _print([count.document() for count in counts], render_counts(counts), as_json)
         return
     if plot:
-        from tiedlm.counting.plot import check_plot_file, draw_savings
+        from tiedlm.counting.savings_plot import check_plot_file, draw_savings
 
         check_plot_file(plot)
     answer = count_params(model)
@@ -257,7 +257,7 @@ def _print(document: object, table: RenderableType, as_json: bool) -> None:
 
 def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
     from tiedlm.report.terminal import render_comparison
-    from tiedlm.report.update import REPORT_FILE
+    from tiedlm.report.write import REPORT_FILE
 
     if as_json:
         typer.echo(comparison.model_dump_json(indent=1))

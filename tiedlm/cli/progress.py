@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from tiedlm.errors import printable
 from tiedlm.execution.run_options import Listener
-from tiedlm.training.monitor import Progress
+from tiedlm.training.learning_curve import Progress
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from tiedlm.counting.blueprint import Blueprint, ConfigReader, NoClosedForm
-from tiedlm.counting.decoder_forms import DECODERS, decoder, gpt2, gpt_neox, opt, t5
-from tiedlm.counting.masked_lm_forms import albert, bert, deberta, distilbert, electra, modernbert
+from tiedlm.counting.decoder_closed_forms import DECODERS, decoder, gpt2, gpt_neox, opt, t5
+from tiedlm.counting.masked_lm_closed_forms import albert, bert, deberta, distilbert, electra, modernbert
 from tiedlm.errors import InputError
 
 FAMILIES: dict[str, Callable[[ConfigReader], Blueprint]] = {

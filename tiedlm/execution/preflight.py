@@ -15,9 +15,9 @@ from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.worker import Job
 from tiedlm.record import RunRecord
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
+from tiedlm.training.device import Runtime, available_cpus, resolve_runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
-from tiedlm.training.runtime import Runtime, available_cpus, resolve_runtime
 
 BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
 

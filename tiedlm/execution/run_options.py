@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tiedlm.training.monitor import Progress
+    from tiedlm.training.learning_curve import Progress
 
 
 class Listener:

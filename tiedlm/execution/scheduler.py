@@ -13,7 +13,7 @@ from tiedlm.execution.start_method import CONTEXT, main_module_left_out
 from tiedlm.execution.worker import Failure, Job, Notice, work
 from tiedlm.record import load_records, record_file_name
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
-from tiedlm.training.monitor import Progress
+from tiedlm.training.learning_curve import Progress
 
 
 def run_jobs(

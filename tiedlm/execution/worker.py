@@ -13,11 +13,11 @@ from pathlib import Path
 from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import TieError
+from tiedlm.training.device import Runtime
+from tiedlm.training.learning_curve import Progress
 from tiedlm.training.loop import RunFailed
-from tiedlm.training.monitor import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
 from tiedlm.training.run import run
-from tiedlm.training.runtime import Runtime
 
 
 @dataclass(frozen=True)

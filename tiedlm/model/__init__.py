@@ -1,1 +1,1 @@
-"""The masked LM: embeddings, encoder, head, and the one line that ties; it knows tensors and no text."""
+"""The masked LM: embeddings, encoder, head, and in `masked_lm.py` the line that ties; knows tensors and no text."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
-from tiedlm.model.primitives import linear
+from tiedlm.model.linear_and_norm import linear
 
 
 def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
-from tiedlm.model.primitives import layer_norm, product_precision
+from tiedlm.model.linear_and_norm import layer_norm, product_precision
 
 TYPE_VOCAB_SIZE = 2  # BERT's two segments; a block is one segment, so row 0 is read
 

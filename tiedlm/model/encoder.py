@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
 from tiedlm.model.attention import SelfAttention, gather_positions
-from tiedlm.model.primitives import layer_norm, linear
+from tiedlm.model.linear_and_norm import layer_norm, linear
 
 
 class BertLayer(nn.Module):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tiedlm.model.linear_and_norm import product_precision
 from tiedlm.model.logit_slices import (
     cached_slices,
     column_slices,
@@ -22,7 +23,6 @@ from tiedlm.model.logit_slices import (
     wide,
     widened,
 )
-from tiedlm.model.primitives import product_precision
 
 
 def fused_loss(hidden_states: Tensor, weight: Tensor, bias: Tensor, masked_lm_ids: Tensor, scales: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from tiedlm.config import ModelConfig
 from tiedlm.model.fused_loss import fused_loss
-from tiedlm.model.primitives import layer_norm, linear
-from tiedlm.model.score import score_by_rows
+from tiedlm.model.linear_and_norm import layer_norm, linear
+from tiedlm.model.prediction_scores import score_by_rows
 
 
 class Transform(nn.Module):

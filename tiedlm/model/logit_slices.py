@@ -1,6 +1,6 @@
 """Logits in slices: V of them a row are too many to hold at once, so few rows or few columns are made at a time.
 
-This file knows how many, and where in memory they lie. What they are used for is in `fused_loss.py` and `score.py`.
+How many, and where in memory they lie, is known here; what they are for, in `fused_loss.py` and `prediction_scores.py`.
 """
 
 from __future__ import annotations

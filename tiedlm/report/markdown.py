@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tiedlm.comparison.compare import Comparison
-from tiedlm.counting.tables import percent
+from tiedlm.counting.terminal import percent
 from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"

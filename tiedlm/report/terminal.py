@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiedlm.comparison.compare import Comparison, Difference, Summary
-from tiedlm.counting.tables import percent, plain_table, saved_text
+from tiedlm.counting.terminal import percent, plain_table, saved_text
 from tiedlm.record import RunRecord
 
 WARNING = (

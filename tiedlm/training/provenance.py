@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from tiedlm.record import Code, Provenance
-from tiedlm.training.runtime import Runtime, processor
+from tiedlm.training.device import Runtime, processor
 from tiedlm.version import __version__
 
 CODE_PATHS = ("tiedlm", "experiments/throughput")  # what decides a figure, beside the experiment that its record holds

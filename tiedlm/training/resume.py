@@ -13,9 +13,9 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import check_tie
 from tiedlm.record import CurvePoint, Data
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
+from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.loop import StateError, TrainingState
 from tiedlm.training.provenance import present_code
-from tiedlm.training.runtime import Runtime, peak_memory_bytes
 
 
 class Interrupted(Exception):

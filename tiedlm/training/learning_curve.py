@@ -12,9 +12,9 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.record import CurvePoint, SplitMetrics
 from tiedlm.training.checkpoint import RunKey
+from tiedlm.training.device import Runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
 from tiedlm.training.loop import RunFailed, Step
-from tiedlm.training.runtime import Runtime
 
 CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
 LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tiedlm.model.linear_and_norm import product_precision
 from tiedlm.model.logit_slices import cached_slices, make_logits, row_slices, widened
-from tiedlm.model.primitives import product_precision
 
 
 @torch.no_grad()
