@@ -140,7 +140,7 @@ def tiedlm_steps(size: Size, runtime: Runtime, after_step: Callable[[], None], i
     if is_compiled:
         model.encoder.compile()
     blocks, config = size.blocks(), size.train_config()
-    state = TrainingState(model, len(blocks), config, SEED)
+    state = TrainingState(model, len(blocks), config, SEED, runtime.product_dtype)
     train(state, blocks, config, size.vocab_size, runtime.autocast(), lambda _: after_step())
 
 
@@ -225,7 +225,7 @@ def transformers_steps(
     compute = loss_at_masked if gathers_before_head else loss_at_all
     if is_compiled:
         compute = torch.compile(compute)
-    optimizers = build_optimizers(model, recipe)
+    optimizers = build_optimizers(model, recipe, runtime.product_dtype)
     for batch in size.batches():
         ids, positions = batch.masked_lm_ids, batch.masked_lm_positions
         labels = torch.full_like(batch.input_ids, -100).scatter(1, positions, ids)

@@ -135,7 +135,7 @@ def test_a_tied_matrix_is_one_parameter_of_one_group() -> None:
     for arm, expected in (("tied", 1), ("untied", 2)):
         config = toy_experiment().run_config(arm)
         model = build_model(config.model, 50, seed=0)
-        adam, muon = build_optimizers(model, config.train)
+        adam, muon = build_optimizers(model, config.train, torch.float32)
         listed = [
             id(parameter)
             for optimizer in (adam, muon)

@@ -175,7 +175,7 @@ def _trained(runtime: Runtime, tie: bool = True, stop: bool = False) -> Training
 
     def state() -> TrainingState:
         model = build_model(model_config, VOCAB_SIZE, seed=0).to(runtime.device)
-        return TrainingState(model, len(blocks), config, seed=0)
+        return TrainingState(model, len(blocks), config, 0, runtime.product_dtype)
 
     kept: dict[str, Tensor] = {}
     current = state()

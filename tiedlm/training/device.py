@@ -25,9 +25,14 @@ class Runtime:
     device: str
     precision: str
 
+    @property
+    def product_dtype(self) -> torch.dtype:
+        """Of matrix products."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
     def autocast(self) -> torch.amp.autocast_mode.autocast:
         """The context of every forward pass."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.product_dtype == torch.bfloat16)
 
 
 def resolve_runtime(device: str, precision: str) -> Runtime:

@@ -14,10 +14,11 @@ from tiedlm.config import TrainConfig
 from tiedlm.data.masking import BatchOrder, mask_blocks
 from tiedlm.generators import derive_seed, make_generator
 from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.training.muon import Muon
 from tiedlm.training.optim import build_optimizers, set_learning_rate
 
 Kind = tuple[torch.dtype, tuple[int, ...] | None]
-STATE_KEYS = {torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"), torch.optim.Muon: ("momentum_buffer",)}
+STATE_KEYS = {torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"), Muon: ("momentum_buffer",)}
 
 
 class StateError(ValueError):
@@ -45,9 +46,12 @@ class TrainingState:
     so there can be one training at a time in a process.
     """
 
-    def __init__(self, model: MaskedLM, num_blocks: int, config: TrainConfig, seed: int) -> None:
+    def __init__(
+        self, model: MaskedLM, num_blocks: int, config: TrainConfig, seed: int, precision: torch.dtype = torch.float32
+    ) -> None:
+        """`precision` is that of the optimizers' matrix products; all that is kept is fp32."""
         torch.manual_seed(derive_seed(seed, "dropout"))
-        self.model, self.optimizers = model, build_optimizers(model, config)
+        self.model, self.optimizers = model, build_optimizers(model, config, precision)
         self.order = BatchOrder(num_blocks, config.batch_size, make_generator(seed, "order"))
         self.mask_generator = make_generator(seed, "mask")
         self.step = 0

@@ -11,10 +11,14 @@ import torch
 from torch import nn
 
 from tiedlm.config import TrainConfig
+from tiedlm.training.muon import Muon
 
 
-def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW and, if `muon_learning_rate` > 0, Muon. Weight decay touches matrices, never norms or biases."""
+def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dtype) -> list[torch.optim.Optimizer]:
+    """AdamW and, if `muon_learning_rate` > 0, Muon with products of a precision.
+
+    Weight decay touches matrices, never norms or biases.
+    """
     muon, decayed, plain = [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
@@ -32,7 +36,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon, fused=True)
     ]
     if muon:
-        optimizers.append(torch.optim.Muon(muon, lr=config.muon_learning_rate, weight_decay=config.weight_decay))
+        optimizers.append(Muon(muon, config.muon_learning_rate, config.weight_decay, precision))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

@@ -43,7 +43,7 @@ def run(
     model = build_model(config.model, corpus.vocab_size, seed).to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress)
     blocks = monitor.blocks("train")
-    state = TrainingState(model, len(blocks), config.train, seed)
+    state = TrainingState(model, len(blocks), config.train, seed, runtime.product_dtype)
     checkpoints = CheckpointManager(CheckpointFiles(out, arm, seed), key, state, runtime, policy)
     monitor.begin(checkpoints.resume(), state.step, state.train_seconds)
     check_tie(model, "before training")
