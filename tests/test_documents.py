@@ -17,11 +17,13 @@ import pytest
 from tests.conftest import REPOSITORY
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.compare import compare
-from tiedlm.counting.tables import percent
+from tiedlm.config import CorpusConfig, ModelConfig, TrainConfig
+from tiedlm.counting.terminal import percent
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
-from tiedlm.report.markdown import headline, render_markdown
+from tiedlm.report.markdown import render_markdown
+from tiedlm.report.terminal import num_seeds, plus_minus
 
 README = (REPOSITORY / "README.md").read_text()
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/comparison.json"))
@@ -48,6 +50,13 @@ def test_the_readme_has_commands() -> None:
     }
     assert 'pip install -e ".[dev]" && pytest' in README
     assert "pip install -e . && tiedlm compare" in README
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "experiments/README.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    path = REPOSITORY / page
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--version", "compare"]])
@@ -89,10 +98,38 @@ def test_the_readme_third_arm_loads(tmp_path: Path) -> None:
     assert experiment.run_config("tied-with-transform").model.head_transform is True
 
 
-def test_the_readme_headline_is_that_of_the_records() -> None:
-    assert headline(compare(load_records(REPOSITORY / "results/ptb"))) in README, (
-        "copy the table at the top of results/ptb/REPORT.md, as `tiedlm report results/ptb` writes it, into README.md"
-    )
+@pytest.mark.parametrize(
+    ("folder", "models"),
+    [
+        ("ptb", "Penn Treebank, fast encoder"),
+        ("wikitext-2", "WikiText-2, fast encoder"),
+        ("ptb-bert", "Penn Treebank, BERT's own layers"),
+    ],
+)
+def test_the_readme_s_answers_are_those_of_the_records(folder: str, models: str) -> None:
+    comparison = compare(load_records(REPOSITORY / "results" / folder))
+    tied, untied = (plus_minus(arm.metrics["valid"].masked_lm_perplexity) for arm in comparison.arms.values())
+    (valid,) = (difference for difference in comparison.differences if difference.split == "valid")
+    low, high = valid.delta_nats.ci95
+    assert (
+        f"| {models}, {num_seeds(comparison)} | {tied} | {untied} | "
+        f"{valid.delta_nats.mean:+.3f} [{low:+.3f}, {high:+.3f}] | {valid.verdict} |"
+    ) in README
+
+
+@pytest.mark.slow
+def test_the_readme_s_python_runs(tmp_path: Path) -> None:
+    """As it stands, but with a small model and two steps."""
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    small = [setting for setting in SMALL.split() if "=" in setting] + ["train.num_steps=2"]
+    assert '["train.num_steps=50"]' in snippet
+    script = tmp_path / "script.py"
+    script.write_text(snippet.replace('["train.num_steps=50"]', repr(small)))
+    finished = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    saved, difference = finished.stdout.split()
+    assert snippet.splitlines()[2].endswith(f"# {saved}")
+    assert abs(float(difference)) < 1.0
 
 
 def test_the_readme_counts_are_those_of_the_command() -> None:
@@ -150,3 +187,11 @@ def test_every_key_must_be_stated(tmp_path: Path) -> None:
             path.write_text("\n".join(lines[:index] + lines[index + 1 :]))
             with pytest.raises(InputError, match=rf"key \S*{line.split()[0]} is missing"):
                 read_experiment(path)
+
+
+def test_every_key_is_explained() -> None:
+    page = (REPOSITORY / "experiments/README.md").read_text()
+    explained = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
+    sections = (ModelConfig, CorpusConfig, TrainConfig)
+    keys = {key for section in sections for key in section.model_fields} | {"name", "seeds"}
+    assert explained == keys
