@@ -52,6 +52,11 @@ class SplitMetrics(Strict):
         return math.exp(self.masked_lm_loss_nats)
 
     @property
+    def has_learned(self) -> bool:
+        """Whether it is better than the token frequencies of train alone."""
+        return self.masked_lm_perplexity < self.unigram_perplexity
+
+    @property
     def masked_lm_accuracy(self) -> float:
         """Share of tokens whose top-1 prediction is right."""
         return self.num_correct / self.num_tokens

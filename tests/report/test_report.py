@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.comparison.test_compare import made_up, pairs
 from tiedlm.comparison.compare import compare
-from tiedlm.record import save_record
+from tiedlm.record import RunRecord, save_record
 from tiedlm.report.terminal import render_comparison
 from tiedlm.report.write import update_report
 
@@ -42,10 +42,27 @@ def test_a_report_is_kept_until_its_records_change(tmp_path: Path) -> None:
     assert all(path.stat().st_mtime_ns > time for path, time in plots.items())
 
 
-def test_the_terminal_shows_the_answer_at_80_columns() -> None:
+def shown(records: list[RunRecord]) -> list[str]:
+    """What a terminal of 80 columns shows."""
     output = io.StringIO()
-    Console(width=80, file=output, color_system=None).print(render_comparison(compare(pairs([4.0, 4.1], [4.2, 4.35]))))
-    assert [line.rstrip() for line in output.getvalue().splitlines()] == EXPECTED.strip().splitlines()
+    Console(width=80, file=output, color_system=None).print(render_comparison(compare(records)))
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    return lines
+
+
+def test_the_terminal_shows_the_answer_at_80_columns() -> None:
+    assert shown(pairs([4.0, 4.1], [4.2, 4.35])) == EXPECTED.strip().splitlines()
+
+
+def test_of_one_seed_the_terminal_says_what_is_missing() -> None:
+    assert shown(pairs([4.0], [4.09]))[-5:] == [
+        "valid no verdict    untied +9.4 % perplexity  1 seed",
+        "      [+9.4, +9.4]: how much the choice of text moves it, not of seed",
+        "test  no verdict    untied +9.4 % perplexity  1 seed",
+        "      [+9.4, +9.4]: how much the choice of text moves it, not of seed",
+        "one seed: no verdict; --seeds 3 trains two more",
+    ]
 
 
 EXPECTED = """
@@ -74,10 +91,6 @@ V × H = 100 × 32 = 3,200 saved, 12.7 % of the untied model
 perplexity predicts masked tokens from both sides; it is not comparable with a
 causal (left-to-right) perplexity, nor with pseudo-perplexity.
 
-valid: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
-[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
-perplexity of tied.
-test: inconclusive. untied − tied = +0.2250 nats a token, 95 % interval
-[-0.0927, +0.5427], p = 0.070 (paired t over 2 seeds); untied has 1.252 × the
-perplexity of tied.
+valid inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
+test  inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
 """

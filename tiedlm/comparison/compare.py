@@ -19,7 +19,9 @@ from tiedlm.errors import InputError
 from tiedlm.record import CurvePoint, RunRecord
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 1
+COMPARISON_SCHEMA_VERSION = 2
+NO_VERDICT = "no verdict"
+SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anything is ever found
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")
 
 
@@ -74,6 +76,9 @@ class Difference(Strict):
     perplexity_ratio: float
     """exp(mean delta): perplexity of the second arm over that of the first."""
     verdict: str
+    """`ARM better`, `inconclusive` or `no verdict`."""
+    reason: str | None
+    """Why there is no verdict, and what to do."""
 
 
 class Comparison(Strict):
@@ -160,11 +165,8 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     for arm, records in runs.items():
         for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
             notes.append(f"seed {seed} of {arm} has no partner and is left out")
-        splits = [metrics for record in records for metrics in record.metrics.values()]
-        if any(metrics.masked_lm_perplexity >= metrics.unigram_perplexity for metrics in splits):
-            notes.append(
-                f"{arm} is no better than the unigram frequencies, so it has learned next to nothing; train longer"
-            )
+        if any(not metrics.has_learned for record in records for metrics in record.metrics.values()):
+            notes.append(f"{arm} is no better than the unigram frequencies: it has learned nothing yet; train longer")
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
     fewest = min(len(metrics.block_num_tokens) for records in runs.values() for metrics in records[0].metrics.values())
@@ -229,14 +231,24 @@ def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> 
         for a, b in zip(first, second, strict=True)
     ]
     delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
-    names = (first[0].arm, second[0].arm)
-    is_enough = len(values) > 1 or len(first[0].metrics[split].block_num_tokens) >= MIN_BLOCKS
-    is_clear = is_enough and delta.p_value < 1 - CONFIDENCE and not delta.ci95[0] <= 0 <= delta.ci95[1]
-    better = f"{names[0] if delta.mean > 0 else names[1]} better" + (" for this seed" if len(values) == 1 else "")
+    verdict, reason = _verdict(first, second, split, delta)
     return Difference(
-        arms=names,
+        arms=(first[0].arm, second[0].arm),
         split=split,
         delta_nats=delta,
         perplexity_ratio=math.exp(delta.mean),
-        verdict=better if is_clear else "inconclusive",
+        verdict=verdict,
+        reason=reason,
     )
+
+
+def _verdict(first: list[RunRecord], second: list[RunRecord], split: str, delta: Delta) -> tuple[str, str | None]:
+    """Which arm is better, if that can be said; else why there is no verdict."""
+    for records in (first, second):
+        if any(not record.metrics[split].has_learned for record in records):
+            return NO_VERDICT, f"{records[0].arm} has learned nothing yet, so there is no verdict; train longer"
+    if delta.p_value is None:
+        return NO_VERDICT, f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
+    if delta.p_value >= 1 - CONFIDENCE or delta.ci95[0] <= 0 <= delta.ci95[1]:
+        return "inconclusive", None
+    return f"{(first if delta.mean > 0 else second)[0].arm} better", None

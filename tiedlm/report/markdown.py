@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tiedlm.comparison.compare import Comparison
 from tiedlm.counting.terminal import percent
-from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title
+from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -16,11 +16,12 @@ def render_markdown(comparison: Comparison) -> str:
     """The page beside the records."""
     sections = [
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
-        "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
+        "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
         headline(comparison),
         f"{WARNING} ± is the standard deviation over seeds. Unigram: what the token frequencies of train reach alone, "
         "each count plus one.\n",
         "## Does it help?\n",
+        "Differences are in nats a token: of natural logarithms of perplexities. One of d is a ratio of exp(d).\n",
         "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
         _differences_table(comparison),
         *(f"Note: {note}.\n" for note in comparison.notes),
@@ -38,6 +39,7 @@ def render_markdown(comparison: Comparison) -> str:
         _cost(comparison),
         "## Where it was run\n",
         "\n".join(f"- {field}: {', '.join(values)}" for field, values in comparison.provenance.items()) + "\n",
+        "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
     ]
     return "\n".join(sections)
 
@@ -65,7 +67,7 @@ def _differences_table(comparison: Comparison) -> str:
             ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
             f"{item.delta_nats.mean:+.4f}",
             f"[{item.delta_nats.ci95[0]:+.4f}, {item.delta_nats.ci95[1]:+.4f}]",
-            f"{item.delta_nats.p_value:.2g}",
+            "–" if item.delta_nats.p_value is None else f"{item.delta_nats.p_value:.2g}",
         ]
         for item in comparison.differences
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -26,9 +28,9 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         Text(),
         _metric_table(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
-        Text(),
-        *(_difference_text(difference) for difference in comparison.differences),
         *(Text(f"note: {note}", style="yellow") for note in comparison.notes),
+        Text(),
+        _verdict_text(comparison),
     ]
     return Group(*parts)
 
@@ -55,25 +57,58 @@ def _metric_table(comparison: Comparison) -> Table:
     return table
 
 
-def _difference_text(difference: Difference) -> Text:
-    style = "yellow" if difference.verdict == "inconclusive" else "green"
-    return Text.assemble((f"{difference.split}: {difference.verdict}", f"bold {style}"), ". ", describe(difference))
+def verdict_lines(comparison: Comparison) -> list[str]:
+    """A line a difference, of 80 columns for the built-in arms: the verdict, and what it rests on.
+
+    Where there is no verdict, more lines say why, and what to do.
+    """
+    lines, reasons = [], []
+    for difference in comparison.differences:
+        delta, second = difference.delta_nats, difference.arms[1]
+        interval = f"[{', '.join(map(percent_more, delta.ci95))}]"
+        seeds = count_seeds(len(delta.values))
+        line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
+        if delta.p_value is None:
+            lines += [f"{line}  {seeds}", f"{'':6}{interval}: how much the choice of text moves it, not of seed"]
+        else:
+            lines.append(f"{line} {interval} {seeds}  {p_value(delta.p_value)}")
+        if difference.reason and difference.reason not in reasons:
+            reasons.append(difference.reason)
+    return lines + reasons
+
+
+def _verdict_text(comparison: Comparison) -> Text:
+    text = Text("\n".join(verdict_lines(comparison)), no_wrap=True, overflow="ignore")
+    text.highlight_regex(r"\b\S+ better\b", "bold green")
+    text.highlight_regex(r"\b(inconclusive|no verdict)\b", "bold yellow")
+    return text
+
+
+def percent_more(nats: float) -> str:
+    """A difference in nats as the perplexity's change in per cent: `+9.1`."""
+    return f"{100 * math.expm1(nats):+.1f}"
 
 
 def describe(difference: Difference) -> str:
     """The paired difference in a sentence."""
     delta, (first, second) = difference.delta_nats, difference.arms
     low, high = delta.ci95
+    p = "" if delta.p_value is None else f", {p_value(delta.p_value)}"
+    reason = "" if difference.reason is None else f" ({difference.reason})"
     return (
-        f"{second} − {first} = {delta.mean:+.4f} nats a token, 95 % interval [{low:+.4f}, {high:+.4f}], "
-        f"{p_value(delta.p_value)} ({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity "
-        f"of {first}."
+        f"{second} − {first} = {delta.mean:+.4f} nats a token, 95 % interval [{low:+.4f}, {high:+.4f}]{p} "
+        f"({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity of {first}{reason}."
     )
 
 
 def num_seeds(comparison: Comparison) -> str:
+    """How many seeds a comparison rests on."""
+    return count_seeds(len(comparison.seeds))
+
+
+def count_seeds(number: int) -> str:
     """`1 seed`, `3 seeds`."""
-    return f"{len(comparison.seeds)} seed" + ("s" if len(comparison.seeds) > 1 else "")
+    return f"{number} seed" + ("s" if number > 1 else "")
 
 
 def title(comparison: Comparison) -> str:
