@@ -16,6 +16,7 @@ from tiedlm.config import Experiment, ModelConfig
 torch.set_num_threads(1)  # toy matrices: a second thread only waits for the first
 
 REPOSITORY = Path(__file__).parent.parent
+HANG_SECONDS = 1_200  # no test is timed: this is far beyond what a slow and busy machine needs, and ends what hangs
 TOY = {
     "name": "toy",
     "seeds": 1,

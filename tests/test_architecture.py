@@ -30,16 +30,16 @@ MAY_IMPORT = {
     "comparison": "version errors config record counting",
     "report": "errors atomic_file record counting comparison",
     "execution": "errors atomic_file config record counting data model training comparison",
-    "api": "errors config experiment_file record counting data comparison report execution",
+    "api": "errors config experiment_file record counting data training comparison report execution",
     "__init__": "version errors model execution api",
-    "cli": "version errors generators config experiment_file counting data model training comparison report execution "
-    "api __init__",
+    "cli": "version errors generators config experiment_file record counting data model training comparison report "
+    "execution api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
 WITH_TORCH = (
     *("generators", "data.masking", "model.", "training.", "execution.worker", "execution.preflight"),
-    *("execution.scheduler", "cli.doctor", "cli.progress"),
+    *("execution.scheduler", "execution.plan", "execution.dry_run", "cli.doctor"),
 )
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import tiedlm
-from tests.conftest import toy_model
+from tests.conftest import HANG_SECONDS, toy_model
 from tiedlm import InputError, RunOptions, load_model
 from tiedlm.model.masked_lm import build_model
 from tiedlm.model.saved_model import save_model
@@ -49,7 +49,7 @@ def test_a_script_needs_no_guard(corpus_folder: Path) -> None:
         "print(comparison.saved.parameters, load_model('out/tied-seed0.safetensors').is_tied)\n"
     )
     finished = subprocess.run(
-        [sys.executable, script.name], cwd=script.parent, capture_output=True, text=True, timeout=600
+        [sys.executable, script.name], cwd=script.parent, capture_output=True, text=True, timeout=HANG_SECONDS
     )
     assert finished.returncode == 0, finished.stderr
     once, figures = finished.stdout.splitlines()

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import HANG_SECONDS
 from tiedlm.experiment_file import shipped_experiments
 
 pytestmark = pytest.mark.slow  # a process for each case
@@ -43,7 +44,7 @@ def run_tiedlm(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {"XDG_CACHE_HOME": str(folder / CACHE), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
     command = [sys.executable, "-m", "tiedlm", *shlex.split(arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
@@ -71,7 +72,7 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
     assert answer.stdout == ""
     assert tree(folder) == before
     # one line "what is wrong; what to do", or the frame that typer draws around a wrong option
-    assert re.fullmatch(r"tiedlm: .+; .+\n|Usage: (.|\n)+", answer.stderr), answer.stderr
+    assert re.fullmatch(r"([\w-]+: reading corpus .+\n)?tiedlm: .+; .+\n|Usage: (.|\n)+", answer.stderr), answer.stderr
     sentence = " ".join(re.sub("[╭─╮│╰╯]", " ", answer.stderr).split())
     assert [word for word in words if word not in sentence] == [], sentence
     assert "Value error" not in sentence or sentence.startswith("Usage: "), "these are pydantic's words"

@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.cli.test_bad_input import run_tiedlm
-from tests.conftest import REPOSITORY
+from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
 from tiedlm.api.count import list_counts
@@ -266,7 +266,7 @@ def test_a_file_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
 def test_output_that_cannot_be_written_is_told_in_a_sentence(arguments: str) -> None:
     command = [sys.executable, "-m", "tiedlm", *arguments.split()]
     with Path("/dev/full").open("w") as full:
-        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        finished = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=HANG_SECONDS)
     assert finished.returncode == 1
     assert finished.stderr.splitlines() == [
         "tiedlm: cannot write (No space left on device); free some space and give the same command again"

@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from tiedlm.cli import progress
+from tiedlm.cli.plan import plan_lines
 from tiedlm.cli.progress import ProgressDisplay
-from tiedlm.training.learning_curve import Progress
+from tiedlm.execution.pace import Pace
+from tiedlm.execution.plan import Plan
+from tiedlm.training.progress import Progress
+
+PLAN = Plan(
+    experiment="toy",
+    corpus="corpus",
+    out="out",
+    to_train=["tied seed 0", "untied seed 0"],
+    already_there=[],
+    num_steps=4_000,
+    train_tokens=4_000 * 64,
+    evaluation_tokens=3 * 64_000,
+    corpus_tokens={"train": 1_000, "valid": 100, "test": 100},
+    vocab_size=50,
+    parameters={"tied": 1_000, "untied": 2_600},
+    device="cpu",
+    precision="fp32",
+    side_by_side=1,
+)
+
+
+def test_the_time_of_a_plan_is_that_of_steps_and_evaluations() -> None:
+    """At 1,000 tokens/s: 256 s of training and a third of 192 s of evaluation, twice, since one run goes at a time."""
+    pace = Pace(PLAN)
+    for step in range(1, 11):
+        assert not pace.is_known
+        seconds = 5.0 + 0.064 * (step - 1)  # the first step is slow, and says nothing of the others
+        pace.update(Progress("tied", 0, "training", step, 4_000, 3.0, 64 * step / seconds))
+    assert pace.is_known
+    assert pace.tokens_per_second == pytest.approx(1_000)
+    assert PLAN.estimate_seconds(pace.tokens_per_second, start_seconds=3.0) == pytest.approx(3 + 2 * (256 + 64))
+    assert plan_lines(replace(PLAN, estimated_seconds=643.0))[-1] == "  estimated time: 10 min 43 s"
 
 
 @pytest.mark.parametrize("first_step", [1, 3_001])
@@ -19,7 +53,7 @@ def test_the_time_left_is_by_the_pace_of_this_process(first_step: int, monkeypat
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     told = io.StringIO()
     display = ProgressDisplay(Console(file=told, width=200), quiet=False)
-    display.begin(2)
+    display.begin(PLAN)
     for step in range(first_step, first_step + 201):
         display.update(Progress("tied", 0, "training", step, 4_000, 3.0, 1.0))
         now[0] += 0.1

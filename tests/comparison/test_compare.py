@@ -213,7 +213,10 @@ def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
 
 def test_only_what_is_missing_is_trained() -> None:
     records = [made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)]
-    assert missing_runs(records, ["tied", "untied"], 2) == [("untied", 0), ("tied", 1)]
+    assert missing_runs(records, [("tied", 0), ("untied", 0), ("tied", 1), ("untied", 1)]) == [
+        ("untied", 0),
+        ("tied", 1),
+    ]
 
 
 def test_records_of_another_configuration_are_not_reused() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import TOY, NoteFault, toy_experiment
+from tests.conftest import HANG_SECONDS, TOY, NoteFault, toy_experiment
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX
 from tiedlm.execution.start_method import CONTEXT, start_server
@@ -79,7 +79,7 @@ def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
             process = CONTEXT.Process(target=train_in_a_process, args=(corpus_folder, out, sender))
             process.start()
             sender.close()
-            receiver.poll(60)  # the first step; then at any moment until after the end
+            receiver.poll(HANG_SECONDS)  # the first step; then at any moment until after the end
             time.sleep(generator.random() * 0.6)
             process.kill()
             process.join()
@@ -142,7 +142,12 @@ def environment(folder: Path, **changes: str | None) -> dict[str, str]:
 def tiedlm(folder: Path, out: str, *more: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        command(out, *more), cwd=folder, env=environment(folder, **changes), capture_output=True, text=True, timeout=120
+        command(out, *more),
+        cwd=folder,
+        env=environment(folder, **changes),
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
 
 
@@ -174,7 +179,7 @@ def start(folder: Path, out: str) -> subprocess.Popen[str]:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Or fail after a minute."""
-    for _ in range(6_000):
+    for _ in range(100 * HANG_SECONDS):
         if condition():
             return
         time.sleep(0.01)
@@ -301,7 +306,7 @@ def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: No
         env=environment(place),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert answer.returncode == 1, answer.stderr
     assert "Traceback" not in answer.stderr
@@ -345,7 +350,7 @@ def test_a_full_disk(place: Path, tmp_path: Path, note_fault: NoteFault, room: i
         env=environment(place),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert "Traceback" not in answer.stderr, answer.stderr
     assert "first: 1" in answer.stdout, answer.stderr
@@ -381,7 +386,7 @@ def test_a_disk_that_takes_nothing(
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert answer.returncode == 2, answer.stderr
     assert answer.stderr.count("\n") == 1, answer.stderr

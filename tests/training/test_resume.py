@@ -26,7 +26,7 @@ from tiedlm.execution.worker import Job, Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
-from tiedlm.training.learning_curve import Progress
+from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import present_code
 from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
 from tiedlm.training.run import run

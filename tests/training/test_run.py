@@ -19,9 +19,9 @@ from tiedlm.model.masked_lm import build_model
 from tiedlm.record import RunRecord
 from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.fold_evaluation import evaluate
-from tiedlm.training.learning_curve import Progress
 from tiedlm.training.loop import RunFailed, TrainingState, train
 from tiedlm.training.optim import build_optimizers, schedule
+from tiedlm.training.progress import Progress
 from tiedlm.training.run import run
 
 FP32 = Runtime("cpu", "fp32")

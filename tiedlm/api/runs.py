@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiedlm.api.experiment import load_experiment
+from tiedlm.api.seeds import chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.compare import Comparison
 from tiedlm.config import Experiment
@@ -15,9 +17,11 @@ from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.start_method import start_server
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
-from tiedlm.report.write import update_report
+from tiedlm.report.write import save_design, update_report
 
-MAX_SEEDS = 1_000
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+    from tiedlm.execution.worker import Job
 
 
 def train(
@@ -41,48 +45,41 @@ def train(
     experiment = _experiment(experiment)
     experiment.run_config(arm)
     options, folder = options or RunOptions(), out_folder(experiment, out)
-    records = _reusable_records(experiment, folder, options)
-    if (arm, seed) not in {(record.arm, record.seed) for record in records}:
-        _train_all(experiment, [(arm, seed)], records, folder, data_dir, options)
+    _train_missing(experiment, [(arm, seed)], folder, data_dir, options)
     return load_record(folder / record_file_name(arm, seed))
 
 
 def compare(
     experiment: Experiment | str | Path | None = None,
     arms: Sequence[str] | None = None,
-    seeds: int | None = None,
+    seeds: int | Sequence[int] | None = None,
     *,
+    to_within: float | None = None,
+    max_seeds: int = 20,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     options: RunOptions | None = None,
 ) -> Comparison:
     """Train the runs that have no record yet, then compare the arms over all records of the folder.
 
-    `arms` are by default all of the experiment's, `seeds` as many as it says; the rest is as for `train`. The
-    comparison, REPORT.md and the plots are written beside the records.
+    `arms` are by default all of the experiment's. `seeds` is how many, from seed 0 on, or which; by default as many as
+    the experiment says. With `to_within`, in nats a token, these seeds are a first stage: from their variance follows
+    how many seeds the 95 % interval takes to be no wider than ± that, and these are trained too, `max_seeds` at most.
+    The rest is as for `train`. The comparison, REPORT.md and the plots are written beside the records.
 
     Raises:
         InputError: the experiment, the arms, the text or the folder is unfit.
         RunsFailed: runs failed. What the others allow has been compared and written.
     """
     experiment = _experiment(experiment)
-    names = experiment.arm_names if arms is None else list(arms)
-    for name in names:
-        experiment.run_config(name)
-    if len(set(names)) != len(names) or len(names) < 2:
-        raise InputError(
-            f"--arms {','.join(names)}: a comparison needs two or more different arms; choose from "
-            f"{', '.join(experiment.arm_names)}"
-        )
-    num_seeds = experiment.seeds if seeds is None else seeds
-    if not 0 < num_seeds <= MAX_SEEDS:
-        raise InputError(f"seeds={num_seeds} is not a number from 1 to {MAX_SEEDS:,}; correct it")
     options, folder = options or RunOptions(), out_folder(experiment, out)
-    records = _reusable_records(experiment, folder, options)
-    missing = missing_runs(records, names, num_seeds)
+    runs = chosen_runs(experiment, arms, seeds)
+    design = None if to_within is None else plan_stages(runs, to_within, max_seeds, folder)
     try:
-        if missing:
-            _train_all(experiment, missing, records, folder, data_dir, options)
+        _train_missing(experiment, runs, folder, data_dir, options)
+        if design is not None:
+            save_design(design, folder)
+            _train_missing(experiment, second_stage(runs, design, folder, options), folder, data_dir, options)
     except RunsFailed as failed:
         try:
             update_report(folder)
@@ -91,6 +88,44 @@ def compare(
         failed.others_compared = True
         raise
     return update_report(folder)
+
+
+def plan_comparison(
+    experiment: Experiment | str | Path | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    options: RunOptions | None = None,
+) -> Plan:
+    """What `compare` with the same arguments would train, and how long that takes by a few timed steps.
+
+    Nothing is written but the cache of tokens.
+
+    Raises:
+        InputError: as `compare` does before it trains.
+    """
+    experiment = _experiment(experiment)
+    options, folder = options or RunOptions(), out_folder(experiment, out)
+    return plan_runs(experiment, chosen_runs(experiment, arms, seeds), folder, data_dir, options)
+
+
+def plan_runs(
+    experiment: Experiment,
+    runs: list[tuple[str, int]],
+    folder: Path,
+    data_dir: str | Path | None,
+    options: RunOptions,
+) -> Plan:
+    """As `plan_comparison`, for any (arm, seed)."""
+    from tiedlm.execution.dry_run import time_plan
+
+    for arm, _ in runs:
+        experiment.run_config(arm)
+    records = _reusable_records(experiment, folder, options)
+    jobs, plan = _prepare(experiment, runs, records, folder, data_dir, options)
+    return time_plan(plan, jobs) if jobs else plan
 
 
 def out_folder(experiment: Experiment, out: str | Path | None) -> Path:
@@ -119,31 +154,61 @@ def _reusable_records(experiment: Experiment, folder: Path, options: RunOptions)
     return records
 
 
-def _train_all(
+def _prepare(
     experiment: Experiment,
     runs: list[tuple[str, int]],
     records: list[RunRecord],
     folder: Path,
     data_dir: str | Path | None,
     options: RunOptions,
-) -> None:
+) -> tuple[list[Job], Plan]:
+    """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
     from tiedlm.data.tokens import tokenize  # here, as below, so that the other commands stay light
 
     text = load_corpus(experiment.corpus.name, None if data_dir is None else Path(data_dir))
     corpus = tokenize(text, experiment.corpus)
     start_server()
 
-    from tiedlm.execution.preflight import prepare_jobs  # torch takes long to import: the text is checked first
+    from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
+    from tiedlm.execution.preflight import prepare_jobs
+    from tiedlm.training.device import resolve_runtime
+
+    missing = missing_runs(records, runs)
+    jobs, side_by_side = prepare_jobs(experiment, corpus, missing, records, folder, options) if missing else ([], 0)
+    runtime = resolve_runtime(options.device, options.precision)
+    there = [run for run in runs if run not in missing]
+    return jobs, make_plan(experiment, corpus, missing, there, folder, runtime, side_by_side)
+
+
+def _train_missing(
+    experiment: Experiment,
+    runs: list[tuple[str, int]],
+    folder: Path,
+    data_dir: str | Path | None,
+    options: RunOptions,
+) -> None:
+    """Train those of the (arm, seed) pairs that have no record.
+
+    Raises:
+        InputError: the text or the folder is unfit.
+        RunsFailed: some runs failed.
+    """
+    records = _reusable_records(experiment, folder, options)
+    if not missing_runs(records, runs):
+        return
+    jobs, plan = _prepare(experiment, runs, records, folder, data_dir, options)
+
+    from tiedlm.execution.preflight import make_folder
     from tiedlm.execution.scheduler import clear_leftovers, run_jobs
 
-    jobs, num_side_by_side = prepare_jobs(experiment, corpus, runs, records, folder, options)
+    make_folder(folder)
     with locked(folder):
-        if any((folder / record_file_name(arm, seed)).exists() for arm, seed in runs):
+        if any((folder / record_file_name(job.arm, job.seed)).exists() for job in jobs):
             raise InputError(f"--out {folder}: another command has just trained there; give this one again")
         clear_leftovers(folder)
-        options.listener.begin(len(jobs))
+        options.listener.begin(plan)
         try:
-            failures = run_jobs(jobs, num_side_by_side, options.listener)
+            failures = run_jobs(jobs, plan.side_by_side, options.listener)
         finally:
             options.listener.end()
             clear_leftovers(folder)

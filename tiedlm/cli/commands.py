@@ -15,6 +15,7 @@ from tiedlm.cli.options import (
     DataDirOption,
     Device,
     DeviceOption,
+    DryRunOption,
     ExperimentArgument,
     JsonOption,
     OutOption,
@@ -30,6 +31,7 @@ from tiedlm.version import __version__
 
 if TYPE_CHECKING:
     from tiedlm.comparison.compare import Comparison
+    from tiedlm.execution.plan import Plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,20 +77,27 @@ def train(
     precision: PrecisionOption = Precision.auto,
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
+    dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train one arm with one seed and write its record and its model."""
     from tiedlm import RunOptions, load_experiment, train
+    from tiedlm.api.runs import out_folder, plan_runs
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.terminal import render_record
 
     name = _one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
     loaded = load_experiment(experiment, _settings(settings, steps), corpus)
-    display = ProgressDisplay(stderr, quiet)
+    loaded.run_config(name)
+    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    display.announce(loaded.name, loaded.corpus.name)
     options = RunOptions(device.value, precision.value, None, resume, checkpoint_seconds, display)
-    record = train(loaded, name, seed, out=out, data_dir=data_dir, options=options)
-    if not (display.num_runs or quiet):
+    if dry_run:
+        _show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
+        return
+    record = train(loaded, name, seed, out=folder, data_dir=data_dir, options=options)
+    if not (display.plan or quiet):
         stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
     if as_json:
         typer.echo(record.model_dump_json(indent=1))
@@ -100,8 +109,18 @@ def train(
 def compare(
     experiment: ExperimentArgument = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, max=1_000, help="Seeds of each arm.", show_default="the experiment's")
+        str | None,
+        typer.Option(metavar="N|N,N,…", help="Seeds of each arm: how many, or which.", show_default="the experiment's"),
     ] = None,
+    to_within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NATS",
+            help="Train as many seeds more as the 95 % interval takes to be no wider than ± this, in nats a token.",
+            show_default=False,
+        ),
+    ] = None,
+    max_seeds: Annotated[int, typer.Option(min=3, max=1_000, help="The most seeds that --to-within may train.")] = 20,
     arms: Annotated[str | None, typer.Option(help="Arms, separated by commas.", show_default="all")] = None,
     jobs: Annotated[str, typer.Option(help="Runs side by side: a number, or auto.")] = "auto",
     corpus: CorpusOption = None,
@@ -113,27 +132,43 @@ def compare(
     precision: PrecisionOption = Precision.auto,
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
+    dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train the runs that have no record yet, then compare the arms over all records of the folder."""
     from tiedlm import RunOptions, compare, load_experiment
-    from tiedlm.api.runs import out_folder
+    from tiedlm.api.runs import out_folder, plan_comparison
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.write import update_report
 
     num_side_by_side = _num_side_by_side(jobs)
     loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    names = None if arms is None else [name.strip() for name in arms.split(",")]
+    numbers = None if seeds is None else _seeds(seeds)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    display.announce(loaded.name, loaded.corpus.name)
     options = RunOptions(device.value, precision.value, num_side_by_side, resume, checkpoint_seconds, display)
+    if dry_run:
+        plan = plan_comparison(loaded, names, numbers, out=folder, data_dir=data_dir, options=options)
+        _show_plan(plan, as_json)
+        return
     try:
-        names = None if arms is None else arms.split(",")
-        comparison = compare(loaded, names, seeds, out=folder, data_dir=data_dir, options=options)
+        comparison = compare(
+            loaded,
+            names,
+            numbers,
+            to_within=to_within,
+            max_seeds=max_seeds,
+            out=folder,
+            data_dir=data_dir,
+            options=options,
+        )
     except RunsFailed as failed:
         if failed.others_compared:
             _show(update_report(folder), folder, as_json)
         raise
-    if not (display.num_runs or quiet):
+    if not (display.plan or quiet):
         sentence = (
             f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
         )
@@ -234,6 +269,28 @@ def _one_arm(given: list[str]) -> str:
         names = " and ".join(f"{name!r}" for name in given) or "none"
         raise InputError(f"one arm is trained at a time, given: {names}; pass one of --tied, --untied and --arm NAME")
     return given[0]
+
+
+def _seeds(given: str) -> int | list[int]:
+    """`3` seeds, or seeds `0,1,2`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdecimal() and len(word) < 19 for word in words):
+        raise InputError(f"--seeds {given!r} is neither a number of seeds nor seeds with commas; give e.g. 3 or 0,1,2")
+    return int(words[0]) if len(words) == 1 else [int(word) for word in words]
+
+
+def _show_plan(plan: Plan, as_json: bool) -> None:
+    from tiedlm.cli.plan import plan_lines
+
+    if as_json:
+        typer.echo(json.dumps(plan.document(), indent=1))
+    else:
+        for line in plan_lines(plan):
+            stdout.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _settings(settings: list[str] | None, steps: int | None) -> list[str]:

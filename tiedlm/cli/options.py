@@ -62,5 +62,8 @@ CheckpointOption = Annotated[
     float,
     typer.Option("--save-every", metavar="SECONDS", min=0.0, help="Of training, between two checkpoints of a run."),
 ]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be trained and how long that takes, and stop.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import datetime
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
+from tiedlm.cli.plan import duration, plan_lines
 from tiedlm.errors import printable
+from tiedlm.execution.pace import Pace
 from tiedlm.execution.run_options import Listener
-from tiedlm.training.learning_curve import Progress
+from tiedlm.report.terminal import percent_more
+from tiedlm.training.progress import Progress
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+    from tiedlm.record import RunRecord
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
@@ -21,29 +29,40 @@ class ProgressDisplay(Listener):
     """Shows step, loss and tokens/s of each run, and when the whole will be done."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self.console, self.quiet, self.num_runs = console, quiet, 0
+        self.console, self.quiet = console, quiet
+        self.plan: Plan | None = None
+        self.finished: dict[tuple[str, int], RunRecord] = {}
         self.state: dict[str, Progress] = {}
         self.steps_before: dict[str, int] = {}  # of a run that goes on, made by another process
         self.task_ids: dict[str, TaskID] = {}
         self.line_times: dict[str, float] = {}
-        self.bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}", justify="right"),
-            console=console,
-            expand=True,
-        )
         self.shows_bars = console.is_terminal and not quiet
 
-    def begin(self, num_runs: int) -> None:
-        """Start the bars."""
-        self.num_runs = num_runs
+    def announce(self, experiment: str, corpus: str) -> None:
+        """The first line, before text is read and torch is loaded, which take longer."""
+        if not self.quiet:
+            self._say(f"{experiment}: reading corpus {corpus}")
+
+    def begin(self, plan: Plan) -> None:
+        """Say what is about to be done, and start the bars."""
+        self.plan, self.pace, self.num_runs = plan, Pace(plan), len(plan.to_train)
+        self.state, self.steps_before = {}, {}
+        if not self.quiet:
+            self._say(*plan_lines(plan))
         if self.shows_bars:
+            self.bars = Bars(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[figures]}", justify="right"),
+                console=self.console,
+                expand=True,
+                transient=True,  # a run that has ended is a line, and a bar that stands still says nothing
+            )
             self.bars.start()
-            self.total = self.bars.add_task("all runs", total=num_runs, figures="starting")
+            self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
 
     def end(self) -> None:
-        """Leave the bars as they are."""
+        """Take the bars away."""
         if self.shows_bars:
             self.bars.stop()
 
@@ -57,12 +76,16 @@ class ProgressDisplay(Listener):
         self.steps_before.setdefault(name, progress.step - 1)
         if self.quiet:
             return
-        loss = f"loss {progress.loss_nats:.3f}" if progress.phase == "training" else progress.phase
+        self._estimate(progress)
+        is_training = progress.phase == "training"
+        loss = f"loss {progress.loss_nats:.3f}" if is_training else progress.phase
         if self.shows_bars:
             if name not in self.task_ids:
-                self.task_ids[name] = self.bars.add_task(name, total=progress.num_steps, figures="")
+                self.task_ids[name] = self.bars.add_task(name, total=1.0, figures="")
             figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
-            self.bars.update(self.task_ids[name], completed=progress.step, figures=figures)
+            done = progress.step / progress.num_steps if is_training else progress.evaluated
+            figures = figures if is_training else f"{progress.phase}  {progress.evaluated:.0%}"
+            self.bars.update(self.task_ids[name], completed=done, figures=figures)
             self.bars.update(self.total, completed=self._runs_done(), figures=self._time_left())
         elif is_new_phase or time.monotonic() - self.line_times[name] > SECONDS_BETWEEN_LINES:
             self.line_times[name] = time.monotonic()
@@ -73,11 +96,44 @@ class ProgressDisplay(Listener):
                 soft_wrap=True,
             )
 
+    def finish(self, record: RunRecord) -> None:
+        """Once all arms of a seed have their records, say how they differ; one seed decides nothing."""
+        assert self.plan is not None
+        self.finished[record.arm, record.seed] = record
+        name = f"{record.arm} seed {record.seed}"
+        if name in self.task_ids:
+            self.bars.remove_task(self.task_ids.pop(name))
+        if not self.quiet:
+            perplexity, seconds = record.metrics["valid"].masked_lm_perplexity, record.cost.total_seconds
+            self._say(f"{name}: {perplexity:,.1f} on valid, in {duration(seconds)}")
+        first, *others = self.plan.parameters
+        if self.quiet or not all((arm, record.seed) in self.finished for arm in self.plan.parameters):
+            return
+        losses = {arm: self.finished[arm, record.seed].metrics["valid"].masked_lm_loss_nats for arm in (first, *others)}
+        differences = ", ".join(f"{arm} {percent_more(losses[arm] - losses[first])} %" for arm in others)
+        num_seeds = len({run.rpartition(" ")[2] for run in (*self.plan.to_train, *self.plan.already_there)})
+        wait = f"; no verdict before {num_seeds} seeds" if num_seeds > 1 else ""
+        if others:
+            self._say(f"seed {record.seed}: {differences} perplexity on valid{wait}")
+
     def notice(self, sentence: str) -> None:
         """Say something above the bars, quiet or not."""
         self.console.print(
             f"tiedlm: {printable(sentence)}", style="yellow", highlight=False, markup=False, soft_wrap=True
         )
+
+    def _estimate(self, progress: Progress) -> None:
+        """Say once, when the first steps of all that go were timed, how long the whole takes."""
+        assert self.plan is not None
+        if not self.pace.is_known:
+            self.pace.update(progress)
+            if self.pace.is_known:
+                seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
+                self._say(f"  estimated time: {duration(seconds)}")
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     def _runs_done(self) -> float:
         """In runs; one half done is half a run."""

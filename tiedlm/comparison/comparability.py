@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tiedlm.config import Experiment
@@ -116,7 +116,7 @@ def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str
             )
 
 
-def missing_runs(records: list[RunRecord], arms: list[str], seeds: int) -> list[tuple[str, int]]:
-    """The (arm, seed) pairs without a record, the arms of one seed next to each other."""
+def missing_runs(records: list[RunRecord], runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Those of the (arm, seed) pairs that have no record, in their order."""
     present = {(record.arm, record.seed) for record in records}
-    return [(arm, seed) for seed in range(seeds) for arm in arms if (arm, seed) not in present]
+    return [run for run in runs if run not in present]

@@ -13,6 +13,7 @@ from typing import Any
 
 from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
+from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.config import Strict
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
@@ -96,6 +97,8 @@ class Comparison(Strict):
     provenance: dict[str, list[str]]
     """The distinct values over all records."""
     notes: list[str]
+    design: TwoStage | None
+    """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
     records_sha256: str
     checksum: str
     """SHA-256 of all the above, so that a file edited by hand is not taken for a comparison."""
@@ -105,8 +108,10 @@ class Comparison(Strict):
         return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
 
 
-def compare(records: list[RunRecord]) -> Comparison:
+def compare(records: list[RunRecord], design: TwoStage | None = None) -> Comparison:
     """Summarise each arm and test every other arm against the first.
+
+    With a two-stage design, the intervals are Stein's, whose variance is that of its first stage.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -128,6 +133,12 @@ def compare(records: list[RunRecord]) -> Comparison:
             "first"
         )
     runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
+    differences = [
+        _difference([by_run[baseline, seed] for seed in shared[arm]], runs[arm], split, design)
+        for arm in others
+        for split in records[0].metrics
+    ]
+    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design)]
     comparison = Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
@@ -135,15 +146,12 @@ def compare(records: list[RunRecord]) -> Comparison:
         seeds=shared[baseline],
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
-        differences=[
-            _difference([by_run[baseline, seed] for seed in shared[arm]], runs[arm], split)
-            for arm in others
-            for split in records[0].metrics
-        ],
+        differences=differences,
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
-        notes=_notes(runs, seeds_of),
-        records_sha256=fingerprint(records),
+        notes=notes,
+        design=design,
+        records_sha256=fingerprint(records, design),
         checksum="",
     )
     return comparison.model_copy(update={"checksum": comparison.own_checksum()})
@@ -175,9 +183,24 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     return notes
 
 
-def fingerprint(records: list[RunRecord]) -> str:
-    """A hash of the records and of this version; while both stay, so does what is drawn from them."""
+def _width_notes(differences: list[Difference], design: TwoStage | None) -> list[str]:
+    """Which intervals are wider than was asked for."""
+    if design is None:
+        return []
+    wide = [
+        f"{item.arms[1]} on {item.split}"
+        for item in differences
+        if item.delta_nats.ci95[1] - item.delta_nats.ci95[0] > 2 * design.half_width_nats * (1 + 1e-9)
+    ]
+    asked = f"± {design.half_width_nats:g} nats a token, since --max-seeds {design.max_seeds} allowed no more seeds"
+    return [f"wider than {asked}: {', '.join(wide)}"] if wide else []
+
+
+def fingerprint(records: list[RunRecord], design: TwoStage | None = None) -> str:
+    """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
+    if design is not None:
+        digest.update(design.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(record.model_dump_json().encode())
     return digest.hexdigest()
@@ -225,12 +248,17 @@ def _distinct_provenance(records: list[RunRecord]) -> dict[str, list[str]]:
     return {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
 
 
-def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> Difference:
+def _difference(first: list[RunRecord], second: list[RunRecord], split: str, design: TwoStage | None) -> Difference:
     values = [
         b.metrics[split].masked_lm_loss_nats - a.metrics[split].masked_lm_loss_nats
         for a, b in zip(first, second, strict=True)
     ]
-    delta = paired_t(values) if len(values) > 1 else paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
+    if design is not None:
+        delta = two_stage_t(_first_stage(first, values, design), values)
+    elif len(values) > 1:
+        delta = paired_t(values)
+    else:
+        delta = paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
     verdict, reason = _verdict(first, second, split, delta)
     return Difference(
         arms=(first[0].arm, second[0].arm),
@@ -240,6 +268,17 @@ def _difference(first: list[RunRecord], second: list[RunRecord], split: str) -> 
         verdict=verdict,
         reason=reason,
     )
+
+
+def _first_stage(records: list[RunRecord], values: list[float], design: TwoStage) -> list[float]:
+    of_seed = {record.seed: value for record, value in zip(records, values, strict=True)}
+    missing = [str(seed) for seed in design.first_stage_seeds if seed not in of_seed]
+    if missing:
+        raise InputError(
+            f"the two-stage design rests on seed {', '.join(missing)}, of which a record is missing; train it again by "
+            "the same command, or delete the design"
+        )
+    return [of_seed[seed] for seed in design.first_stage_seeds]
 
 
 def _verdict(first: list[RunRecord], second: list[RunRecord], split: str, delta: Delta) -> tuple[str, str | None]:

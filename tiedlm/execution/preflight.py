@@ -51,7 +51,6 @@ def prepare_jobs(
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(runs))
     _check_memory(experiment, runs, corpus.vocab_size, num_side_by_side, runtime)
-    _make_folder(out)
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
     rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
@@ -66,7 +65,12 @@ def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
         )
 
 
-def _make_folder(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Make the output folder, unless it is there.
+
+    Raises:
+        InputError: it cannot be written, or its checkpoints would lie elsewhere.
+    """
     if (out / CHECKPOINTS_FOLDER).is_symlink():
         raise InputError(f"{out / CHECKPOINTS_FOLDER}: is a link to elsewhere; remove it or choose another --out")
     try:

@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tiedlm.training.learning_curve import Progress
+    from tiedlm.execution.plan import Plan
+    from tiedlm.record import RunRecord
+    from tiedlm.training.progress import Progress
 
 
 class Listener:
     """Hears of runs while they are made. This one logs what a user must know, and shows no progress."""
 
-    def begin(self, num_runs: int) -> None:
-        """So many runs are to be made now."""
+    def begin(self, plan: Plan) -> None:
+        """These runs are to be made now."""
 
     def update(self, progress: Progress) -> None:
         """A step of one run is done."""
+
+    def finish(self, record: RunRecord) -> None:
+        """A run has ended, and its record is written."""
 
     def notice(self, sentence: str) -> None:
         """Something that a user must know, e.g. that a damaged checkpoint is not used."""

@@ -11,9 +11,9 @@ from tiedlm.atomic_file import remove_partial_files
 from tiedlm.execution.run_options import Listener
 from tiedlm.execution.start_method import CONTEXT, main_module_left_out
 from tiedlm.execution.worker import Failure, Job, Notice, work
-from tiedlm.record import load_records, record_file_name
+from tiedlm.record import load_record, load_records, record_file_name
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
-from tiedlm.training.learning_curve import Progress
+from tiedlm.training.progress import Progress
 
 
 def run_jobs(
@@ -95,7 +95,9 @@ class _Workers:
     def _end(self, job: Job, process: BaseProcess) -> None:
         process.join()
         standing = self.standings.get(job.name)
-        if (job.out / record_file_name(job.arm, job.seed)).exists():
+        record = job.out / record_file_name(job.arm, job.seed)
+        if record.exists():
+            self.listener.finish(load_record(record))
             return
         if self.is_stopping:
             if job.name in self.failures:

@@ -14,8 +14,8 @@ from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import TieError
 from tiedlm.training.device import Runtime
-from tiedlm.training.learning_curve import Progress
 from tiedlm.training.loop import RunFailed
+from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
 from tiedlm.training.run import run
 

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.compare import Comparison, compare, fingerprint
+from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record import load_records
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 
-COMPARISON_FILE, REPORT_FILE = "comparison.json", "REPORT.md"
+COMPARISON_FILE, REPORT_FILE, DESIGN_FILE = "comparison.json", "REPORT.md", "two-stage.json"
 
 
 def update_report(folder: Path, force: bool = False) -> Comparison:
@@ -23,11 +24,11 @@ def update_report(folder: Path, force: bool = False) -> Comparison:
     Raises:
         InputError: the folder's records cannot be compared, or the folder cannot be written.
     """
-    records = load_records(folder)
-    comparison = None if force else _kept_comparison(folder, records)
+    records, design = load_records(folder), load_design(folder)
+    comparison = None if force else _kept_comparison(folder, fingerprint(records, design))
     try:
         if comparison is None:
-            comparison = compare(records)
+            comparison = compare(records, design)
             _draw(comparison, folder)
         write_atomically(folder / REPORT_FILE, render_markdown(comparison))
         write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
@@ -39,16 +40,36 @@ def update_report(folder: Path, force: bool = False) -> Comparison:
     return comparison
 
 
-def _kept_comparison(folder: Path, records: list[RunRecord]) -> Comparison | None:
-    """The comparison in the folder, if it is intact, of these records, and drawn; else None."""
+def _kept_comparison(folder: Path, records_sha256: str) -> Comparison | None:
+    """The comparison in the folder, if it is intact, of the records that are there, and drawn; else None."""
     if not all((folder / name).is_file() for name in (COMPARISON_FILE, CURVES_FILE, PARAMETERS_FILE)):
         return None
     try:
         kept = Comparison.model_validate_json((folder / COMPARISON_FILE).read_bytes())
     except ValidationError:  # damaged, or of another version; the records have it all
         return None
-    is_current = kept.records_sha256 == fingerprint(records) and kept.checksum == kept.own_checksum()
+    is_current = kept.records_sha256 == records_sha256 and kept.checksum == kept.own_checksum()
     return kept if is_current else None
+
+
+def load_design(folder: Path) -> TwoStage | None:
+    """What `--to-within` decided in this folder, or None.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / DESIGN_FILE
+    if not path.is_file():
+        return None
+    try:
+        return TwoStage.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{path}: is damaged; delete it, and give the command with --to-within again") from error
+
+
+def save_design(design: TwoStage, folder: Path) -> None:
+    """Write down what was decided, before the seeds that it asks for are trained."""
+    write_atomically(folder / DESIGN_FILE, design.model_dump_json(indent=1) + "\n")
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:

@@ -6,6 +6,7 @@ is left to chance and no mean of means is ever taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +39,12 @@ def evaluate(
     eval_mask_seed: int,
     autocast: torch.amp.autocast_mode.autocast,
     folds: range = range(NUM_FOLDS),
+    on_batch: Callable[[float], None] = lambda _: None,
 ) -> EvalTotals:
-    """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look."""
+    """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look.
+
+    `on_batch` is told the share of the blocks that is done.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -57,5 +62,6 @@ def evaluate(
             nll[rows] += (batch_nll * weights).sum(1).cpu()
             num_tokens[rows] += weights.sum(1).cpu()
             num_correct[rows] += (is_correct * weights).sum(1).cpu()
+        on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
     return EvalTotals(nll, num_tokens, num_correct)

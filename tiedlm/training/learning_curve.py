@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,23 +15,10 @@ from tiedlm.training.checkpoint import RunKey
 from tiedlm.training.device import Runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
 from tiedlm.training.loop import RunFailed, Step
+from tiedlm.training.progress import Progress
 
 CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
 LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One run's state for whoever watches."""
-
-    arm: str
-    seed: int
-    phase: str
-    """`training`, or `evaluating` at the end."""
-    step: int
-    num_steps: int
-    loss_nats: float
-    tokens_per_second: float
 
 
 class Monitor:
@@ -93,8 +80,9 @@ class Monitor:
 
     def measure(self, split: str) -> SplitMetrics:
         """The full fold evaluation of a split."""
-        self._tell(f"evaluating {split}")
-        totals = self._evaluate(self.blocks(split))
+        phase = f"evaluating {split}"
+        self._tell(phase, 0.0)
+        totals = self._evaluate(self.blocks(split), on_batch=lambda done: self._tell(phase, done))
         return SplitMetrics(
             num_tokens=int(totals.block_num_tokens.sum()),
             total_nll_nats=float(totals.block_nll_nats.sum()),
@@ -104,8 +92,8 @@ class Monitor:
             block_num_tokens=totals.block_num_tokens.int().tolist(),
         )
 
-    def _evaluate(self, blocks: Tensor, **folds: range) -> EvalTotals:
-        totals = evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **folds)
+    def _evaluate(self, blocks: Tensor, **options: Any) -> EvalTotals:
+        totals = evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **options)
         loss_nats = totals.masked_lm_loss_nats
         if not loss_nats < LARGEST_LOSS_NATS:  # nor is NaN
             raise RunFailed(
@@ -114,7 +102,7 @@ class Monitor:
             )
         return totals
 
-    def _tell(self, phase: str) -> None:
+    def _tell(self, phase: str, evaluated: float = 0.0) -> None:
         step = self.last_step
         self.on_progress(
             Progress(
@@ -125,5 +113,6 @@ class Monitor:
                 self.config.train.num_steps,
                 step.loss_nats,
                 self.tokens_read(step.step) / step.train_seconds,
+                evaluated,
             )
         )

@@ -12,8 +12,9 @@ from tiedlm.model.saved_model import save_model
 from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime
-from tiedlm.training.learning_curve import Monitor, Progress
+from tiedlm.training.learning_curve import Monitor
 from tiedlm.training.loop import Step, TrainingState, train
+from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import provenance
 from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
 

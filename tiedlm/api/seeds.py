@@ -1,0 +1,87 @@
+"""Which arms and seeds a comparison trains: as many as are asked for, or as many as the question needs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiedlm.comparison.compare import compare
+from tiedlm.comparison.two_stage import MIN_FIRST_STAGE, TwoStage, seeds_needed
+from tiedlm.config import Experiment
+from tiedlm.errors import InputError
+from tiedlm.execution.run_options import RunOptions
+from tiedlm.record import load_records
+from tiedlm.report.write import load_design
+
+MAX_SEEDS = 1_000
+
+
+def chosen_runs(
+    experiment: Experiment, arms: Sequence[str] | None, seeds: int | Sequence[int] | None
+) -> list[tuple[str, int]]:
+    """The (arm, seed) pairs of a comparison, the arms of one seed next to each other."""
+    names = experiment.arm_names if arms is None else list(arms)
+    for name in names:
+        experiment.run_config(name)
+    if len(set(names)) != len(names) or len(names) < 2:
+        raise InputError(
+            f"--arms {','.join(names)}: a comparison needs two or more different arms; choose from "
+            f"{', '.join(experiment.arm_names)}"
+        )
+    chosen = experiment.seeds if seeds is None else seeds
+    numbers = list(range(chosen) if isinstance(chosen, int) else chosen)
+    if not 0 < len(set(numbers)) == len(numbers) <= MAX_SEEDS or min(numbers) < 0:
+        raise InputError(
+            f"--seeds {chosen} is neither a number from 1 to {MAX_SEEDS:,} nor different seeds from 0 on; give e.g. "
+            "3 or 0,1,2"
+        )
+    return [(name, seed) for seed in numbers for name in names]
+
+
+def plan_stages(runs: list[tuple[str, int]], to_within: float, max_seeds: int, folder: Path) -> TwoStage:
+    """The design of a command, which must be that of the folder if there is one.
+
+    Raises:
+        InputError: the first stage is too small, or the folder has another design.
+    """
+    first_stage = sorted({seed for _, seed in runs})
+    if len(first_stage) < MIN_FIRST_STAGE:
+        raise InputError(
+            f"--to-within {to_within:g} needs a first stage of {MIN_FIRST_STAGE} seeds at least, --seeds is "
+            f"{len(first_stage)}; give --seeds {MIN_FIRST_STAGE}"
+        )
+    if not 0 < to_within < math.inf or max_seeds < len(first_stage):
+        raise InputError(
+            f"--to-within {to_within:g} --max-seeds {max_seeds}: the width must be above 0, and the seeds no fewer "
+            f"than the {len(first_stage)} of the first stage; change one of them"
+        )
+    design = TwoStage(half_width_nats=to_within, first_stage_seeds=first_stage, max_seeds=max_seeds)
+    earlier = load_design(folder) if folder.is_dir() else None
+    if earlier not in (None, design):
+        raise InputError(
+            f"--out {folder}: was planned otherwise ({earlier}); give the same command again, or choose another --out"
+        )
+    return design
+
+
+def second_stage(
+    runs: list[tuple[str, int]], design: TwoStage, folder: Path, options: RunOptions
+) -> list[tuple[str, int]]:
+    """All runs of the design, the first stage's among them; says how many, and what they take."""
+    names = list(dict.fromkeys(arm for arm, _ in runs))
+    records = [record for record in load_records(folder) if (record.arm, record.seed) in runs]
+    values = [difference.delta_nats.values for difference in compare(records, design).differences]
+    needed = max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values)
+    number = min(needed, design.max_seeds)
+    unused = (seed for seed in itertools.count() if seed not in design.first_stage_seeds)
+    later = list(itertools.islice(unused, number - len(design.first_stage_seeds)))
+    seconds = statistics.fmean(record.cost.total_seconds for record in records) * len(names) * len(later)
+    allowed = f", of which --max-seeds allows {number}" if number < needed else ""
+    options.listener.notice(
+        f"an interval of ± {design.half_width_nats:g} nats a token takes {needed} seeds{allowed}: {len(later)} more, "
+        f"{seconds / 60:,.0f} minutes of runs"
+    )
+    return [(name, seed) for seed in sorted([*design.first_stage_seeds, *later]) for name in names]

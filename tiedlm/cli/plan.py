@@ -1,0 +1,41 @@
+"""A plan in the lines that stand on stderr before the first step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What will be trained, of what size, where, and in what time if it is known."""
+    if not plan.to_train:
+        return [f"{plan.experiment}: nothing to train; {plan.out} holds every record that is asked for"]
+    there = f", {len(plan.already_there)} are there" if plan.already_there else ""
+    parameters = ", ".join(f"{arm} {number:,}" for arm, number in plan.parameters.items())
+    slow = "; no bf16 in this processor, so it is slower" if (plan.device, plan.precision) == ("cpu", "fp32") else ""
+    lines = [
+        f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}; records go to {plan.out}",
+        f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run; vocabulary {plan.vocab_size:,}",
+        f"  parameters: {parameters}",
+        f"  {plan.device} in {plan.precision}, {plan.side_by_side} side by side{slow}",
+    ]
+    if plan.estimated_seconds is not None:
+        lines.append(f"  estimated time: {duration(plan.estimated_seconds)}")
+    return lines
+
+
+def runs(number: int) -> str:
+    """`1 run`, `6 runs`."""
+    return f"{number} run" + ("s" if number > 1 else "")
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: `40 s`, `1 min 40 s`, `2 h 5 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60} min"

@@ -1,0 +1,56 @@
+"""As many seeds as an interval of a wanted width takes, computed before they are trained (Stein 1945).
+
+A first stage gives the variance; from it alone follows how many seeds there must be. So the interval keeps its 95 %,
+which it does not when seeds are added until p is small. Stein, "A two-sample test for a linear hypothesis whose power
+is independent of the variance", Annals of Mathematical Statistics 16.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from tiedlm.comparison.paired_statistics import CONFIDENCE, Delta
+from tiedlm.config import Strict
+
+MIN_FIRST_STAGE = 3
+"""Seeds; the quantile of t with one degree of freedom would ask for hundreds."""
+
+
+class TwoStage(Strict):
+    """What was decided before the second stage."""
+
+    half_width_nats: Annotated[float, Field(gt=0.0)]
+    """The interval shall be no wider than ± this, in nats a token."""
+    first_stage_seeds: Annotated[list[int], Field(min_length=MIN_FIRST_STAGE)]
+    max_seeds: Annotated[int, Field(ge=MIN_FIRST_STAGE)]
+
+
+def seeds_needed(first_stage: Sequence[float], half_width_nats: float) -> int:
+    """max(n₀, ⌊t²s²/d²⌋ + 1) for the first stage's n₀ paired differences with variance s², and d the half-width."""
+    spread = _quantile(len(first_stage)) * statistics.stdev(first_stage) / half_width_nats
+    return max(len(first_stage), math.floor(spread**2) + 1)
+
+
+def two_stage_t(first_stage: Sequence[float], values: list[float]) -> Delta:
+    """The interval of the mean of all values, with the variance of the first stage alone: mean ± t·s/√n."""
+    from scipy import stats  # here because it takes a second to import
+
+    mean, num_first = statistics.fmean(values), len(first_stage)
+    method = f"Stein's two-stage t over {len(values)} seeds, variance of the first {num_first}"
+    error = statistics.stdev(first_stage) / math.sqrt(len(values))
+    if error == 0:  # arms that compute the same thing
+        return Delta(mean=mean, ci95=(mean, mean), p_value=float(mean == 0), values=values, method=method)
+    reach = _quantile(num_first) * error
+    p_value = float(2 * stats.t.sf(abs(mean) / error, num_first - 1))
+    return Delta(mean=mean, ci95=(mean - reach, mean + reach), p_value=p_value, values=values, method=method)
+
+
+def _quantile(num_values: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, num_values - 1))

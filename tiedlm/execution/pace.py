@@ -1,0 +1,52 @@
+"""How fast runs train side by side, by the first steps of each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tiedlm.training.progress import Progress
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+
+UNTIMED_STEPS, TIMED_STEPS = 2, 8
+"""The first steps of a process allocate its memory."""
+
+
+class Pace:
+    """How fast runs train side by side, once each that goes has made a few steps."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.num_runs = plan, min(plan.side_by_side, len(plan.to_train))
+        self.tokens_per_step = plan.train_tokens / plan.num_steps
+        self.seconds: dict[str, dict[int, float]] = {}
+        """Of training, by run and by step of this process."""
+        self.first_step_at = 0.0
+
+    def update(self, progress: Progress) -> None:
+        """Note how long a run has trained at a step."""
+        self.first_step_at = self.first_step_at or time.monotonic()
+        of_run = self.seconds.setdefault(f"{progress.arm} seed {progress.seed}", {})
+        if len(of_run) < UNTIMED_STEPS + TIMED_STEPS:
+            of_run.setdefault(progress.step, progress.step * self.tokens_per_step / progress.tokens_per_second)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether every run that goes has been timed."""
+        wanted = min(UNTIMED_STEPS + TIMED_STEPS, self.plan.num_steps)
+        timed = [of_run for of_run in self.seconds.values() if len(of_run) >= wanted]
+        return len(timed) >= self.num_runs
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of the slowest run."""
+        paces = []
+        for of_run in self.seconds.values():
+            steps = sorted(of_run)
+            first, last = steps[min(UNTIMED_STEPS, len(steps)) - 1], steps[-1]
+            if last > first:
+                paces.append((last - first) * self.tokens_per_step / (of_run[last] - of_run[first]))
+            else:
+                paces.append(last * self.tokens_per_step / of_run[last])
+        return min(paces)

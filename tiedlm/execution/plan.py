@@ -1,0 +1,87 @@
+"""What a command is about to do, and how long that takes: said before the first step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiedlm.config import Experiment
+from tiedlm.counting.parameters import count_config
+from tiedlm.data.masking import NUM_FOLDS
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.training.device import Runtime
+from tiedlm.training.learning_curve import CURVE_TOKENS
+
+FORWARD_SHARE = 1 / 3
+"""Of a training step's FLOPs: backward makes twice as many products as forward."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a command; sizes are of each run."""
+
+    experiment: str
+    corpus: str
+    out: str
+    to_train: list[str]
+    """`ARM seed N` each."""
+    already_there: list[str]
+    num_steps: int
+    train_tokens: int
+    """Read in training, padding of short blocks included."""
+    evaluation_tokens: int
+    """Read in evaluations: of each point of the learning curve, and of valid and test in folds at the end."""
+    corpus_tokens: dict[str, int]
+    vocab_size: int
+    parameters: dict[str, int]
+    """By arm."""
+    device: str
+    precision: str
+    side_by_side: int
+    estimated_seconds: float | None = None
+    """None until some steps were timed."""
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `--dry-run --json`."""
+        return dataclasses.asdict(self)
+
+    def estimate_seconds(self, tokens_per_second: float, start_seconds: float = 0.0) -> float:
+        """How long all runs take at the pace of one run in training while others go beside it."""
+        of_run = (self.train_tokens + FORWARD_SHARE * self.evaluation_tokens) / tokens_per_second
+        return start_seconds + of_run * -(-len(self.to_train) // max(1, self.side_by_side))
+
+
+def make_plan(
+    experiment: Experiment,
+    corpus: TokenizedCorpus,
+    runs: Sequence[tuple[str, int]],
+    already_there: Sequence[tuple[str, int]],
+    out: Path,
+    runtime: Runtime,
+    side_by_side: int,
+) -> Plan:
+    """Put together what is known before a step is made; `runs` are (arm, seed)."""
+    train = experiment.train
+    of_a_point = sum(min(CURVE_TOKENS, corpus.num_tokens[split]) for split in ("train", "valid"))
+    at_the_end = NUM_FOLDS * (corpus.num_tokens["valid"] + corpus.num_tokens["test"])
+    return Plan(
+        experiment=experiment.name,
+        corpus=corpus.name,
+        out=str(out),
+        to_train=[f"{arm} seed {seed}" for arm, seed in runs],
+        already_there=[f"{arm} seed {seed}" for arm, seed in already_there],
+        num_steps=train.num_steps,
+        train_tokens=train.num_steps * train.batch_size * experiment.corpus.seq_length,
+        evaluation_tokens=(train.num_evaluations + 1) * of_a_point + at_the_end,
+        corpus_tokens=corpus.num_tokens,
+        vocab_size=corpus.vocab_size,
+        parameters={
+            arm: count_config(arm, experiment.run_config(arm).model.config_json(corpus.vocab_size)).total
+            for arm in dict.fromkeys(arm for arm, _ in (*runs, *already_there))
+        },
+        device=runtime.device,
+        precision=runtime.precision,
+        side_by_side=side_by_side,
+    )
