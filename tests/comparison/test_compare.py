@@ -310,3 +310,15 @@ def test_an_arm_has_one_definition() -> None:
     other = second.model_copy(update={"overrides": {"train": {"learning_rate": 0.2}}})
     with pytest.raises(InputError, match=r"tied-seed0\.json and tied-seed1\.json define arm 'tied' differently"):
         compare([first, other, made_up("untied", 0, 4.0)])
+
+
+def test_the_difference_over_training_is_paired_by_seed_and_leaves_out_the_untrained_models() -> None:
+    tied, untied = [4.1, 4.3, 4.2], [4.25, 4.41, 4.38]
+    (curve,) = compare(pairs(tied, untied)).difference_curves
+    expected = paired_t(np.subtract(untied, tied).tolist())
+    assert (curve.arms, curve.num_tokens) == (("tied", "untied"), [384])
+    assert curve.mean == pytest.approx([expected.mean])
+    assert curve.ci95 is not None
+    assert curve.ci95[0] == pytest.approx(expected.ci95)
+    (of_one_seed,) = compare(pairs([4.1], [4.25])).difference_curves
+    assert (of_one_seed.mean, of_one_seed.ci95) == (pytest.approx([0.15]), None)

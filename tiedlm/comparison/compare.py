@@ -12,6 +12,7 @@ import statistics
 from typing import Any
 
 from tiedlm.comparison.comparability import check_comparable, flatten
+from tiedlm.comparison.curves import DifferenceCurve, difference_curve
 from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.config import Strict
@@ -92,6 +93,8 @@ class Comparison(Strict):
     arms: dict[str, ArmSummary]
     saved: Saved
     differences: list[Difference]
+    difference_curves: list[DifferenceCurve]
+    """Of every other arm against the first."""
     shared_config: dict[str, Any]
     """What is equal in all arms, as `section.key`."""
     provenance: dict[str, list[str]]
@@ -147,6 +150,9 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
         differences=differences,
+        difference_curves=[
+            difference_curve([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others
+        ],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
         notes=notes,

@@ -1,18 +1,26 @@
-"""Comparison → two pictures: the learning curves and where the parameters are."""
+"""Comparison → two pictures: the learning curves with the paired difference, and where the parameters are."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.compare import Comparison
+from tiedlm.comparison.curves import DifferenceCurve
+from tiedlm.record import CurvePoint
 from tiedlm.report.terminal import num_seeds
 
+MARKERS = ("o", "s", "^", "D", "v", "P")
+ABOVE_LINE: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.35", "fontsize": 8}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe & Ito: safe for colour blindness
 GROUP_COLOURS = {
     "word_embeddings": "#0072b2",
@@ -23,31 +31,92 @@ GROUP_COLOURS = {
 
 
 def draw_learning_curves(comparison: Comparison, path: Path) -> None:
-    """Perplexity against tokens read, on valid (solid) and on train (dashed), a line a seed."""
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    """Left the perplexity of each arm over training, right how the others differ from the first arm."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for colour, (arm, summary) in zip(COLOURS * len(comparison.arms), comparison.arms.items(), strict=False):
-        for index, curve in enumerate(summary.curves.values()):
-            tokens = [point.num_tokens / 1e6 for point in curve]
-            for split, style in (("valid", "-"), ("train", "--")):
-                values = [math.exp(getattr(point, f"{split}_loss_nats")) for point in curve]
-                label = f"{arm}, {split}" if index == 0 else None
-                axes.plot(tokens, values, style, color=colour, linewidth=1.4, alpha=0.85, label=label)
+    curves, difference = figure.subplots(1, 2, width_ratios=(3, 2))
+    unit, words = _unit_of_tokens(comparison)
+    for style, (arm, summary) in zip(_styles(), comparison.arms.items(), strict=False):
+        _draw_arm(curves, arm, list(summary.curves.values()), unit, style)
     unigram = next(iter(comparison.arms.values())).metrics["valid"].unigram_perplexity
-    axes.axhline(unigram, color="0.45", linewidth=1, linestyle=":", label=f"unigram, valid ({unigram:,.0f})")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("tokens read in training (millions)")
-    axes.set_ylabel("masked-LM perplexity")
-    axes.set_title(f"{comparison.experiment}: learning curves, {num_seeds(comparison)}")
-    axes.grid(True, which="major", color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    curves.axhline(unigram, color="0.45", linewidth=1, linestyle=":")
+    curves.annotate("token frequencies alone", (0.99, unigram), xycoords=("axes fraction", "data"), **ABOVE_LINE)
+    curves.set_yscale("log")
+    curves.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    curves.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    curves.yaxis.set_minor_formatter(NullFormatter())
+    curves.set_ylabel("masked-LM perplexity (solid valid, dashed train)")
+    has_bands = len(comparison.seeds) > 1
+    bands = ("; band: ± standard deviation", "; band: 95 % interval") if has_bands else ("", "")
+    curves.set_title(f"{comparison.experiment}: {num_seeds(comparison)}{bands[0]}", fontsize=10)
+    for style, curve in zip(list(_styles())[1:], comparison.difference_curves, strict=False):
+        _draw_difference(difference, curve, unit, style)
+    difference.axhline(0, color="0.3", linewidth=1)
+    first = next(iter(comparison.arms))
+    difference.set_ylabel(f"nats a token on valid; above 0 {first} is ahead")
+    difference.set_title(f"minus {first}{bands[1]}", fontsize=10)
+    for axes in (curves, difference):
+        axes.set_xlabel(f"tokens read in training{words}")
+        axes.grid(True, which="major", color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.14)  # room for the labels at the ends
     with replacement(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
+
+
+def _draw_arm(axes: Axes, arm: str, seeds: list[list[CurvePoint]], unit: float, style: dict[str, Any]) -> None:
+    """The mean over seeds of valid with its band and of train, from the first evaluation after the start on."""
+    tokens = [point.num_tokens / unit for point in seeds[0][1:]]
+    for split, line in (("valid", "-"), ("train", "--")):
+        losses = [[getattr(point, f"{split}_loss_nats") for point in points] for points in zip(*seeds, strict=True)][1:]
+        means = [statistics.fmean(of_point) for of_point in losses]
+        is_valid = split == "valid"
+        width, alpha = (1.8, 1.0) if is_valid else (1.0, 0.7)
+        marks = {} if is_valid else {"marker": ""}
+        axes.plot(tokens, [math.exp(mean) for mean in means], line, linewidth=width, alpha=alpha, **(style | marks))
+        if is_valid and len(seeds) > 1:
+            spreads = [statistics.stdev(of_point) for of_point in losses]
+            low, high = (
+                [math.exp(mean + sign * spread) for mean, spread in zip(means, spreads, strict=True)]
+                for sign in (-1, 1)
+            )
+            axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
+        if is_valid:
+            _label_end(axes, arm, tokens[-1], math.exp(means[-1]), style)
+
+
+def _draw_difference(axes: Axes, curve: DifferenceCurve, unit: float, style: dict[str, Any]) -> None:
+    tokens = [number / unit for number in curve.num_tokens]
+    axes.plot(tokens, curve.mean, linewidth=1.8, **style)
+    if curve.ci95 is not None:
+        low, high = zip(*curve.ci95, strict=True)
+        axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    _label_end(axes, curve.arms[1], tokens[-1], curve.mean[-1], style)
+
+
+def _label_end(axes: Axes, arm: str, tokens: float, value: float, style: dict[str, Any]) -> None:
+    axes.annotate(
+        arm,
+        (tokens, value),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        color=style["color"],
+        fontsize=9,
+    )
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """An arm's colour and mark; the marks tell lines apart in grey print too."""
+    for colour, marker in zip(COLOURS, MARKERS, strict=True):
+        yield {"color": colour, "marker": marker, "markersize": 5}
+
+
+def _unit_of_tokens(comparison: Comparison) -> tuple[float, str]:
+    """What the axis counts in, so that a short run has no labels of 0.0."""
+    summary = next(iter(comparison.arms.values()))
+    largest = next(iter(summary.curves.values()))[-1].num_tokens
+    return (1e6, " (millions)") if largest >= 1e6 else (1e3, " (thousands)") if largest >= 1e4 else (1.0, "")
 
 
 def draw_parameters(comparison: Comparison, path: Path) -> None:
