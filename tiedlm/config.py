@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, did_you_mean
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
@@ -31,6 +31,15 @@ BUILT_IN_ARMS: dict[str, Overrides] = {
     "untied": {"model": {"tie_word_embeddings": False}},
 }
 
+SECTIONS_OF_ARMS: tuple[Literal["model", "train"], ...] = ("model", "train")
+ALSO_CALLED = {
+    "lr": "learning_rate",
+    "dropout": "hidden_dropout_prob",
+    "epochs": "num_steps",
+    "vocab_size": "tokenizer",
+}
+"""What people look for, and the key that decides it here."""
+
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -40,26 +49,36 @@ M = TypeVar("M", bound=BaseModel)
 class Strict(BaseModel):
     """A frozen model without defaults, coercion, or unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ModelConfig(Strict):
     """The masked LM, but for `vocab_size`, which the tokenizer decides."""
 
     encoder: Literal["modernbert", "bert"]
+    """Which layers: pre-LayerNorm, rotary, GeGLU; or BERT's own."""
     hidden_size: Size
+    """Width H of every hidden vector."""
     num_hidden_layers: Annotated[int, Field(gt=0, le=1_000)]
+    """Layers of the encoder."""
     num_attention_heads: Size
+    """Heads of each layer; they divide `hidden_size`."""
     intermediate_size: Size
+    """Width of the feed-forward; `modernbert` adds a gate of the same width."""
     max_position_embeddings: Size
     """`bert` has a learned vector for each position; for `modernbert` (rotary) it is only a limit."""
     hidden_dropout_prob: Probability
+    """Dropout after the embeddings and after each attention and feed-forward."""
     attention_probs_dropout_prob: Probability
+    """Dropout of the attention weights."""
     initializer_range: Annotated[float, Field(gt=0.0)]
     """Standard deviation of every matrix at the start, the embeddings among them."""
     rope_theta: Annotated[float, Field(gt=0.0)]
     """Base of the rotary angles of `modernbert`; `bert`, whose positions are learned, does not read it."""
     tie_word_embeddings: bool
+    """Whether the output matrix is the word-embedding table; the arms set it."""
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
 
@@ -91,33 +110,41 @@ class CorpusConfig(Strict):
     tokenizer: Annotated[str, Field(pattern=TOKENIZER_PATTERN)]
     """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens."""
     seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
+    """Tokens of a block."""
 
 
 class TrainConfig(Strict):
     """The recipe; the same for all arms unless an arm says otherwise."""
 
     num_steps: Size
+    """Optimizer steps."""
     batch_size: Size
     """Blocks a step."""
     mlm_probability: Annotated[float, Field(gt=0.0, lt=1.0)]
     """Share of each block predicted in training; evaluation always masks folds of about 15 %."""
     learning_rate: Annotated[float, Field(gt=0.0)]
+    """AdamW's peak rate, for the embeddings and the output matrix."""
     norm_and_bias_learning_rate: Annotated[float, Field(gt=0.0)]
     """For what is no matrix; by AdamW, like the embeddings and the output matrix."""
     muon_learning_rate: Annotated[float, Field(ge=0.0)]
     """For the matrices between the embeddings and the output matrix, by Muon; 0 leaves them to AdamW."""
     adam_beta1: Probability
+    """Decay of AdamW's first moment."""
     adam_beta2: Probability
+    """Decay of AdamW's second moment."""
     adam_epsilon: Annotated[float, Field(gt=0.0)]
     """Added to the root of AdamW's second moment: it damps what has tiny gradients, such as the rows of rare tokens
     between their occurrences. BERT has 1e-6 (google-research/bert, `optimization.py`), PyTorch by default 1e-8."""
     weight_decay: Annotated[float, Field(ge=0.0)]
+    """Decoupled, of matrices alone."""
     warmup_fraction: Probability
     """Linear warm-up over this share of the steps, then linear decay to zero."""
     max_grad_norm: Annotated[float, Field(gt=0.0)]
+    """Of all gradients together, beyond which they are scaled down."""
     num_evaluations: Annotated[int, Field(gt=0, le=10_000)]
     """Points of the learning curve after the one at step 0; never more than there are steps."""
     eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Of the masks of every evaluation."""
 
 
 class RunConfig(Strict):
@@ -141,14 +168,18 @@ class Experiment(RunConfig):
     """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
 
     name: Name
+    """Of the records and their folder, `results/NAME`."""
     seeds: Annotated[int, Field(gt=0, le=1_000)]
+    """How many seeds of each arm, from 0 on."""
     arms: dict[Name, Overrides] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:
         for arm, overrides in self.arms.items():
-            if arm in BUILT_IN_ARMS:
-                raise ValueError(f"arms.{arm} is built in and cannot be redefined; give the arm another name")
+            if arm in BUILT_IN_ARMS and "tie_word_embeddings" in overrides.get("model", {}):
+                raise ValueError(
+                    f"arms.{arm}.model.tie_word_embeddings is what makes the arm {arm}; give another arm another name"
+                )
             for key in overrides.get("train", {}):
                 if key in SHARED_TRAIN_KEYS:
                     raise ValueError(f"arms.{arm}.train.{key} must be the same in all arms; set train.{key} instead")
@@ -163,7 +194,7 @@ class Experiment(RunConfig):
     @property
     def arm_names(self) -> list[str]:
         """The built-in two first, then those of the file."""
-        return [*BUILT_IN_ARMS, *self.arms]
+        return [*BUILT_IN_ARMS, *(arm for arm in self.arms if arm not in BUILT_IN_ARMS)]
 
     def overrides(self, arm: str) -> Overrides:
         """What an arm changes.
@@ -172,8 +203,12 @@ class Experiment(RunConfig):
             InputError: the arm is unknown.
         """
         if arm not in self.arm_names:
-            raise InputError(f"arm {arm!r} is not one of {', '.join(self.arm_names)}; choose one of these")
-        return BUILT_IN_ARMS.get(arm) or self.arms[arm]
+            hint = did_you_mean(arm, self.arm_names)
+            raise InputError(f"arm {arm!r} is not one of {', '.join(self.arm_names)}{hint}; choose one of these")
+        of_file: dict[str, dict[str, Any]] = {str(section): keys for section, keys in self.arms.get(arm, {}).items()}
+        built_in = BUILT_IN_ARMS.get(arm, {})
+        merged = {section: {**of_file.get(section, {}), **built_in.get(section, {})} for section in SECTIONS_OF_ARMS}
+        return {section: keys for section, keys in merged.items() if keys}
 
     def run_config(self, arm: str) -> RunConfig:
         """Apply an arm's overrides.
@@ -211,8 +246,11 @@ def _sentences(error: ValidationError) -> list[str]:
             case "missing":
                 sentences.append(f"key {place} is missing; add it")
             case "extra_forbidden":
-                like = get_close_matches(place.rpartition(".")[2], _keys(), n=1)
+                key = place.rpartition(".")[2]
+                like = [ALSO_CALLED[key]] if key in ALSO_CALLED else get_close_matches(key, _keys(), n=1)
                 hint = f" (did you mean {_keys()[like[0]]}?)" if like else ""
+                if key == "vocab_size":
+                    hint = " (the tokenizer decides it: corpus.tokenizer=bpe:N)"
                 sentences.append(f"key {place} is unknown; remove it or correct its spelling{hint}")
             case "string_pattern_mismatch":
                 allowed = PATTERN_WORDS[problem["ctx"]["pattern"]]
@@ -227,6 +265,11 @@ def _sentences(error: ValidationError) -> list[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def place_of_key(name: str) -> str | None:
+    """`train.learning_rate` of `learning_rate`, or of what others call it; None if there is no such key."""
+    return _keys().get(ALSO_CALLED.get(name, name))
 
 
 def _keys() -> dict[str, str]:

@@ -1,9 +1,24 @@
 """What the user is told when something given is wrong; apart, so that telling it costs no import."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
 
 def printable(text: str) -> str:
     """Text from a file with its control characters spelled out, so that it cannot steer a terminal or break a line."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """` (did you mean ptb?)` for a near miss, or nothing."""
+    names = list(known)
+    like = [name for name in names if given and name.startswith(given.lower())] or get_close_matches(
+        given.lower(), names
+    )
+    return f" (did you mean {like[0]}?)" if like else ""
 
 
 class InputError(ValueError):
@@ -29,5 +44,5 @@ class RunsFailed(Exception):
             f"{len(failures)} of {num_runs} runs failed and are missing; the same command trains only what is missing"
         )
         self.failures = failures
-        self.others_compared = False
-        """Whether the runs that did not fail have been compared, and the report was written."""
+        self.comparison: Any = None
+        """The `Comparison` of the runs that did not fail, if they can be compared."""

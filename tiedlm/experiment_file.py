@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.config import Experiment, validated
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, did_you_mean
 
 MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 
@@ -58,21 +58,30 @@ def find_experiment(name_or_path: str) -> Path:
     shipped = shipped_experiments()
     if name_or_path in shipped:
         return shipped[name_or_path]
+    if Path(name_or_path).is_dir():
+        raise InputError(
+            f"experiment {name_or_path!r} is a folder; for a text of your own give --corpus {name_or_path}, for a "
+            f"folder of records tiedlm report {name_or_path}"
+        )
+    hint = did_you_mean(name_or_path, shipped)
     raise InputError(
-        f"experiment {name_or_path!r} is neither a file nor one of {', '.join(shipped)}; check the path or use a name"
+        f"experiment {name_or_path!r} is neither a file nor one of {', '.join(shipped)}{hint}; check the path or use a "
+        "name"
     )
 
 
 def _apply_setting(raw: dict[str, Any], setting: str) -> None:
-    matched = re.fullmatch(r"(?:([a-z_]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL)
+    matched = re.fullmatch(r"(?:([a-z_]+|arms\.[a-z0-9-]+\.[a-z_]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL)
     if not matched:
         raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
     section, key, text = matched.groups()
     if (section, key) == ("model", "tie_word_embeddings"):
         raise InputError(f"--set {setting!r}: the arms say so; choose them by --tied, --untied or --arms")
-    target = raw.setdefault(section, {}) if section else raw
-    if not isinstance(target, dict):
-        raise InputError(f"--set {setting!r}: {section!r} is no section; write e.g. train.num_steps=100")
+    target: Any = raw
+    for part in section.split(".") if section else ():
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {setting!r}: {part!r} is no section; write e.g. train.num_steps=100")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

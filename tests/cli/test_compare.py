@@ -63,6 +63,13 @@ def test_seeds_may_be_named(folder: Path, seeds: str, expected: list[int]) -> No
     ]
 
 
+def test_fewer_seeds_than_are_there_are_compared(folder: Path) -> None:
+    answer = run_tiedlm(folder, f"{COMPARE} --seeds 2 --json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["seeds"] == [0, 1]
+    assert json.loads(run_tiedlm(folder, f"{COMPARE} --json --seeds 3").stdout)["seeds"] == [0, 1, 2]
+
+
 def test_arms_may_have_blanks_between_them(folder: Path) -> None:
     answer = run_tiedlm(folder, f"{COMPARE} --seeds 3 --arms 'tied, untied' --json")
     assert answer.returncode == 0, answer.stderr

@@ -60,34 +60,37 @@ def compare(
     data_dir: str | Path | None = None,
     options: RunOptions | None = None,
 ) -> Comparison:
-    """Train the runs that have no record yet, then compare the arms over all records of the folder.
+    """Train the runs that have no record yet, then compare the arms.
 
     `arms` are by default all of the experiment's. `seeds` is how many, from seed 0 on, or which; by default as many as
     the experiment says. With `to_within`, in nats a token, these seeds are a first stage: from their variance follows
     how many seeds the 95 % interval takes to be no wider than ± that, and these are trained too, `max_seeds` at most.
-    The rest is as for `train`. The comparison, REPORT.md and the plots are written beside the records.
+    The rest is as for `train`. Without `arms` and `seeds`, all records of the folder are compared. The comparison,
+    REPORT.md and the plots are written beside the records.
 
     Raises:
         InputError: the experiment, the arms, the text or the folder is unfit.
-        RunsFailed: runs failed. What the others allow has been compared and written.
+        RunsFailed: runs failed. What the others allow has been compared and written; it is the error's `comparison`.
     """
     experiment = _experiment(experiment)
     options, folder = options or RunOptions(), out_folder(experiment, out)
     runs = chosen_runs(experiment, arms, seeds)
+    compared = None if arms is None and seeds is None else runs
     design = None if to_within is None else plan_stages(runs, to_within, max_seeds, folder)
     try:
         _train_missing(experiment, runs, folder, data_dir, options)
         if design is not None:
             save_design(design, folder)
-            _train_missing(experiment, second_stage(runs, design, folder, options), folder, data_dir, options)
+            runs = second_stage(runs, design, folder, options)
+            compared = None if compared is None else runs
+            _train_missing(experiment, runs, folder, data_dir, options)
     except RunsFailed as failed:
         try:
-            update_report(folder)
+            failed.comparison = update_report(folder, runs=compared)
         except InputError as error:  # what is left cannot be compared
             raise failed from error
-        failed.others_compared = True
         raise
-    return update_report(folder)
+    return update_report(folder, runs=compared)
 
 
 def plan_comparison(

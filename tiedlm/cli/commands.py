@@ -10,16 +10,16 @@ import typer
 from rich.console import Console, Group, RenderableType
 
 from tiedlm.cli.options import (
+    RUN,
+    TRAINED,
     CheckpointOption,
     CorpusOption,
     DataDirOption,
-    Device,
     DeviceOption,
     DryRunOption,
     ExperimentArgument,
     JsonOption,
     OutOption,
-    Precision,
     PrecisionOption,
     QuietOption,
     ResumeOption,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 stdout, stderr = Console(), Console(stderr=True)
 
@@ -51,58 +51,13 @@ def print_version(is_asked: bool) -> None:
 @app.callback()
 def program(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+        bool,
+        typer.Option(
+            "--version", metavar=" ", help="Print the version and exit.", is_eager=True, callback=print_version
+        ),
     ] = False,
 ) -> None:
     """Does tying the output matrix to the word embeddings help a small masked LM?"""
-
-
-@app.command()
-def train(
-    experiment: ExperimentArgument = None,
-    tied: Annotated[
-        bool, typer.Option("--tied", help="Train the arm whose output matrix is the embedding table.")
-    ] = False,
-    untied: Annotated[bool, typer.Option("--untied", help="Train the arm with an output matrix of its own.")] = False,
-    arm: Annotated[str | None, typer.Option(help="Train an arm by its name.")] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Of everything drawn: start values, batches, masks, dropout.")
-    ] = 0,
-    corpus: CorpusOption = None,
-    data_dir: DataDirOption = None,
-    out: OutOption = None,
-    settings: SetOption = None,
-    steps: StepsOption = None,
-    device: DeviceOption = Device.auto,
-    precision: PrecisionOption = Precision.auto,
-    resume: ResumeOption = True,
-    checkpoint_seconds: CheckpointOption = 60.0,
-    dry_run: DryRunOption = False,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Train one arm with one seed and write its record and its model."""
-    from tiedlm import RunOptions, load_experiment, train
-    from tiedlm.api.runs import out_folder, plan_runs
-    from tiedlm.cli.progress import ProgressDisplay
-    from tiedlm.report.terminal import render_record
-
-    name = _one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
-    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
-    loaded.run_config(name)
-    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
-    display.announce(loaded.name, loaded.corpus.name)
-    options = RunOptions(device.value, precision.value, None, resume, checkpoint_seconds, display)
-    if dry_run:
-        _show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
-        return
-    record = train(loaded, name, seed, out=folder, data_dir=data_dir, options=options)
-    if not (display.plan or quiet):
-        stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
-    if as_json:
-        typer.echo(record.model_dump_json(indent=1))
-    else:
-        stdout.print(render_record(record))
 
 
 @app.command()
@@ -110,45 +65,62 @@ def compare(
     experiment: ExperimentArgument = None,
     seeds: Annotated[
         str | None,
-        typer.Option(metavar="N|N,N,…", help="Seeds of each arm: how many, or which.", show_default="the experiment's"),
+        typer.Option(
+            metavar="N|N,N,…",
+            help="Seeds of each arm: how many, or which.",
+            show_default="the experiment's",
+            rich_help_panel=TRAINED,
+        ),
     ] = None,
     to_within: Annotated[
         float | None,
         typer.Option(
             metavar="NATS",
-            help="Train as many seeds more as the 95 % interval takes to be no wider than ± this, in nats a token.",
+            help="Train as many more seeds as the 95 % interval takes to be within ± this, in nats a token.",
             show_default=False,
+            rich_help_panel=TRAINED,
         ),
     ] = None,
-    max_seeds: Annotated[int, typer.Option(min=3, max=1_000, help="The most seeds that --to-within may train.")] = 20,
-    arms: Annotated[str | None, typer.Option(help="Arms, separated by commas.", show_default="all")] = None,
-    jobs: Annotated[str, typer.Option(help="Runs side by side: a number, or auto.")] = "auto",
+    max_seeds: Annotated[
+        int, typer.Option(metavar="N", help="The most seeds that --to-within may train.", rich_help_panel=TRAINED)
+    ] = 20,
+    arms: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME,…", help="Which arms to compare.", show_default="all", rich_help_panel=TRAINED),
+    ] = None,
+    jobs: Annotated[
+        str, typer.Option(metavar="N|auto", help="Runs side by side; auto is one a processor.", rich_help_panel=RUN)
+    ] = "auto",
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,
     out: OutOption = None,
     settings: SetOption = None,
     steps: StepsOption = None,
-    device: DeviceOption = Device.auto,
-    precision: PrecisionOption = Precision.auto,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
     dry_run: DryRunOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the runs that have no record yet, then compare the arms over all records of the folder."""
+    """Train the runs that have no record yet, then compare the arms.
+
+    Example: tiedlm compare ptb --data-dir DATA --seeds 3 --out mine
+    """
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.runs import out_folder, plan_comparison
+    from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
-    from tiedlm.report.write import update_report
 
     num_side_by_side = _num_side_by_side(jobs)
     loaded = load_experiment(experiment, _settings(settings, steps), corpus)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
     numbers = None if seeds is None else _seeds(seeds)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, display)
+    chosen_runs(loaded, names, numbers)
     display.announce(loaded.name, loaded.corpus.name)
-    options = RunOptions(device.value, precision.value, num_side_by_side, resume, checkpoint_seconds, display)
     if dry_run:
         plan = plan_comparison(loaded, names, numbers, out=folder, data_dir=data_dir, options=options)
         _show_plan(plan, as_json)
@@ -165,8 +137,8 @@ def compare(
             options=options,
         )
     except RunsFailed as failed:
-        if failed.others_compared:
-            _show(update_report(folder), folder, as_json)
+        if failed.comparison is not None:
+            _show(failed.comparison, folder, as_json)
         raise
     if not (display.plan or quiet):
         sentence = (
@@ -177,15 +149,115 @@ def compare(
 
 
 @app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
-    force: Annotated[bool, typer.Option("--force", help="Draw again even if no record has changed.")] = False,
+def train(
+    experiment: ExperimentArgument = None,
+    tied: Annotated[
+        bool,
+        typer.Option(
+            "--tied", metavar=" ", help="The arm whose output matrix is the embedding table.", rich_help_panel=TRAINED
+        ),
+    ] = False,
+    untied: Annotated[
+        bool,
+        typer.Option(
+            "--untied", metavar=" ", help="The arm with an output matrix of its own.", rich_help_panel=TRAINED
+        ),
+    ] = False,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="An arm by its name.", rich_help_panel=TRAINED)
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Of start values, batches, masks and dropout.", rich_help_panel=TRAINED),
+    ] = 0,
+    corpus: CorpusOption = None,
+    data_dir: DataDirOption = None,
+    out: OutOption = None,
+    settings: SetOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Render the tables, REPORT.md and the plots again from the records of a folder."""
+    """Train one arm with one seed and write its record and its model.
+
+    Example: tiedlm train ptb --untied --seed 6 --data-dir DATA --out mine
+    """
+    from tiedlm import RunOptions, load_experiment, train
+    from tiedlm.api.runs import out_folder, plan_runs
+    from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.report.terminal import render_record
+
+    name = _one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
+    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    loaded.run_config(name)
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed {seed} is not a number from 0 to 2⁶³ − 1; choose another")
+    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
+    display.announce(loaded.name, loaded.corpus.name)
+    if dry_run:
+        _show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
+        return
+    record = train(loaded, name, seed, out=folder, data_dir=data_dir, options=options)
+    if not (display.plan or quiet):
+        stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
+    if as_json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        stdout.print(render_record(record))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            metavar=" ",
+            help="Draw again even if no record has changed.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Render the tables, REPORT.md and the plots again from the records of a folder.
+
+    Example: tiedlm report results/ptb
+    """
     from tiedlm.report.write import update_report
 
     _show(update_report(folder, force), folder, as_json)
+
+
+@app.command()
+def config(
+    experiment: ExperimentArgument = None,
+    settings: SetOption = None,
+    list_experiments: Annotated[
+        bool, typer.Option("--list", metavar=" ", help="List the shipped experiments with their questions.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every key of an experiment with its value and its meaning, or list the shipped experiments.
+
+    Example: tiedlm config ptb --set train.learning_rate=1e-2
+    """
+    from tiedlm import load_experiment
+    from tiedlm.cli.config_tables import keys_of, questions, render_keys, render_questions
+
+    if list_experiments:
+        if experiment or settings:
+            raise InputError("--list goes with no experiment and no --set; leave them out")
+        _print(questions(), render_questions(questions()), as_json)
+        return
+    loaded = load_experiment(experiment, settings or [])
+    document = loaded.model_dump(mode="json")
+    _print(document, render_keys(keys_of(loaded)), as_json)
 
 
 @app.command()
@@ -199,7 +271,14 @@ def count_params(
             show_default=False,
         ),
     ] = None,
-    list_models: Annotated[bool, typer.Option("--list", help="List the known models.")] = False,
+    list_models: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            metavar=" ",
+            help="List the known models.",
+        ),
+    ] = False,
     what_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -214,6 +293,8 @@ def count_params(
     as_json: JsonOption = False,
 ) -> None:
     """Count a model's parameters by group, tied and untied, without building it.
+
+    Example: tiedlm count-params gpt2 --what-if vocab_size=8000,256000
 
     Exit status 1: the configuration and the stored matrices contradict each other.
     """
@@ -251,6 +332,8 @@ def count_params(
 @app.command()
 def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     """Look at this machine: versions, device, cache, data, and a test of the tie and of determinism.
+
+    Example: tiedlm doctor --data-dir DATA
 
     Exit status 1: something that the experiments rely on does not hold here.
     """

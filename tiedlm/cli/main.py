@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import math
 import signal
 import sys
 import time
+
+import typer
 
 from tiedlm.cli.commands import app, complain, stderr
 from tiedlm.errors import InputError, RunsFailed, Stopped
@@ -26,6 +29,7 @@ def main() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
             signal.signal(number, stop)
     try:
+        check_options(sys.argv[1:])
         app()
     except (InputError, RunsFailed) as error:
         for sentence in [*(error.failures if isinstance(error, RunsFailed) else []), str(error)]:
@@ -44,6 +48,27 @@ def main() -> None:
             signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
         stderr.print("tiedlm: interrupted")
         sys.exit(stopped.exit_code)
+
+
+def check_options(arguments: list[str]) -> None:
+    """Say of an option that is a key of an experiment how it is set.
+
+    Raises:
+        InputError: there is such an option.
+    """
+    if arguments[:1] not in (["train"], ["compare"]):
+        return
+    command = typer.main.get_command(app).commands[arguments[0]]  # type: ignore[attr-defined]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    for argument, following in itertools.zip_longest(arguments[1:], arguments[2:], fillvalue=""):
+        name, _, value = argument.partition("=")
+        if name.startswith("--") and name not in known:
+            from tiedlm.config import place_of_key  # here, since pydantic takes long to import
+
+            place = place_of_key(name[2:].replace("-", "_"))
+            if place:
+                value = value or (following if following and not following.startswith("--") else "VALUE")
+                raise InputError(f"{name} is no option but a key of the experiment; give --set {place}={value}")
 
 
 class _Stop:

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Device(StrEnum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Precision(StrEnum):
-    """Of matrix products."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+TRAINED, RUN, SHOWN = "What is trained", "How it runs", "What is shown"
 
 
 ExperimentArgument = Annotated[
@@ -36,34 +21,96 @@ ExperimentArgument = Annotated[
 CorpusOption = Annotated[
     str | None,
     typer.Option(
-        help="pydoc, ptb, wikitext-2, or a folder with train, valid and test as .txt, .txt.gz, .jsonl or .parquet."
+        metavar="NAME|FOLDER",
+        help="pydoc, ptb, wikitext-2, or a folder with train, valid and test as .txt, .txt.gz, .jsonl or .parquet.",
+        rich_help_panel=TRAINED,
     ),
 ]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option(envvar="TIEDLM_DATA", help="The folder that holds ptb/ and wikitext-2/, or the corpus's own files."),
-]
-OutOption = Annotated[
-    Path | None, typer.Option(help="Folder of the records and the report.", show_default="results/EXPERIMENT")
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder that holds ptb/ and wikitext-2/, or the corpus's own files; else the variable TIEDLM_DATA.",
+        rich_help_panel=TRAINED,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a key of the experiment; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change a key of the experiment; repeatable. tiedlm config shows all keys.",
+        rich_help_panel=TRAINED,
+    ),
 ]
-StepsOption = Annotated[int | None, typer.Option(help="Training steps of a run; short for --set train.num_steps=N.")]
-DeviceOption = Annotated[Device, typer.Option(help="Where to train.")]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Training steps of a run; short for --set train.num_steps=N.", rich_help_panel=TRAINED
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the records and the report.",
+        show_default="results/EXPERIMENT",
+        rich_help_panel=RUN,
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda", help="Where to train; auto is a CUDA device if there is one.", rich_help_panel=RUN
+    ),
+]
 PrecisionOption = Annotated[
-    Precision, typer.Option(help="Of matrix products; auto is bf16 where the processor has it.")
+    str,
+    typer.Option(
+        metavar="auto|fp32|bf16",
+        help="Of matrix products; auto is bf16 where the processor has it.",
+        rich_help_panel=RUN,
+    ),
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint of an unfinished run.")
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        metavar=" ",
+        help="Go on from the checkpoint of an unfinished run.",
+        rich_help_panel=RUN,
+    ),
 ]
 CheckpointOption = Annotated[
     float,
-    typer.Option("--save-every", metavar="SECONDS", min=0.0, help="Of training, between two checkpoints of a run."),
+    typer.Option(
+        "--save-every",
+        metavar="SECONDS",
+        help="Of training, between two checkpoints of a run.",
+        rich_help_panel=RUN,
+    ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be trained and how long that takes, and stop.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        metavar=" ",
+        help="Say what would be trained and how long that takes, and stop.",
+        rich_help_panel=SHOWN,
+    ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout and nothing else there.")]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        metavar=" ",
+        help="No progress on stderr.",
+        rich_help_panel=SHOWN,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", metavar=" ", help="One JSON document on stdout and nothing else there.", rich_help_panel=SHOWN
+    ),
+]

@@ -88,6 +88,11 @@ def load_corpus(name: str, data_dir: Path | None) -> Corpus:
     """
     if name in KNOWN:
         files = _known_files(name, data_dir)
+    elif data_dir is not None:
+        raise InputError(
+            f"--data-dir {data_dir}: corpus {name!r} needs none; it is for {', '.join(KNOWN)}, so name one of them or "
+            "leave it out"
+        )
     else:
         files = _folder_files(name if is_own_text(name) else str(pydoc_folder()))
     sha256 = {split: check_text_file(path) for split, path in files.items()}

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
     from tiedlm.record import RunRecord
     from tiedlm.training.progress import Progress
+
+
+KNOWN = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
+ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16", "16": "bf16", "fp16": "bf16"}
+"""What else people write, and what it is called here."""
 
 
 class Listener:
@@ -36,10 +44,10 @@ class Listener:
 class RunOptions:
     """What changes nothing in the result but its rounding and its cost."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` is a CUDA device if there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products; `auto` is bf16 where the processor has it."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`; `auto` is a CUDA device if there is one."""
+    precision: str = "auto"
+    """Of matrix products: `auto`, `fp32` or `bf16`; `auto` is bf16 where the processor has it."""
     jobs: int | None = None
     """Runs side by side; None is one a processor, or one on a GPU."""
     resume: bool = True
@@ -47,3 +55,18 @@ class RunOptions:
     checkpoint_seconds: float = 60.0
     """Of training, between two checkpoints of a run."""
     listener: Listener = field(default_factory=Listener)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not exist before anything is read.
+
+        Raises:
+            InputError: there is no such device or precision, or the time is negative.
+        """
+        for name, known in KNOWN.items():
+            value = getattr(self, name)
+            if value not in known:
+                like = ALSO_CALLED.get(value.lower()) or next(iter(get_close_matches(value, known, n=1)), None)
+                hint = f" (did you mean {like}?)" if like else ""
+                raise InputError(f"--{name} {value!r} is not one of {', '.join(known)}{hint}; choose one of these")
+        if not self.checkpoint_seconds >= 0:
+            raise InputError(f"--save-every {self.checkpoint_seconds} is below 0; give seconds, e.g. 60")

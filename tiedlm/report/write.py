@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,8 +17,8 @@ from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 COMPARISON_FILE, REPORT_FILE, DESIGN_FILE = "comparison.json", "REPORT.md", "two-stage.json"
 
 
-def update_report(folder: Path, force: bool = False) -> Comparison:
-    """Compare a folder's records and write the comparison, REPORT.md and the plots beside them.
+def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
+    """Compare a folder's records, or those of some (arm, seed), and write the comparison, REPORT.md and the plots.
 
     The statistics and the plots, which are slow, are kept while the records and this version stay the same.
 
@@ -25,6 +26,8 @@ def update_report(folder: Path, force: bool = False) -> Comparison:
         InputError: the folder's records cannot be compared, or the folder cannot be written.
     """
     records, design = load_records(folder), load_design(folder)
+    if runs is not None:
+        records = [record for record in records if (record.arm, record.seed) in runs]
     comparison = None if force else _kept_comparison(folder, fingerprint(records, design))
     try:
         if comparison is None:
