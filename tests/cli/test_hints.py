@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
         ("compare --device gpu", "did you mean cuda?"),
         ("compare --precision fp16", "did you mean bf16?"),
         ("compare --data-dir corpus", "corpus 'pydoc' needs none; it is for ptb, wikitext-2"),
-        ("compare --save-every -1", "--save-every -1.0 is below 0"),
+        ("compare --save-every -1", "--save-every -1.0 is no number of seconds"),
         ("compare --set arms.tied.model.tie_word_embeddings=false", "is what makes the arm tied"),
         ("config --list ptb", "--list goes with no experiment"),
     ],

@@ -29,6 +29,7 @@ PLAN = Plan(
     parameters={"tied": 1_000, "untied": 2_600},
     device="cpu",
     precision="fp32",
+    has_bf16=False,
     side_by_side=1,
 )
 

@@ -32,7 +32,7 @@ def chosen_runs(
             f"{', '.join(experiment.arm_names)}"
         )
     chosen = experiment.seeds if seeds is None else seeds
-    numbers = list(range(chosen) if isinstance(chosen, int) else chosen)
+    numbers = list(range(min(chosen, MAX_SEEDS + 1)) if isinstance(chosen, int) else chosen)
     if not 0 < len(set(numbers)) == len(numbers) <= MAX_SEEDS or min(numbers) < 0:
         raise InputError(
             f"--seeds {chosen} is neither a number from 1 to {MAX_SEEDS:,} nor different seeds from 0 on; give e.g. "

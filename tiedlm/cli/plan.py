@@ -14,7 +14,7 @@ def plan_lines(plan: Plan) -> list[str]:
         return [f"{plan.experiment}: nothing to train; {plan.out} holds every record that is asked for"]
     there = f", {len(plan.already_there)} are there" if plan.already_there else ""
     parameters = ", ".join(f"{arm} {number:,}" for arm, number in plan.parameters.items())
-    slow = "; no bf16 in this processor, so it is slower" if (plan.device, plan.precision) == ("cpu", "fp32") else ""
+    slow = "" if plan.has_bf16 else "; this processor has no bf16, which makes it slower"
     lines = [
         f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}; records go to {plan.out}",
         f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run; vocabulary {plan.vocab_size:,}",

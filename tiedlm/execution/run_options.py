@@ -69,4 +69,4 @@ class RunOptions:
                 hint = f" (did you mean {like}?)" if like else ""
                 raise InputError(f"--{name} {value!r} is not one of {', '.join(known)}{hint}; choose one of these")
         if not self.checkpoint_seconds >= 0:
-            raise InputError(f"--save-every {self.checkpoint_seconds} is below 0; give seconds, e.g. 60")
+            raise InputError(f"--save-every {self.checkpoint_seconds} is no number of seconds from 0 on; give e.g. 60")
