@@ -66,3 +66,10 @@ def test_the_batches_are_those_that_tiedlm_trains_on(monkeypatch: pytest.MonkeyP
     assert len(seen) == 3
     for ours, theirs in zip(seen, SMALL.batches(), strict=False):  # they have no end
         assert all(torch.equal(tensor, vars(theirs)[name]) for name, tensor in vars(ours).items())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_variants_are_in_the_precision_of_the_run(precision: str) -> None:
+    found = variants.variants(precision)
+    assert {variant.precision for name, variant in found.items() if name != "transformers fp32"} == {precision}
+    assert {*variants.as_shipped(precision), variants.gathered(precision), "tiedlm"} <= found.keys()

@@ -261,7 +261,7 @@ class Variant:
     """One way to make steps."""
 
     steps: Callable[..., None]
-    precision: str = "bf16"
+    precision: str
     options: dict[str, Any] = field(default_factory=dict)
     computes: dict[str, bool] = field(default_factory=dict)
     """Beyond what is needed; arguments of `Size.flops_per_step`."""
@@ -276,20 +276,34 @@ def _transformers(precision: str, attention: str, is_compiled: bool, gathers_bef
 
 
 PEAKS = {f"product {'×'.join(map(str, shape))}": math.prod(shape) for shape in PEAK_SHAPES}
-AS_SHIPPED = {
-    "transformers bf16": _transformers("bf16", "sdpa", is_compiled=False),
-    "transformers bf16 compiled": _transformers("bf16", "sdpa", is_compiled=True),
-    "transformers bf16 compiled with eager attention": _transformers("bf16", "eager", is_compiled=True),
-}
-VARIANTS = {
-    **{
-        name: Variant(matrix_products, options={"shape": shape}, keeps_memory=True)
+
+
+def as_shipped(precision: str) -> dict[str, Variant]:
+    """What a user of `transformers` can run without writing a loop of their own parts."""
+    return {
+        f"transformers {precision}": _transformers(precision, "sdpa", is_compiled=False),
+        f"transformers {precision} compiled": _transformers(precision, "sdpa", is_compiled=True),
+        f"transformers {precision} compiled with eager attention": _transformers(precision, "eager", is_compiled=True),
+    }
+
+
+def gathered(precision: str) -> str:
+    """The name of the variant that a careful user writes."""
+    return f"transformers {precision} compiled, gathered"
+
+
+def variants(precision: str) -> dict[str, Variant]:
+    """Every variant by name; all in one precision, and `transformers` in plain fp32 too."""
+    peaks = {
+        name: Variant(matrix_products, precision, {"shape": shape}, keeps_memory=True)
         for name, shape in zip(PEAKS, PEAK_SHAPES, strict=True)
-    },
-    "matrix products alone": Variant(products_alone, keeps_memory=True),
-    "tiedlm": Variant(tiedlm_steps, keeps_memory=True),
-    "tiedlm compiled": Variant(tiedlm_steps, options={"is_compiled": True}, keeps_memory=True),
-    "transformers fp32": _transformers("fp32", "sdpa", is_compiled=False),
-    **AS_SHIPPED,
-    "transformers bf16 compiled, gathered": _transformers("bf16", "eager", is_compiled=True, gathers_before_head=True),
-}
+    }
+    return {
+        **peaks,
+        "matrix products alone": Variant(products_alone, precision, keeps_memory=True),
+        "tiedlm": Variant(tiedlm_steps, precision, keeps_memory=True),
+        "tiedlm compiled": Variant(tiedlm_steps, precision, {"is_compiled": True}, keeps_memory=True),
+        "transformers fp32": _transformers("fp32", "sdpa", is_compiled=False),
+        **as_shipped(precision),
+        gathered(precision): _transformers(precision, "eager", is_compiled=True, gathers_before_head=True),
+    }

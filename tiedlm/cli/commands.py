@@ -210,6 +210,8 @@ def train(
         typer.echo(record.model_dump_json(indent=1))
     else:
         stdout.print(render_record(record))
+        _tell_place("record", folder / record.file_name)
+        _tell_place("model", (folder / record.file_name).with_suffix(".safetensors"))
 
 
 @app.command()
@@ -324,6 +326,8 @@ def count_params(
     if plot:
         draw_savings(counts, answer.config, plot)
     _print(document, Group(*tables), as_json)
+    if plot and not as_json:
+        _tell_place("plot", plot)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
         complain(f"{model}: {answer.checkpoint.mismatch}")
         raise typer.Exit(1)
@@ -395,6 +399,10 @@ def _print(document: object, table: RenderableType, as_json: bool) -> None:
         stdout.print(table, highlight=False)
 
 
+def _tell_place(what: str, path: Path) -> None:
+    stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
+
+
 def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
     from tiedlm.report.terminal import render_comparison
     from tiedlm.report.write import REPORT_FILE
@@ -403,7 +411,8 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
         typer.echo(comparison.model_dump_json(indent=1))
     else:
         stdout.print(render_comparison(comparison))
-        stdout.print(f"\nreport: {folder / REPORT_FILE}", highlight=False, markup=False, soft_wrap=True)
+        stdout.print()
+        _tell_place("report", folder / REPORT_FILE)
 
 
 def complain(sentence: str) -> None:
