@@ -417,4 +417,5 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
 
 def complain(sentence: str) -> None:
     """One line on stderr, in red: what is wrong."""
-    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=True)
+    whole = not stderr.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
+    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=whole)

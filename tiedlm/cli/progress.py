@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Table
 
 from tiedlm.cli.plan import duration, plan_lines
 from tiedlm.errors import printable
@@ -23,6 +25,20 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
+
+
+class NarrowBars(Bars):
+    """Bars that leave room for the `^C` that a terminal writes after them; else it begins a line, and one bar stays."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self.terminal = console  # the library draws before it knows its own
+        super().__init__(*columns, console=console, expand=True, transient=True)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """A row a task."""
+        table = super().make_tasks_table(tasks)
+        table.width = self.terminal.width - 3
+        return table
 
 
 class ProgressDisplay(Listener):
@@ -50,13 +66,11 @@ class ProgressDisplay(Listener):
         if not self.quiet:
             self._say(*plan_lines(plan))
         if self.shows_bars:
-            self.bars = Bars(
+            self.bars = NarrowBars(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 TextColumn("{task.fields[figures]}", justify="right"),
                 console=self.console,
-                expand=True,
-                transient=True,  # a run that has ended is a line, and a bar that stands still says nothing
             )
             self.bars.start()
             self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
@@ -118,22 +132,21 @@ class ProgressDisplay(Listener):
 
     def notice(self, sentence: str) -> None:
         """Say something above the bars, quiet or not."""
-        self.console.print(
-            f"tiedlm: {printable(sentence)}", style="yellow", highlight=False, markup=False, soft_wrap=True
-        )
+        self._say(f"tiedlm: {sentence}", style="yellow")
 
     def _estimate(self, progress: Progress) -> None:
         """Say once, when the first steps of all that go were timed, how long the whole takes."""
         assert self.plan is not None
-        if not self.pace.is_known:
+        if not self.pace.is_known and not self.finished:
             self.pace.update(progress)
             if self.pace.is_known:
                 seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
                 self._say(f"  estimated time: {duration(seconds)}")
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str, style: str | None = None) -> None:
         for line in lines:
-            self.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+            whole = not self.console.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
+            self.console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=whole)
 
     def _runs_done(self) -> float:
         """In runs; one half done is half a run."""
