@@ -152,10 +152,14 @@ def test_usage_without_a_corpus(tmp_path: Path, arguments: str, words: tuple[str
         (r"\[model\]", r'[arms."../x".model]\nhead_transform = false\n\g<0>', ("arms", "'../x'", "change")),
         (
             r"\[model\]",
-            "[arms.x.model]\nhead_transform = false\n[model]",
+            "[arms.x.model]\nhead_transform = true\n[model]",
             ("arms.x changes nothing", "tied again", "change"),
         ),
-        (r"\[model\]", r"[arms.tied.model]\nhead_transform = false\n\g<0>", ("arms.tied is built in", "another name")),
+        (
+            r"\[model\]",
+            r"[arms.tied.model]\ntie_word_embeddings = true\n\g<0>",
+            ("arms.tied.model.tie_word_embeddings is what makes the arm tied", "another name"),
+        ),
         *(
             (r"\[model\]", rf"[arms.x.train]\n{key} = 5\n\g<0>", (f"arms.x.train.{key}", f"set train.{key}"))
             for key in ("num_steps", "batch_size", "mlm_probability", "num_evaluations", "eval_mask_seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,19 +78,23 @@ def test_arms_may_have_blanks_between_them(folder: Path) -> None:
 
 
 def test_as_many_seeds_are_trained_as_the_width_takes_and_not_one_for_the_p_value(folder: Path) -> None:
-    """The first stage is in `out`; its variance asks for more, of which two are allowed."""
-    answer = run_tiedlm(folder, f"{COMPARE} --seeds 3 --to-within 1e-6 --max-seeds 5 --json")
+    """The first stage is there; its variance asks for more, of which two are allowed."""
+    shutil.copytree(folder / "out", folder / "two-stage")
+    command = COMPARE.replace("--out out", "--out two-stage")
+    answer = run_tiedlm(folder, f"{command} --seeds 3 --to-within 1e-6 --max-seeds 5 --json")
     assert answer.returncode == 0, answer.stderr
     assert "of which --max-seeds allows 5: 2 more" in answer.stderr
     comparison = json.loads(answer.stdout)
     assert comparison["seeds"] == [0, 1, 2, 3, 4]
     assert "two-stage t over 5 seeds, variance of the first 3" in comparison["differences"][0]["delta_nats"]["method"]
     assert any("--max-seeds 5 allowed no more" in note for note in comparison["notes"])
-    again = run_tiedlm(folder, "report out --json")
+    again = run_tiedlm(folder, "report two-stage --json")
     assert json.loads(again.stdout) == comparison
-    other = run_tiedlm(folder, f"{COMPARE} --seeds 3 --to-within 0.5")
+    other = run_tiedlm(folder, f"{command} --seeds 3 --to-within 0.5")
     assert (other.returncode, other.stdout) == (2, "")
     assert "was planned otherwise" in other.stderr
+    fewer = json.loads(run_tiedlm(folder, f"{command} --seeds 2 --json").stdout)
+    assert (fewer["seeds"], fewer["design"]) == ([0, 1], None)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
     records, design = load_records(folder), load_design(folder)
     if runs is not None:
         records = [record for record in records if (record.arm, record.seed) in runs]
+        if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
+            design = None  # some seeds of the first stage are left out on purpose
     comparison = None if force else _kept_comparison(folder, fingerprint(records, design))
     try:
         if comparison is None:
