@@ -58,6 +58,7 @@ def test_the_time_left_is_by_the_pace_of_this_process(first_step: int, monkeypat
     for step in range(first_step, first_step + 201):
         display.update(Progress("tied", 0, "training", step, 4_000, 3.0, 1.0))
         now[0] += 0.1
+    assert told.getvalue().count("\n  estimated time: ") == 1
     seconds = {1: 0.1 * (8_000 - 110), 3_001: 0.1 * (5_000 - 110)}[first_step]
     last = told.getvalue().splitlines()[-1].split("all runs: ")[1].removesuffix(" left").split(":")
     assert sum(60**power * int(part) for power, part in enumerate(reversed(last))) == pytest.approx(seconds, rel=0.05)
