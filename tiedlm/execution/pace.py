@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from tiedlm.training.progress import Progress
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
 
-UNTIMED_STEPS, TIMED_STEPS = 2, 8
+UNTIMED_STEPS, TIMED_STEPS = 2, 16
 """The first steps of a process allocate its memory."""
 
 
@@ -40,13 +42,10 @@ class Pace:
 
     @property
     def tokens_per_second(self) -> float:
-        """Of the slowest run."""
-        paces = []
-        for of_run in self.seconds.values():
-            steps = sorted(of_run)
-            first, last = steps[min(UNTIMED_STEPS, len(steps)) - 1], steps[-1]
-            if last > first:
-                paces.append((last - first) * self.tokens_per_step / (of_run[last] - of_run[first]))
-            else:
-                paces.append(last * self.tokens_per_step / of_run[last])
-        return min(paces)
+        """Of the slowest run, by the median of its timed steps."""
+        return self.tokens_per_step / max(map(self._seconds_per_step, self.seconds.values()))
+
+    def _seconds_per_step(self, of_run: dict[int, float]) -> float:
+        times = [of_run[step] for step in sorted(of_run)]
+        steps = [later - earlier for earlier, later in itertools.pairwise(times)][UNTIMED_STEPS - 1 :]
+        return statistics.median(steps) if steps else times[-1] / max(of_run)
