@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tiedlm.api.experiment import load_experiment
 from tiedlm.api.seeds import chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
-from tiedlm.comparison.compare import Comparison
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.config import Experiment
 from tiedlm.data.corpus import folder_sha256, is_own_text, load_corpus
 from tiedlm.errors import InputError, RunsFailed

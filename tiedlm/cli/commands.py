@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group
 
+from tiedlm.cli.arguments import all_settings, one_arm, parse_jobs, parse_seeds
+from tiedlm.cli.console import complain, show, show_comparison, show_plan, stderr, stdout, tell_place
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
@@ -26,19 +27,17 @@ from tiedlm.cli.options import (
     SetOption,
     StepsOption,
 )
-from tiedlm.errors import InputError, RunsFailed, printable
+from tiedlm.errors import InputError, RunsFailed
 from tiedlm.version import __version__
 
 if TYPE_CHECKING:
-    from tiedlm.comparison.compare import Comparison
-    from tiedlm.execution.plan import Plan
+    pass
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stdout, stderr = Console(), Console(stderr=True)
 
 
 def print_version(is_asked: bool) -> None:
@@ -113,17 +112,17 @@ def compare(
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
 
-    num_side_by_side = _num_side_by_side(jobs)
-    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    num_side_by_side = parse_jobs(jobs)
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
-    numbers = None if seeds is None else _seeds(seeds)
+    numbers = None if seeds is None else parse_seeds(seeds)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
     options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, display)
     chosen_runs(loaded, names, numbers)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
         plan = plan_comparison(loaded, names, numbers, out=folder, data_dir=data_dir, options=options)
-        _show_plan(plan, as_json)
+        show_plan(plan, as_json)
         return
     try:
         comparison = compare(
@@ -138,14 +137,14 @@ def compare(
         )
     except RunsFailed as failed:
         if failed.comparison is not None:
-            _show(failed.comparison, folder, as_json)
+            show_comparison(failed.comparison, folder, as_json)
         raise
     if not (display.plan or quiet):
         sentence = (
             f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
         )
         stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    _show(comparison, folder, as_json)
+    show_comparison(comparison, folder, as_json)
 
 
 @app.command()
@@ -192,8 +191,8 @@ def train(
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.terminal import render_record
 
-    name = _one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
-    loaded = load_experiment(experiment, _settings(settings, steps), corpus)
+    name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
     loaded.run_config(name)
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed {seed} is not a number from 0 to 2⁶³ − 1; choose another")
@@ -201,7 +200,7 @@ def train(
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
-        _show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
+        show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
         return
     record = train(loaded, name, seed, out=folder, data_dir=data_dir, options=options)
     if not (display.plan or quiet):
@@ -210,8 +209,8 @@ def train(
         typer.echo(record.model_dump_json(indent=1))
     else:
         stdout.print(render_record(record))
-        _tell_place("record", folder / record.file_name)
-        _tell_place("model", (folder / record.file_name).with_suffix(".safetensors"))
+        tell_place("record", folder / record.file_name)
+        tell_place("model", (folder / record.file_name).with_suffix(".safetensors"))
 
 
 @app.command()
@@ -233,7 +232,7 @@ def report(
     """
     from tiedlm.report.write import update_report
 
-    _show(update_report(folder, force), folder, as_json)
+    show_comparison(update_report(folder, force), folder, as_json)
 
 
 @app.command()
@@ -255,11 +254,11 @@ def config(
     if list_experiments:
         if experiment or settings:
             raise InputError("--list goes with no experiment and no --set; leave them out")
-        _print(questions(), render_questions(questions()), as_json)
+        show(questions(), render_questions(questions()), as_json)
         return
     loaded = load_experiment(experiment, settings or [])
     document = loaded.model_dump(mode="json")
-    _print(document, render_keys(keys_of(loaded)), as_json)
+    show(document, render_keys(keys_of(loaded)), as_json)
 
 
 @app.command()
@@ -309,7 +308,7 @@ def count_params(
         if what_if or plot:
             raise InputError("--list goes with neither --what-if nor --plot; name one model instead")
         counts = list_counts()
-        _print([count.document() for count in counts], render_counts(counts), as_json)
+        show([count.document() for count in counts], render_counts(counts), as_json)
         return
     if plot:
         from tiedlm.counting.savings_plot import check_plot_file, draw_savings
@@ -325,9 +324,9 @@ def count_params(
         tables += [render_what_if(counts)] if what_if else []
     if plot:
         draw_savings(counts, answer.config, plot)
-    _print(document, Group(*tables), as_json)
+    show(document, Group(*tables), as_json)
     if plot and not as_json:
-        _tell_place("plot", plot)
+        tell_place("plot", plot)
     if answer.checkpoint is not None and answer.checkpoint.mismatch:
         complain(f"{model}: {answer.checkpoint.mismatch}")
         raise typer.Exit(1)
@@ -346,76 +345,6 @@ def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
     from tiedlm.cli.doctor import examine, render_findings
 
     findings = examine(data_dir)
-    _print([asdict(finding) for finding in findings], render_findings(findings), as_json)
+    show([asdict(finding) for finding in findings], render_findings(findings), as_json)
     if any(finding.status == "failed" for finding in findings):
         raise typer.Exit(1)
-
-
-def _one_arm(given: list[str]) -> str:
-    if len(given) != 1:
-        names = " and ".join(f"{name!r}" for name in given) or "none"
-        raise InputError(f"one arm is trained at a time, given: {names}; pass one of --tied, --untied and --arm NAME")
-    return given[0]
-
-
-def _seeds(given: str) -> int | list[int]:
-    """`3` seeds, or seeds `0,1,2`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    words = [word.strip() for word in given.split(",")]
-    if not all(word.isdecimal() and len(word) < 19 for word in words):
-        raise InputError(f"--seeds {given!r} is neither a number of seeds nor seeds with commas; give e.g. 3 or 0,1,2")
-    return int(words[0]) if len(words) == 1 else [int(word) for word in words]
-
-
-def _show_plan(plan: Plan, as_json: bool) -> None:
-    from tiedlm.cli.plan import plan_lines
-
-    if as_json:
-        typer.echo(json.dumps(plan.document(), indent=1))
-    else:
-        for line in plan_lines(plan):
-            stdout.print(printable(line), highlight=False, markup=False, soft_wrap=True)
-
-
-def _settings(settings: list[str] | None, steps: int | None) -> list[str]:
-    return [*(settings or []), *([] if steps is None else [f"train.num_steps={steps}"])]
-
-
-def _num_side_by_side(jobs: str) -> int | None:
-    if jobs == "auto":
-        return None
-    if not (jobs.isdecimal() and len(jobs) < 10 and int(jobs) > 0):
-        raise InputError(f"--jobs {jobs!r} is neither auto nor a number above 0; give one of these")
-    return int(jobs)
-
-
-def _print(document: object, table: RenderableType, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(document, indent=1))
-    else:
-        stdout.print(table, highlight=False)
-
-
-def _tell_place(what: str, path: Path) -> None:
-    stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
-
-
-def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
-    from tiedlm.report.terminal import render_comparison
-    from tiedlm.report.write import REPORT_FILE
-
-    if as_json:
-        typer.echo(comparison.model_dump_json(indent=1))
-    else:
-        stdout.print(render_comparison(comparison))
-        stdout.print()
-        _tell_place("report", folder / REPORT_FILE)
-
-
-def complain(sentence: str) -> None:
-    """One line on stderr, in red: what is wrong."""
-    whole = not stderr.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
-    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=whole)

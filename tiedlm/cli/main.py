@@ -12,7 +12,8 @@ import time
 
 import typer
 
-from tiedlm.cli.commands import app, complain, stderr
+from tiedlm.cli.commands import app
+from tiedlm.cli.console import complain, stderr
 from tiedlm.errors import InputError, RunsFailed, Stopped
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from tiedlm.comparison.compare import Comparison
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.counting.terminal import percent
 from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title, verdict_lines
 

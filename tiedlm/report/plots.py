@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tiedlm.atomic_file import replacement
-from tiedlm.comparison.compare import Comparison
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.record import CurvePoint
 from tiedlm.report.terminal import num_seeds

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.comparison.compare import Comparison, Difference, Summary
+from tiedlm.comparison.comparison import Comparison, Difference, Summary
 from tiedlm.counting.terminal import percent, plain_table, saved_text
 from tiedlm.record import RunRecord
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
-from tiedlm.comparison.compare import Comparison, compare, fingerprint
+from tiedlm.comparison.compare import compare, fingerprint
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.errors import InputError
 from tiedlm.record import load_records

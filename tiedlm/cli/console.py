@@ -1,0 +1,61 @@
+"""What the commands print: results on stdout, as tables or as one JSON document, and the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console, RenderableType
+
+from tiedlm.errors import printable
+
+if TYPE_CHECKING:
+    from tiedlm.comparison.comparison import Comparison
+    from tiedlm.execution.plan import Plan
+
+stdout, stderr = Console(), Console(stderr=True)
+
+
+def show(document: object, table: RenderableType, as_json: bool) -> None:
+    """A document where JSON is asked for, else its table."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+    else:
+        stdout.print(table, highlight=False)
+
+
+def tell_place(what: str, path: Path) -> None:
+    """Where something was written."""
+    stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_comparison(comparison: Comparison, folder: Path, as_json: bool) -> None:
+    """A comparison, and where its report lies."""
+    from tiedlm.report.terminal import render_comparison
+    from tiedlm.report.write import REPORT_FILE
+
+    if as_json:
+        typer.echo(comparison.model_dump_json(indent=1))
+    else:
+        stdout.print(render_comparison(comparison))
+        stdout.print()
+        tell_place("report", folder / REPORT_FILE)
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+    """What a dry run found."""
+    from tiedlm.cli.plan import plan_lines
+
+    if as_json:
+        typer.echo(json.dumps(plan.document(), indent=1))
+    else:
+        for line in plan_lines(plan):
+            stdout.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(sentence: str) -> None:
+    """One line on stderr, in red: what is wrong."""
+    whole = not stderr.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
+    stderr.print(f"tiedlm: {printable(sentence)}", style="red", highlight=False, markup=False, soft_wrap=whole)

@@ -1,0 +1,96 @@
+"""What a comparison says, as data: a report shows this and computes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from tiedlm.comparison.curves import DifferenceCurve
+from tiedlm.comparison.paired_statistics import Delta
+from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config import Strict
+from tiedlm.record import CurvePoint
+
+
+class Summary(Strict):
+    """One number a seed; `std` over seeds (n − 1), absent for one seed."""
+
+    mean: float
+    std: float | None
+    values: list[float]
+
+
+class SplitSummary(Strict):
+    """One arm on one split."""
+
+    masked_lm_perplexity: Summary
+    masked_lm_loss_nats: Summary
+    masked_lm_accuracy: Summary
+    num_tokens: int
+    unigram_perplexity: float
+
+
+class ArmSummary(Strict):
+    """One arm over its seeds; costs are means, memory the largest."""
+
+    overrides: dict[str, Any]
+    """What the arm changes, as `section.key`."""
+    parameters: dict[str, int]
+    metrics: dict[str, SplitSummary]
+    train_seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    checkpoint_bytes: int
+    curves: dict[str, list[CurvePoint]]
+    """The learning curve of each seed."""
+
+
+class Saved(Strict):
+    """What tying saves at this size."""
+
+    parameters: int
+    fraction: float
+    """Of the untied model."""
+    formula: str
+
+
+class Difference(Strict):
+    """Two arms on one split."""
+
+    arms: tuple[str, str]
+    split: str
+    delta_nats: Delta
+    perplexity_ratio: float
+    """exp(mean delta): perplexity of the second arm over that of the first."""
+    verdict: str
+    """`ARM better`, `inconclusive` or `no verdict`."""
+    reason: str | None
+    """Why there is no verdict, and what to do."""
+
+
+class Comparison(Strict):
+    """Everything a report says; `tiedlm compare --json` prints it."""
+
+    schema_version: int
+    experiment: str
+    corpus: str
+    seeds: list[int]
+    arms: dict[str, ArmSummary]
+    saved: Saved
+    differences: list[Difference]
+    difference_curves: list[DifferenceCurve]
+    """Of every other arm against the first."""
+    shared_config: dict[str, Any]
+    """What is equal in all arms, as `section.key`."""
+    provenance: dict[str, list[str]]
+    """The distinct values over all records."""
+    notes: list[str]
+    design: TwoStage | None
+    """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
+    records_sha256: str
+    checksum: str
+    """SHA-256 of all the above, so that a file edited by hand is not taken for a comparison."""
+
+    def own_checksum(self) -> str:
+        """What `checksum` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
