@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
         ("compare --save-every -1", "--save-every -1.0 is no number of seconds"),
         ("compare --set arms.tied.model.tie_word_embeddings=false", "is what makes the arm tied"),
         ("config --list ptb", "--list goes with no experiment"),
+        ("compare --dry-run --to-within 0.1", "leave one of them out"),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, arguments: str, words: str) -> None:

@@ -112,6 +112,8 @@ def compare(
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
 
+    if dry_run and to_within is not None:
+        raise InputError("--dry-run knows no seed's result, so not how many --to-within takes; leave one of them out")
     num_side_by_side = parse_jobs(jobs)
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
