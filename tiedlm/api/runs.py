@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.api.experiment import load_experiment
-from tiedlm.api.seeds import chosen_runs, plan_stages, second_stage
+from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.config import Experiment
@@ -44,6 +44,7 @@ def train(
     """
     experiment = _experiment(experiment)
     experiment.run_config(arm)
+    check_seed(seed)
     options, folder = options or RunOptions(), out_folder(experiment, out)
     _train_missing(experiment, [(arm, seed)], folder, data_dir, options)
     return load_record(folder / record_file_name(arm, seed))

@@ -19,10 +19,24 @@ from tiedlm.report.write import load_design
 MAX_SEEDS = 1_000
 
 
+def check_seed(seed: int) -> None:
+    """Refuse what no generator can be seeded with.
+
+    Raises:
+        InputError: it is below 0 or above 2⁶³ − 1.
+    """
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed {seed} is not a number from 0 to 2⁶³ − 1; choose another")
+
+
 def chosen_runs(
     experiment: Experiment, arms: Sequence[str] | None, seeds: int | Sequence[int] | None
 ) -> list[tuple[str, int]]:
-    """The (arm, seed) pairs of a comparison, the arms of one seed next to each other."""
+    """The (arm, seed) pairs of a comparison, the arms of one seed next to each other.
+
+    Raises:
+        InputError: an arm or a seed is unknown or given twice, or there are not two arms.
+    """
     names = experiment.arm_names if arms is None else list(arms)
     for name in names:
         experiment.run_config(name)

@@ -190,14 +190,14 @@ def train(
     """
     from tiedlm import RunOptions, load_experiment, train
     from tiedlm.api.runs import out_folder, plan_runs
+    from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
     loaded.run_config(name)
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed {seed} is not a number from 0 to 2⁶³ − 1; choose another")
+    check_seed(seed)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
     display.announce(loaded.name, loaded.corpus.name)
