@@ -229,9 +229,11 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
         command = shlex.join(["python", *sys.argv])
         origin = provenance(command, Runtime(device, precision), code).model_dump()
+        origin["instruction_set"] = torch.backends.cpu.get_cpu_capability()  # which a variable may hold back
         (arguments.out / f"{device}.json").write_text(json.dumps({"provenance": origin, "sizes": measured}, indent=1))
         tables = f"{render_summary(measured)}\n\n{render(measured)}"
-        page = f"# Throughput in {precision} on {origin['processor']}\n\n{tables}\n\n{LEGEND}\n\n`{command}`\n"
+        place = f"{origin['processor']}, {origin['instruction_set']}"
+        page = f"# Throughput in {precision} on {place}\n\n{tables}\n\n{LEGEND}\n\n`{command}`\n"
         (arguments.out / f"{device}.md").write_text(page)
 
 
