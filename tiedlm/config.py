@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tiedlm.errors import InputError, did_you_mean
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
-TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6})$"
+TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6}|file:.+|hub:[\w.-]+/[\w.-]+)$"
 PATTERN_WORDS = {
     NAME_PATTERN: "up to 64 small letters, digits and hyphens, a hyphen not first",
-    TOKENIZER_PATTERN: "word, word:N or bpe:N, e.g. bpe:4096",
+    TOKENIZER_PATTERN: "word, word:N, bpe:N, file:PATH or hub:OWNER/NAME, e.g. bpe:4096",
 }
 
 MAX_SEQ_LENGTH = 1_000_000
@@ -106,9 +106,10 @@ class CorpusConfig(Strict):
     """Which text, how it becomes tokens, and how long a block is."""
 
     name: Annotated[str, Field(min_length=1)]
-    """`pydoc`, `ptb`, `wikitext-2`, or a folder of train/valid/test text files."""
+    """`pydoc`, `ptb`, `wikitext-2`, another known corpus, a folder or file of text, `hub:OWNER/NAME[:CONFIG]`."""
     tokenizer: Annotated[str, Field(pattern=TOKENIZER_PATTERN)]
-    """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens."""
+    """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens;
+    `file:PATH` or `hub:OWNER/NAME`: the `tokenizer.json` of another model."""
     seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
     """Tokens of a block."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from tiedlm.errors import InputError, did_you_mean
 MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 
 
-def read_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
-    """Read a TOML file and apply `section.key=value` settings to it.
+def read_experiment(path: Path, settings: Sequence[str] = (), values: Mapping[str, str] | None = None) -> Experiment:
+    """Read a TOML file and apply `section.key=value` settings to it, after `values`, which are taken as they are.
 
     Raises:
         InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
@@ -33,6 +33,11 @@ def read_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
     except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or an integer of more than 4,300 digits
         raise InputError(f"{path}: is not valid TOML ({error}); correct the file") from error
+    for place, value in (values or {}).items():
+        section, _, key = place.rpartition(".")
+        target = raw.setdefault(section, {}) if section else raw
+        if isinstance(target, dict):  # else it is refused below
+            target[key] = value
     for setting in settings:
         _apply_setting(raw, setting)
     return validated(Experiment, raw, f"{path} changed by {', '.join(settings)}" if settings else str(path))

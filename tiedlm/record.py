@@ -17,7 +17,7 @@ from tiedlm.atomic_file import write_atomically
 from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 
@@ -30,6 +30,14 @@ class SplitMetrics(Strict):
     num_correct: int
     unigram_perplexity: float
     """Of the split under the train split's token frequencies: the level of having learned nothing else."""
+    num_unk: Annotated[int, Field(ge=0)]
+    """Tokens that are `[UNK]`: of words that train does not have."""
+    unk_nll_nats: float
+    """Of these; a part of `total_nll_nats`."""
+    num_words: Annotated[int, Field(gt=0)]
+    """Of the text, between blanks, and one more for the end of each line; no tokenizer decides it."""
+    num_bytes: Annotated[int, Field(gt=0)]
+    """Of the text in UTF-8, and one more for the end of each line."""
     block_nll_nats: list[float]
     block_num_tokens: list[int]
 
@@ -39,6 +47,8 @@ class SplitMetrics(Strict):
             raise ValueError("block_nll_nats, block_num_tokens and num_tokens disagree")
         if not math.isclose(sum(self.block_nll_nats), self.total_nll_nats, rel_tol=1e-3):
             raise ValueError(f"total_nll_nats={self.total_nll_nats} is not the sum of block_nll_nats")
+        if self.num_unk > self.num_tokens:
+            raise ValueError(f"num_unk={self.num_unk} is more than num_tokens={self.num_tokens}")
         return self
 
     @property
@@ -60,6 +70,27 @@ class SplitMetrics(Strict):
     def masked_lm_accuracy(self) -> float:
         """Share of tokens whose top-1 prediction is right."""
         return self.num_correct / self.num_tokens
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The split's loss over the bytes of its text, which is the same for every tokenizer."""
+        return self.total_nll_nats / math.log(2) / self.num_bytes
+
+    @property
+    def nats_per_word(self) -> float:
+        """The same over its words; where words are the tokens, the loss a token."""
+        return self.total_nll_nats / self.num_words
+
+    @property
+    def unk_fraction(self) -> float:
+        """Share of the tokens that are `[UNK]`."""
+        return self.num_unk / self.num_tokens
+
+    @property
+    def masked_lm_perplexity_without_unk(self) -> float | None:
+        """Over the tokens that are words of the vocabulary; None if none is."""
+        num_known = self.num_tokens - self.num_unk
+        return math.exp((self.total_nll_nats - self.unk_nll_nats) / num_known) if num_known else None
 
 
 class CurvePoint(Strict):
@@ -128,6 +159,8 @@ class RunRecord(Strict):
     config: RunConfig
     """The arm's full configuration, overrides applied."""
     data: Data
+    text_source: str
+    """Where the text came from; runs on one text from two places may be compared."""
     parameters: dict[str, int]
     """Stored parameters by group, measured on the model; `decoder_weight` is 0 when it is the embedding table."""
     metrics: dict[str, SplitMetrics]

@@ -41,7 +41,8 @@ TRAIN = f"train --tied --corpus corpus {TINY} --out out"
 def run_tiedlm(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder that also holds its cache, without data, GPU or colours."""
     dropped = ("TIEDLM_DATA", "HF_HOME", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
-    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    environment = {"HF_HUB_OFFLINE": "1"}  # no test asks a machine that it has not made itself
+    environment |= {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {"XDG_CACHE_HOME": str(folder / CACHE), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
     command = [sys.executable, "-m", "tiedlm", *shlex.split(arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS)
@@ -238,7 +239,7 @@ CASES = {
     ),
     "jsonl-column": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"txt": "b"}\n'},
-        ("corpus/train.jsonl", "line 2", "key 'text'", "write one a line"),
+        ("corpus/train.jsonl", "line 2", "no key 'text' but 'txt'", "--text-column"),
     ),
     "utf-16": Case(
         VALID_AND_TEST | {"corpus/train.txt": "the cat".encode("utf-16")}, ("train.txt", "convert it to UTF-8")
@@ -280,7 +281,7 @@ CASES = {
     "ptb-without-folder": Case({}, ("corpus 'ptb'", "pass --data-dir or set TIEDLM_DATA"), "--corpus ptb"),
     "ptb-wrong-file": Case(
         PTB,
-        ("data/ptb/ptb.train.txt: is not the published ptb train split", "fcea919f6cf8", "give the original"),
+        ("it is not the published Penn Treebank valid split", "expected fadf62772908", "give the folder"),
         "--corpus ptb --data-dir data",
     ),
     "too-large-for-the-machine": Case(
@@ -351,7 +352,7 @@ def edit_record(folder: Path, changes: dict[str, Any], target: str = "tied-seed0
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("schema_version", 99, ("schema_version=99", "reads 3")),
+        ("schema_version", 99, ("schema_version=99", "reads 4")),
         ("config.model.tie_word_embeddings", False, ("tie_word_embeddings=False", "decoder_weight=0")),
         ("parameters.decoder_weight", 224, ("tie_word_embeddings=True", "decoder_weight=224")),
         ("parameters", {}, ("decoder_weight",)),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.config import Experiment
-from tiedlm.data.corpus import folder_sha256, is_own_text, load_corpus
+from tiedlm.data.corpus import Corpus, is_own_text, load_corpus
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
@@ -31,12 +32,14 @@ def train(
     *,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    text_column: str | None = None,
     options: RunOptions | None = None,
 ) -> RunRecord:
     """Train one arm with one seed in a process of its own, unless its record is there, and return the record.
 
     `experiment` is one of `load_experiment`, or what that takes. `out` is the folder of the record and the model, by
-    default `results/NAME`. `data_dir` (else `TIEDLM_DATA`) is the folder of a named corpus's files.
+    default `results/NAME`. `data_dir` (else `TIEDLM_DATA`) is the folder of a known corpus's files, which else are
+    fetched. `text_column` is the column of the text where a file has several.
 
     Raises:
         InputError: the experiment, the arm, the text or the folder is unfit.
@@ -46,7 +49,8 @@ def train(
     experiment.run_config(arm)
     check_seed(seed)
     options, folder = options or RunOptions(), out_folder(experiment, out)
-    _train_missing(experiment, [(arm, seed)], folder, data_dir, options)
+    find_text = text_finder(experiment, data_dir, text_column, options)
+    _train_missing(experiment, [(arm, seed)], folder, find_text, options)
     return load_record(folder / record_file_name(arm, seed))
 
 
@@ -59,6 +63,7 @@ def compare(
     max_seeds: int = 20,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    text_column: str | None = None,
     options: RunOptions | None = None,
 ) -> Comparison:
     """Train the runs that have no record yet, then compare the arms.
@@ -77,14 +82,15 @@ def compare(
     options, folder = options or RunOptions(), out_folder(experiment, out)
     runs = chosen_runs(experiment, arms, seeds)
     compared = None if arms is None and seeds is None else runs
+    find_text = text_finder(experiment, data_dir, text_column, options)
     design = None if to_within is None else plan_stages(runs, to_within, max_seeds, folder)
     try:
-        _train_missing(experiment, runs, folder, data_dir, options)
+        _train_missing(experiment, runs, folder, find_text, options)
         if design is not None:
             save_design(design, folder)
             runs = second_stage(runs, design, folder, options)
             compared = None if compared is None else runs
-            _train_missing(experiment, runs, folder, data_dir, options)
+            _train_missing(experiment, runs, folder, find_text, options)
     except RunsFailed as failed:
         try:
             failed.comparison = update_report(folder, runs=compared)
@@ -101,6 +107,7 @@ def plan_comparison(
     *,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
+    text_column: str | None = None,
     options: RunOptions | None = None,
 ) -> Plan:
     """What `compare` with the same arguments would train, and how long that takes by a few timed steps.
@@ -112,14 +119,15 @@ def plan_comparison(
     """
     experiment = _experiment(experiment)
     options, folder = options or RunOptions(), out_folder(experiment, out)
-    return plan_runs(experiment, chosen_runs(experiment, arms, seeds), folder, data_dir, options)
+    find_text = text_finder(experiment, data_dir, text_column, options)
+    return plan_runs(experiment, chosen_runs(experiment, arms, seeds), folder, find_text, options)
 
 
 def plan_runs(
     experiment: Experiment,
     runs: list[tuple[str, int]],
     folder: Path,
-    data_dir: str | Path | None,
+    find_text: Callable[[], Corpus],
     options: RunOptions,
 ) -> Plan:
     """As `plan_comparison`, for any (arm, seed)."""
@@ -127,8 +135,8 @@ def plan_runs(
 
     for arm, _ in runs:
         experiment.run_config(arm)
-    records = _reusable_records(experiment, folder, options)
-    jobs, plan = _prepare(experiment, runs, records, folder, data_dir, options)
+    records = _reusable_records(experiment, folder, find_text, options)
+    jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
     return time_plan(plan, jobs) if jobs else plan
 
 
@@ -148,13 +156,23 @@ def _experiment(given: Experiment | str | Path | None) -> Experiment:
     return given if isinstance(given, Experiment) else load_experiment(given)
 
 
-def _reusable_records(experiment: Experiment, folder: Path, options: RunOptions) -> list[RunRecord]:
+def text_finder(
+    experiment: Experiment, data_dir: str | Path | None, text_column: str | None, options: RunOptions
+) -> Callable[[], Corpus]:
+    """Finds the text of an experiment when it is first asked for; reading a long one for its hash takes a while."""
+    place = None if data_dir is None else Path(data_dir)
+    return functools.cache(lambda: load_corpus(experiment.corpus.name, place, text_column, options.listener))
+
+
+def _reusable_records(
+    experiment: Experiment, folder: Path, find_text: Callable[[], Corpus], options: RunOptions
+) -> list[RunRecord]:
     """What the folder holds, all of it of this experiment, machine and text."""
     records = load_records(folder, may_be_empty=True) if folder.exists() else []
     check_reusable(records, experiment)
     check_runtime(records, options.device, options.precision)
-    if records and is_own_text(experiment.corpus.name) and Path(experiment.corpus.name).is_dir():
-        check_text(records, experiment.corpus.name, folder_sha256(experiment.corpus.name))
+    if records and is_own_text(experiment.corpus.name) and Path(experiment.corpus.name).exists():
+        check_text(records, experiment.corpus.name, find_text().sha256)
     return records
 
 
@@ -163,14 +181,13 @@ def _prepare(
     runs: list[tuple[str, int]],
     records: list[RunRecord],
     folder: Path,
-    data_dir: str | Path | None,
+    find_text: Callable[[], Corpus],
     options: RunOptions,
 ) -> tuple[list[Job], Plan]:
     """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
     from tiedlm.data.tokens import tokenize  # here, as below, so that the other commands stay light
 
-    text = load_corpus(experiment.corpus.name, None if data_dir is None else Path(data_dir))
-    corpus = tokenize(text, experiment.corpus)
+    corpus = tokenize(find_text(), experiment.corpus, options.listener)
     start_server()
 
     from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
@@ -188,7 +205,7 @@ def _train_missing(
     experiment: Experiment,
     runs: list[tuple[str, int]],
     folder: Path,
-    data_dir: str | Path | None,
+    find_text: Callable[[], Corpus],
     options: RunOptions,
 ) -> None:
     """Train those of the (arm, seed) pairs that have no record.
@@ -197,10 +214,10 @@ def _train_missing(
         InputError: the text or the folder is unfit.
         RunsFailed: some runs failed.
     """
-    records = _reusable_records(experiment, folder, options)
+    records = _reusable_records(experiment, folder, find_text, options)
     if not missing_runs(records, runs):
         return
-    jobs, plan = _prepare(experiment, runs, records, folder, data_dir, options)
+    jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
 
     from tiedlm.execution.preflight import make_folder
     from tiedlm.execution.scheduler import clear_leftovers, run_jobs

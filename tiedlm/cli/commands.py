@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Group
@@ -26,12 +26,11 @@ from tiedlm.cli.options import (
     ResumeOption,
     SetOption,
     StepsOption,
+    TextColumnOption,
+    TokenizerOption,
 )
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,6 +91,8 @@ def compare(
     ] = "auto",
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
     out: OutOption = None,
     settings: SetOption = None,
     steps: StepsOption = None,
@@ -105,7 +106,7 @@ def compare(
 ) -> None:
     """Train the runs that have no record yet, then compare the arms.
 
-    Example: tiedlm compare ptb --data-dir DATA --seeds 3 --out mine
+    Example: tiedlm compare wikitext-2 --seeds 3 --out mine
     """
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.runs import out_folder, plan_comparison
@@ -115,7 +116,7 @@ def compare(
     if dry_run and to_within is not None:
         raise InputError("--dry-run knows no seed's result, so not how many --to-within takes; leave one of them out")
     num_side_by_side = parse_jobs(jobs)
-    loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
     numbers = None if seeds is None else parse_seeds(seeds)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
@@ -123,7 +124,9 @@ def compare(
     chosen_runs(loaded, names, numbers)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
-        plan = plan_comparison(loaded, names, numbers, out=folder, data_dir=data_dir, options=options)
+        plan = plan_comparison(
+            loaded, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+        )
         show_plan(plan, as_json)
         return
     try:
@@ -135,6 +138,7 @@ def compare(
             max_seeds=max_seeds,
             out=folder,
             data_dir=data_dir,
+            text_column=text_column,
             options=options,
         )
     except RunsFailed as failed:
@@ -173,6 +177,8 @@ def train(
     ] = 0,
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
     out: OutOption = None,
     settings: SetOption = None,
     steps: StepsOption = None,
@@ -186,25 +192,26 @@ def train(
 ) -> None:
     """Train one arm with one seed and write its record and its model.
 
-    Example: tiedlm train ptb --untied --seed 6 --data-dir DATA --out mine
+    Example: tiedlm train ptb --untied --seed 6 --out mine
     """
     from tiedlm import RunOptions, load_experiment, train
-    from tiedlm.api.runs import out_folder, plan_runs
+    from tiedlm.api.runs import out_folder, plan_runs, text_finder
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.report.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
-    loaded = load_experiment(experiment, all_settings(settings, steps), corpus)
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     loaded.run_config(name)
     check_seed(seed)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
-        show_plan(plan_runs(loaded, [(name, seed)], folder, data_dir, options), as_json)
+        find_text = text_finder(loaded, data_dir, text_column, options)
+        show_plan(plan_runs(loaded, [(name, seed)], folder, find_text, options), as_json)
         return
-    record = train(loaded, name, seed, out=folder, data_dir=data_dir, options=options)
+    record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
     if not (display.plan or quiet):
         stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
     if as_json:

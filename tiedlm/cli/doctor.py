@@ -18,7 +18,8 @@ from torch import Tensor
 
 from tiedlm.config import ModelConfig, TrainConfig
 from tiedlm.data.cache import SUMS_FILE, cache_path, is_intact
-from tiedlm.data.corpus import KNOWN, load_corpus
+from tiedlm.data.corpus import load_corpus
+from tiedlm.data.known_corpora import KNOWN
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import find_experiment, read_experiment
 from tiedlm.generators import make_generator
@@ -112,10 +113,10 @@ def _bytes_on_disk(path: Path) -> int:
 
 def _data(name: str, data_dir: Path | None) -> Finding:
     try:
-        corpus = load_corpus(name, data_dir)
+        corpus = load_corpus(name, data_dir, may_fetch=False)
     except InputError as error:
         return Finding(name, "note", str(error))
-    return Finding(name, "ok", f"found and verified: {corpus.files['train'].parent}")
+    return Finding(name, "ok", f"found and verified: {corpus.source}")
 
 
 def _self_test(runtime: Runtime) -> Iterator[Finding]:

@@ -21,8 +21,9 @@ ExperimentArgument = Annotated[
 CorpusOption = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|FOLDER",
-        help="pydoc, ptb, wikitext-2, or a folder with train, valid and test as .txt, .txt.gz, .jsonl or .parquet.",
+        metavar="NAME|PATH",
+        help="pydoc, ptb, wikitext-2, wikitext-103, the latter two with -raw; hub:OWNER/NAME[:CONFIG]; a folder with "
+        "train, valid and test, or with train alone, or a file: .txt, .jsonl, .json, .csv, .parquet.",
         rich_help_panel=TRAINED,
     ),
 ]
@@ -30,7 +31,25 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="The folder that holds ptb/ and wikitext-2/, or the corpus's own files; else the variable TIEDLM_DATA.",
+        help="Where a named corpus lies, in any layout, so that nothing is fetched; else the variable TIEDLM_DATA.",
+        rich_help_panel=TRAINED,
+    ),
+]
+TextColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The column of the text, where a file of --corpus has several.",
+        show_default=False,
+        rich_help_panel=TRAINED,
+    ),
+]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|hub:OWNER/NAME|word|bpe:N",
+        help="The tokenizer.json of another model, or one to train; short for --set corpus.tokenizer=….",
+        show_default="the experiment's",
         rich_help_panel=TRAINED,
     ),
 ]

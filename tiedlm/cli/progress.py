@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
+LINES_OF_A_FETCH = 4  # where there is no terminal
+
+
+BAR_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(bar_width=None),
+    TextColumn("{task.fields[figures]}", justify="right"),
+)
 
 
 class NarrowBars(Bars):
@@ -53,11 +61,41 @@ class ProgressDisplay(Listener):
         self.task_ids: dict[str, TaskID] = {}
         self.line_times: dict[str, float] = {}
         self.shows_bars = console.is_terminal and not quiet
+        self.fetching: NarrowBars | None = None
+        self.fetched_part = 0
 
     def announce(self, experiment: str, corpus: str) -> None:
         """The first line, before text is read and torch is loaded, which take longer."""
         if not self.quiet:
             self._say(f"{experiment}: reading corpus {corpus}")
+
+    def tell(self, sentence: str) -> None:
+        """Say news, unless quiet."""
+        if not self.quiet:
+            self._say(sentence)
+
+    def fetched(self, num_bytes: int, total_bytes: int) -> None:
+        """Show how much of a download is here: a bar, or some lines."""
+        if self.quiet or not total_bytes:
+            return
+        figures = f"{num_bytes / 1e6:,.1f} of {total_bytes / 1e6:,.1f} MB"
+        if self.shows_bars:
+            if self.fetching is None:
+                self.fetching = NarrowBars(*BAR_COLUMNS, console=self.console)
+                self.fetching.start()
+                self.fetching.add_task("fetching", total=total_bytes, figures="")
+            self.fetching.update(self.fetching.task_ids[0], completed=num_bytes, total=total_bytes, figures=figures)
+        else:
+            part = LINES_OF_A_FETCH * num_bytes // total_bytes
+            if part > self.fetched_part:
+                self._say(f"  {figures}")
+            self.fetched_part = part % LINES_OF_A_FETCH
+
+    def end_of_fetch(self) -> None:
+        """Take the bar away."""
+        if self.fetching is not None:
+            self.fetching.stop()
+            self.fetching = None
 
     def begin(self, plan: Plan) -> None:
         """Say what is about to be done, and start the bars."""
@@ -66,12 +104,7 @@ class ProgressDisplay(Listener):
         if not self.quiet:
             self._say(*plan_lines(plan))
         if self.shows_bars:
-            self.bars = NarrowBars(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                TextColumn("{task.fields[figures]}", justify="right"),
-                console=self.console,
-            )
+            self.bars = NarrowBars(*BAR_COLUMNS, console=self.console)
             self.bars.start()
             self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
 

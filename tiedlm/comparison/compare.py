@@ -18,13 +18,13 @@ from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, p
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord
+from tiedlm.record import RunRecord, SplitMetrics
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 2
+COMPARISON_SCHEMA_VERSION = 3
 NO_VERDICT = "no verdict"
 SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anything is ever found
-METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy")
+METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
 
 def compare(records: list[RunRecord], design: TwoStage | None = None) -> Comparison:
@@ -99,10 +99,23 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
             notes.append(f"{arm} is no better than the unigram frequencies: it has learned nothing yet; train longer")
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
+    for split, metrics in next(iter(runs.values()))[0].metrics.items():
+        if metrics.num_unk:
+            notes.append(_unk_note(split, metrics, runs))
     fewest = min(len(metrics.block_num_tokens) for records in runs.values() for metrics in records[0].metrics.values())
     if fewest < MIN_BLOCKS:
         notes.append(f"a split has {fewest} blocks, too few to bootstrap; give more text or more seeds")
     return notes
+
+
+def _unk_note(split: str, metrics: SplitMetrics, runs: dict[str, list[RunRecord]]) -> str:
+    """How much of a perplexity is the ease of guessing that a word is none of the vocabulary."""
+    without = {arm: _without_unk([record.metrics[split] for record in records]) for arm, records in runs.items()}
+    shown = ", ".join(f"{arm} {summary.mean:,.1f}" for arm, summary in without.items() if summary is not None)
+    return (
+        f"{100 * metrics.unk_fraction:.1f} % of the tokens of {split} are [UNK], words that the vocabulary has not; "
+        f"perplexity over the others: {shown or 'there are none'}"
+    )
 
 
 def _width_notes(differences: list[Difference], design: TwoStage | None) -> list[str]:
@@ -149,6 +162,8 @@ def _summarise(records: list[RunRecord]) -> ArmSummary:
                 **{name: _summary([getattr(record.metrics[split], name) for record in records]) for name in METRICS},
                 num_tokens=metrics.num_tokens,
                 unigram_perplexity=metrics.unigram_perplexity,
+                unk_fraction=metrics.unk_fraction,
+                masked_lm_perplexity_without_unk=_without_unk([record.metrics[split] for record in records]),
             )
             for split, metrics in first.metrics.items()
         },
@@ -160,6 +175,11 @@ def _summarise(records: list[RunRecord]) -> ArmSummary:
     )
 
 
+def _without_unk(metrics: list[SplitMetrics]) -> Summary | None:
+    values = [of_run.masked_lm_perplexity_without_unk for of_run in metrics if of_run.num_unk]
+    return _summary([value for value in values if value is not None]) if values and None not in values else None
+
+
 def _summary(values: list[float]) -> Summary:
     std = statistics.stdev(values) if len(values) > 1 else None
     return Summary(mean=statistics.fmean(values), std=std, values=values)
@@ -167,7 +187,8 @@ def _summary(values: list[float]) -> Summary:
 
 def _distinct_provenance(records: list[RunRecord]) -> dict[str, list[str]]:
     dumps = [record.provenance.model_dump(exclude={"finished_at"}) for record in records]
-    return {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
+    of_runs = {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
+    return {"text": sorted({record.text_source for record in records}), **of_runs}
 
 
 def _difference(first: list[RunRecord], second: list[RunRecord], split: str, design: TwoStage | None) -> Difference:

@@ -28,6 +28,13 @@ class SplitSummary(Strict):
     masked_lm_accuracy: Summary
     num_tokens: int
     unigram_perplexity: float
+    bits_per_byte: Summary
+    nats_per_word: Summary
+    """Of the text's bytes and words, which no tokenizer decides."""
+    unk_fraction: float
+    """Share of the tokens that are `[UNK]`."""
+    masked_lm_perplexity_without_unk: Summary | None
+    """Over the other tokens; None where none is `[UNK]`, or all are."""
 
 
 class ArmSummary(Strict):

@@ -9,6 +9,7 @@ from typing import Any
 from tiedlm.counting.json_file import read_json
 from tiedlm.counting.safetensors_header import DTYPE_BITS, StoredTensor, read_header, read_index
 from tiedlm.errors import InputError
+from tiedlm.hub_client import be_quiet, first_line
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -22,7 +23,7 @@ def fetch_config(hub_name: str) -> dict[str, Any]:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    _be_quiet()
+    be_quiet()
     try:
         get_hf_file_metadata(hf_hub_url(hub_name, CONFIG))  # one try: a download would try for half a minute
         path = hf_hub_download(hub_name, CONFIG)
@@ -42,7 +43,7 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     """
     from huggingface_hub import get_safetensors_metadata, try_to_load_from_cache
 
-    _be_quiet()
+    be_quiet()
     weights, index = (try_to_load_from_cache(hub_name, file_name) for file_name in (WEIGHTS, INDEX))
     if isinstance(weights, str):
         return read_header(Path(weights))[0]
@@ -61,14 +62,6 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
                 )
             tensors.append(StoredTensor(name, tensor.dtype, tuple(tensor.shape), None))
     return tensors
-
-
-def _be_quiet() -> None:
-    """What the Hub's client would log or draw is said in our own sentence."""
-    from huggingface_hub.utils import disable_progress_bars, logging  # type: ignore[attr-defined]
-
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    disable_progress_bars()
 
 
 def _has_all_shards(index: Path) -> bool:
@@ -94,17 +87,11 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
         case NotASafetensorsRepoError():
             reason = "it has no .safetensors files on the Hub"
         case SafetensorsParsingError():
-            reason = f"the Hub gave an unsound header ({_first_line(error)})"
+            reason = f"the Hub gave an unsound header ({first_line(error)})"
         case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
             reason = f"it has no {wanted} on the Hub"
         case HfHubHTTPError():
-            reason = f"the Hub refuses {wanted} ({_first_line(error)})"
+            reason = f"the Hub refuses {wanted} ({first_line(error)})"
         case _:
-            reason = (
-                f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({_first_line(error)})"
-            )
+            reason = f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({first_line(error)})"
     return f"{hub_name}: {reason}; give a config.json or a .safetensors file"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:120]

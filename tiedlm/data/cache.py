@@ -35,8 +35,7 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
     Raises:
         InputError: the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()
-    folder = cache_path() / key[:32]
+    folder = _folder_of(ingredients)
     try:
         if is_intact(folder):
             return folder
@@ -55,14 +54,24 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
     return folder
 
 
+def find_cached(ingredients: list[Any]) -> Path | None:
+    """The folder that was made of these ingredients, if it is there as it was made."""
+    folder = _folder_of(ingredients)
+    return folder if is_intact(folder) else None
+
+
+def _folder_of(ingredients: list[Any]) -> Path:
+    return cache_path() / hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
+
+
 def is_intact(folder: Path) -> bool:
-    """Whether a folder of the cache holds what was put there, no more and no less."""
+    """Whether a folder of the cache holds what was put there under its name, no more and no less."""
     sums = folder / SUMS_FILE
     return sums.is_file() and sums.read_bytes() == json.dumps(_sums(folder)).encode()
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    sums = {}
+    sums = {"folder": folder.name}  # so that an entry under another's name is none
     for path in sorted(folder.iterdir()):
         if not path.is_file():
             sums[path.name] = "no file"

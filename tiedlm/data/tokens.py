@@ -1,12 +1,11 @@
 """Lines → tokenizer → token ids on disk → memory-mapped blocks.
 
-The result is kept in the user's cache folder under a hash of the text, its format and the tokenizer, so worker
-processes map the same file and nothing is tokenized twice.
+The result is kept in the user's cache folder under a hash of the text and the tokenizer, so worker processes map the
+same file and nothing is tokenized twice.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +15,25 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tiedlm.config import MAX_SEQ_LENGTH, CorpusConfig
 from tiedlm.data.cache import cached_folder
-from tiedlm.data.corpus import SPLITS, Corpus
+from tiedlm.data.corpus import Corpus
+from tiedlm.data.layout import SPLITS
+from tiedlm.data.pieces import Piece, TextCounts
+from tiedlm.data.tokenizer import (
+    Vocabulary,
+    given_vocabulary,
+    read_tokenizer,
+    sha256_of,
+    tokenizer_file,
+    trained_vocabulary,
+)
+from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
-from tiedlm.masked_batch import EOS, MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK, UNK_ID
+from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
 
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 ID_TYPE = np.dtype("<i4")
 IDS_AT_ONCE = 1 << 20
 
@@ -37,7 +46,14 @@ class TokenizedCorpus:
     vocab_size: int
     tokenizer_sha256: str
     text_sha256: dict[str, str]
+    source: str
+    """Where the text came from."""
     num_tokens: dict[str, int]
+    num_unk: dict[str, int]
+    """How many of them are `[UNK]`."""
+    num_words: dict[str, int]
+    num_bytes: dict[str, int]
+    """As `TextCounts`."""
     folder: str
 
     def blocks(self, split: str, seq_length: int) -> npt.NDArray[np.int32]:
@@ -72,18 +88,34 @@ class TokenizedCorpus:
         return float(np.exp(nll @ asked[occurs] / asked.sum()))
 
 
-def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
-    """Train the tokenizer on the train split, encode every split, and keep both in the cache.
+def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = None) -> TokenizedCorpus:
+    """Train the tokenizer on the train split or read the one given, encode every split, and keep both in the cache.
 
     Raises:
-        InputError: a split is shorter than one block, or the train split has a single distinct word.
+        InputError: a split is shorter than one block, or has no two distinct words; or the tokenizer cannot be had.
     """
-    folder = cached_folder(
-        ["tokens", CACHE_FORMAT, config.tokenizer, corpus.sha256, corpus.formats],
-        lambda temporary: _write_tokens(temporary, corpus, config.tokenizer),
-    )
+    watcher = watcher or Watcher()
+    path = tokenizer_file(config.tokenizer, watcher)
+    given = None if path is None else read_tokenizer(path)
+    made_of = config.tokenizer if given is None else sha256_of(given)
+
+    def fill(folder: Path) -> None:
+        _check_words(corpus)
+        if path is not None and given is not None:
+            vocabulary = given_vocabulary(path, given)
+        else:
+            vocabulary = trained_vocabulary(_texts(corpus.batches("train")), config.tokenizer)
+        _write_tokens(folder, corpus, vocabulary)
+
+    folder = cached_folder(["tokens", CACHE_FORMAT, made_of, corpus.sha256], fill)
     meta = json.loads((folder / "meta.json").read_text())
-    tokenized = TokenizedCorpus(**{**meta, "name": corpus.name}, folder=str(folder))
+    tokenized = TokenizedCorpus(**meta, name=corpus.name, source=corpus.source, folder=str(folder))
+    kind, _, size = config.tokenizer.partition(":")
+    if kind == "bpe" and tokenized.vocab_size < int(size):
+        watcher.notice(
+            f"corpus.tokenizer={config.tokenizer}: the text has no more to merge than gives a vocabulary of "
+            f"{tokenized.vocab_size:,}"
+        )
     for split, num_tokens in tokenized.num_tokens.items():
         if num_tokens < config.seq_length:
             raise InputError(
@@ -93,11 +125,16 @@ def tokenize(corpus: Corpus, config: CorpusConfig) -> TokenizedCorpus:
     return tokenized
 
 
+def _texts(batches: Iterator[list[Piece]]) -> Iterator[list[str]]:
+    for batch in batches:
+        yield [piece.text for piece in batch]
+
+
 def _check_words(corpus: Corpus) -> None:
     for split, wanted in {"train": 2, "valid": 1, "test": 1}.items():
         words: set[str] = set()
-        for lines in corpus.line_batches(split):
-            words.update(word for line in lines for word in line.split())
+        for batch in corpus.batches(split):
+            words.update(word for piece in batch for word in piece.text.split())
             if len(words) >= wanted:
                 break
         else:
@@ -107,65 +144,43 @@ def _check_words(corpus: Corpus) -> None:
             )
 
 
-def _train_tokenizer(line_batches: Iterator[list[str]], spec: str) -> Tokenizer:
-    kind, _, size = spec.partition(":")
-    special_tokens = [*SPECIAL_TOKENS, EOS]
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if kind == "bpe" else ["word"]
-    smallest = len(alphabet) + len(special_tokens)
-    if size and int(size) < smallest:
-        raise InputError(
-            f"corpus.tokenizer={spec!r} is below the {smallest} tokens that the special ones and "
-            f"{'all bytes' if kind == 'bpe' else 'one word'} take; ask for a larger vocabulary"
-        )
-    if kind == "bpe":
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer: Any = trainers.BpeTrainer(
-            vocab_size=int(size), special_tokens=special_tokens, initial_alphabet=alphabet, show_progress=False
-        )
-    else:
-        tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        num_words = int(size) if size else 2**31 - 1
-        trainer = trainers.WordLevelTrainer(vocab_size=num_words, special_tokens=special_tokens, show_progress=False)
-    tokenizer.train_from_iterator(line_batches, trainer)
-    tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
-    return tokenizer
+def _encode(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
+    encodings = vocabulary.tokenizer.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
+    end = len(vocabulary.ids)  # no id of the tokenizer, so that nothing in the text can be taken for the line's end
+    of_pieces = (
+        (*encoding.ids, end) if piece.ends_line else encoding.ids
+        for encoding, piece in zip(encodings, batch, strict=True)
+    )
+    ids = np.append(vocabulary.ids, vocabulary.eos_id)[np.fromiter(chain.from_iterable(of_pieces), dtype=ID_TYPE)]
+    return ids.astype(ID_TYPE, copy=False)
 
 
-def _encode(tokenizer: Tokenizer, lines: list[str]) -> npt.NDArray[np.int32]:
-    eos_id = tokenizer.token_to_id(EOS)
-    encodings = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
-    ids = np.fromiter(chain.from_iterable((*encoding.ids, eos_id) for encoding in encodings), dtype=ID_TYPE)
-    ids[ids < UNK_ID] = UNK_ID  # the text itself may hold the word "[MASK]"
-    return ids
-
-
-def _write_tokens(folder: Path, corpus: Corpus, spec: str) -> None:
-    _check_words(corpus)
-    tokenizer = _train_tokenizer(corpus.line_batches("train"), spec)
-    text = tokenizer.to_str()
-    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
-    meta = {
-        # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
-        "vocab_size": max(tokenizer.get_vocab().values()) + 1,
-        "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
+def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
+    (folder / "tokenizer.json").write_text(vocabulary.text, encoding="utf-8")
+    meta: dict[str, Any] = {
+        "vocab_size": vocabulary.size,
+        "tokenizer_sha256": sha256_of(vocabulary.text),
         "text_sha256": corpus.sha256,
-        "num_tokens": {split: _write_ids(folder / f"{split}.ids", tokenizer, corpus, split) for split in SPLITS},
+        **{name: {} for name in ("num_tokens", "num_unk", "num_words", "num_bytes")},
     }
+    for split in SPLITS:
+        counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split)
+        meta["num_tokens"][split], meta["num_unk"][split] = num_tokens, num_unk
+        meta["num_words"][split], meta["num_bytes"][split] = counts.num_words, counts.num_bytes
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _write_ids(path: Path, tokenizer: Tokenizer, corpus: Corpus, split: str) -> int:
-    """Write a split's ids and return how many they are."""
-    num_tokens = 0
+def _write_ids(path: Path, vocabulary: Vocabulary, corpus: Corpus, split: str) -> tuple[TextCounts, int, int]:
+    """Write a split's ids; how much text they are, how many, and how many of them are `[UNK]`."""
+    counts, num_tokens, num_unk = TextCounts(0, 0, 0), 0, 0
     with path.open("wb") as file:
-        for lines in corpus.line_batches(split):
-            ids = _encode(tokenizer, lines)
+        for batch in corpus.batches(split):
+            ids = _encode(vocabulary, batch)
             file.write(ids.tobytes())
+            counts = counts.plus(batch)
             num_tokens += len(ids)
+            num_unk += int((ids == UNK_ID).sum())
         # The padding of the last block, however long blocks are; zeros at the end of a file take no disk.
         assert PAD_ID == 0
         file.truncate((num_tokens + MAX_SEQ_LENGTH) * ids.itemsize)
-    return num_tokens
+    return counts, num_tokens, num_unk

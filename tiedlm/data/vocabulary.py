@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiedlm.config import CorpusConfig
-from tiedlm.data.corpus import KNOWN
+from tiedlm.data.known_corpora import KNOWN
 from tiedlm.masked_batch import SPECIAL_TOKENS
 
 SURE_BPE_SIZE = 8_192  # merges that every known corpus is large enough for
@@ -12,8 +12,9 @@ SURE_BPE_SIZE = 8_192  # merges that every known corpus is large enough for
 def declared_vocab_size(config: CorpusConfig) -> int | None:
     """The vocabulary that a configuration promises, or None where only the text can tell."""
     kind, _, size = config.tokenizer.partition(":")
-    if kind == "word" and config.name in KNOWN:
-        every_word = KNOWN[config.name].num_words + len(SPECIAL_TOKENS)
+    num_words = KNOWN[config.name].num_words if config.name in KNOWN else None
+    if kind == "word" and num_words:
+        every_word = num_words + len(SPECIAL_TOKENS)
         return min(int(size), every_word) if size else every_word
     if kind == "bpe" and config.name in ("pydoc", *KNOWN) and int(size) <= SURE_BPE_SIZE:
         return int(size)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16
 """What else people write, and what it is called here."""
 
 
-class Listener:
-    """Hears of runs while they are made. This one logs what a user must know, and shows no progress."""
+class Listener(Watcher):
+    """Hears of text and of runs while they are made. This one logs what a user must know, and shows no progress."""
 
     def begin(self, plan: Plan) -> None:
         """These runs are to be made now."""
@@ -31,6 +32,10 @@ class Listener:
 
     def finish(self, record: RunRecord) -> None:
         """A run has ended, and its record is written."""
+
+    def tell(self, sentence: str) -> None:
+        """News, e.g. what is fetched now."""
+        logging.getLogger("tiedlm").info(sentence)
 
     def notice(self, sentence: str) -> None:
         """Something that a user must know, e.g. that a damaged checkpoint is not used."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.counting.terminal import percent
-from tiedlm.report.terminal import WARNING, describe, num_seeds, plus_minus, title, verdict_lines
+from tiedlm.report.terminal import WARNING, describe, digits, num_seeds, plus_minus, title, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -25,6 +25,11 @@ def render_markdown(comparison: Comparison) -> str:
         "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
         _differences_table(comparison),
         *(f"Note: {note}.\n" for note in comparison.notes),
+        "## Across vocabularies\n",
+        "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
+        "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "
+        "pieces of the word that it predicts.\n",
+        _across_vocabularies(comparison),
         "## Parameters\n",
         _parameters(comparison),
         f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model.\n",
@@ -72,6 +77,24 @@ def _differences_table(comparison: Comparison) -> str:
         for item in comparison.differences
     ]
     return _table(["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p"], rows)
+
+
+def _across_vocabularies(comparison: Comparison) -> str:
+    rows = []
+    for arm, summary in comparison.arms.items():
+        for split, metrics in summary.metrics.items():
+            without = metrics.masked_lm_perplexity_without_unk
+            rows.append(
+                [
+                    arm,
+                    split,
+                    digits(metrics.bits_per_byte, 4),
+                    digits(metrics.nats_per_word, 4),
+                    percent(metrics.unk_fraction),
+                    "–" if without is None else plus_minus(without),
+                ]
+            )
+    return _table(["arm", "split", "bits a byte", "nats a word", "[UNK]", "perplexity without [UNK]"], rows)
 
 
 def _parameters(comparison: Comparison) -> str:

@@ -16,7 +16,7 @@ WARNING = (
     "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
     "perplexity, nor with pseudo-perplexity."
 )
-CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "pydoc": "pydoc"}
+CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "wikitext-103": "WikiText-103"}
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
@@ -118,7 +118,12 @@ def title(comparison: Comparison) -> str:
 
 def plus_minus(summary: Summary) -> str:
     """`72.1 ± 0.4`, or the bare mean for one seed."""
-    return f"{summary.mean:,.1f}" + ("" if summary.std is None else f" ± {summary.std:.1f}")
+    return digits(summary, 1)
+
+
+def digits(summary: Summary, number: int) -> str:
+    """The mean with so many digits after the point, and the standard deviation if there is one."""
+    return f"{summary.mean:,.{number}f}" + ("" if summary.std is None else f" ± {summary.std:.{number}f}")
 
 
 def p_value(value: float) -> str:
@@ -138,5 +143,9 @@ def render_record(record: RunRecord) -> RenderableType:
             percent(metrics.masked_lm_accuracy),
             f"{metrics.unigram_perplexity:,.0f}",
         )
+    valid = record.metrics["valid"]
+    across = f"valid: {valid.bits_per_byte:.4f} bits a byte, {valid.nats_per_word:.4f} nats a word"
+    if valid.num_unk:
+        across += f"; {percent(valid.unk_fraction)} of its tokens are [UNK]"
     cost = f"{sum(record.parameters.values()):,} parameters; {record.cost.train_seconds:,.0f} s of training"
-    return Group(header, table, Text(cost), Text(WARNING, style="dim"))
+    return Group(header, table, Text(across), Text(cost), Text(WARNING, style="dim"))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tiedlm.data.masking import NUM_FOLDS, fold_batch, fold_ranks
+from tiedlm.masked_batch import UNK_ID
 from tiedlm.model.masked_lm import MaskedLM
 
 TOKENS_PER_BATCH = 8192  # of the encoder; bounds memory, does not change the result
@@ -25,6 +26,9 @@ class EvalTotals:
     block_nll_nats: Tensor
     block_num_tokens: Tensor
     block_num_correct: Tensor
+    block_unk_nll_nats: Tensor
+    block_num_unk: Tensor
+    """Of the tokens that are `[UNK]`, which the others count too."""
 
     @property
     def masked_lm_loss_nats(self) -> float:
@@ -50,7 +54,7 @@ def evaluate(
     model.eval()
     ranks = fold_ranks(blocks, eval_mask_seed)
     nll = torch.zeros(len(blocks), dtype=torch.float64)
-    num_tokens, num_correct = torch.zeros_like(nll), torch.zeros_like(nll)
+    num_tokens, num_correct, unk_nll, num_unk = (torch.zeros_like(nll) for _ in range(4))
     rows_per_batch = max(1, TOKENS_PER_BATCH // blocks.shape[1])
     for start in range(0, len(blocks), rows_per_batch):
         rows = slice(start, start + rows_per_batch)
@@ -62,6 +66,9 @@ def evaluate(
             nll[rows] += (batch_nll * weights).sum(1).cpu()
             num_tokens[rows] += weights.sum(1).cpu()
             num_correct[rows] += (is_correct * weights).sum(1).cpu()
+            unk_weights = weights * (batch.masked_lm_ids == UNK_ID)
+            unk_nll[rows] += (batch_nll * unk_weights).sum(1).cpu()
+            num_unk[rows] += unk_weights.sum(1).cpu()
         on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
-    return EvalTotals(nll, num_tokens, num_correct)
+    return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk)

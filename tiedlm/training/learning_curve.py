@@ -88,6 +88,10 @@ class Monitor:
             total_nll_nats=float(totals.block_nll_nats.sum()),
             num_correct=int(totals.block_num_correct.sum()),
             unigram_perplexity=self.corpus.unigram_perplexity(split),
+            num_unk=int(totals.block_num_unk.sum()),
+            unk_nll_nats=float(totals.block_unk_nll_nats.sum()),
+            num_words=self.corpus.num_words[split],
+            num_bytes=self.corpus.num_bytes[split],
             block_nll_nats=totals.block_nll_nats.tolist(),
             block_num_tokens=totals.block_num_tokens.int().tolist(),
         )

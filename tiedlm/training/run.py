@@ -65,6 +65,7 @@ def run(
         overrides=experiment.overrides(arm),
         config=config,
         data=key.data,
+        text_source=corpus.source,
         parameters=measure_parameters(model),
         metrics=metrics,
         curve=monitor.curve,

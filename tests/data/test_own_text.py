@@ -1,0 +1,301 @@
+"""Text as people have it: whatever its files are called, however it is split, however long its lines are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from tiedlm.config import CorpusConfig
+from tiedlm.data.corpus import Corpus, load_corpus
+from tiedlm.data.layout import SPLITS
+from tiedlm.data.pieces import LONGEST_PIECE, cut
+from tiedlm.data.text_file import read_pieces
+from tiedlm.data.tokenizer import given_vocabulary
+from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.errors import InputError
+from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
+
+LINE = "the cat sat on the mat and the dog sat on the log"
+NUM_LINES = 40
+NUM_TOKENS = NUM_LINES * (len(LINE.split()) + 1)
+
+
+def tokenized(corpus: Corpus, tokenizer: str = "word") -> TokenizedCorpus:
+    return tokenize(corpus, CorpusConfig(name=corpus.name, tokenizer=tokenizer, seq_length=8))
+
+
+def as_text(path: Path) -> None:
+    content = f"{LINE}\n" * NUM_LINES
+    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
+
+
+def as_json_lines(path: Path) -> None:
+    content = json.dumps({"id": 1, "text": LINE}) + "\n"
+    packed = gzip.compress(content.encode() * NUM_LINES)
+    path.write_bytes(packed if path.suffix == ".gz" else content.encode() * NUM_LINES)
+
+
+def as_json(path: Path) -> None:
+    path.write_text(json.dumps([{"text": LINE, "id": 1}] * NUM_LINES, indent=1))
+
+
+def as_strings(path: Path) -> None:
+    path.write_text(json.dumps([LINE] * NUM_LINES))
+
+
+def as_csv(path: Path) -> None:
+    path.write_text("id,text\n" + f'1,"{LINE}"\n' * NUM_LINES)
+
+
+def as_parquet(kind: str) -> Callable[[Path], None]:
+    types = {"string": pyarrow.string(), "large": pyarrow.large_string(), "view": pyarrow.string_view()}
+
+    def write(path: Path) -> None:
+        column = pyarrow.array([LINE] * NUM_LINES, types[kind])
+        pyarrow.parquet.write_table(pyarrow.table({"sentence": column, "id": range(NUM_LINES)}), path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("names", "write"),
+    [
+        ("train.txt validation.txt test.txt", as_text),
+        ("train.txt val.txt test.txt", as_text),
+        ("Train.txt DEV.TXT Test.txt", as_text),
+        ("wiki.train.tokens wiki.valid.tokens wiki.test.tokens", as_text),
+        ("wiki.train.raw wiki.valid.raw wiki.test.raw", as_text),
+        ("my_train.txt.gz my_dev.txt.gz my_test.txt.gz", as_text),
+        ("train valid test", as_text),
+        ("train.jsonl.gz valid.jsonl test.ndjson", as_json_lines),
+        ("train.json valid.json test.json", as_json),
+        ("train.json valid.json test.json", as_strings),
+        ("train.json valid.json test.json", as_json_lines),
+        ("train.csv valid.csv test.csv", as_csv),
+        ("train.parquet valid.parquet test.parquet", as_parquet("string")),
+        ("train.parquet valid.parquet test.parquet", as_parquet("large")),
+        ("train.parquet valid.parquet test.parquet", as_parquet("view")),
+        ("data/train-00000-of-00001.parquet data/validation-00000-of-00001.parquet data/test-00000-of-00001.parquet",
+         as_parquet("string")),
+        ("train/0000.parquet validation/0000.parquet test/0000.parquet", as_parquet("string")),
+    ],
+)  # fmt: skip
+def test_files_of_any_name_and_format_give_the_same_tokens(
+    names: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name)
+    assert tokenized(load_corpus(str(tmp_path))).num_tokens == dict.fromkeys(SPLITS, NUM_TOKENS)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_saved_data_set_is_read_and_one_without_splits_is_split(tmp_path: Path) -> None:
+    import datasets
+
+    of_split = datasets.Dataset.from_dict({"text": [LINE] * NUM_LINES})
+    datasets.DatasetDict(dict.fromkeys(("train", "validation", "test"), of_split)).save_to_disk(tmp_path / "dict")
+    assert tokenized(load_corpus(str(tmp_path / "dict"))).num_tokens == dict.fromkeys(SPLITS, NUM_TOKENS)
+    lines = [f"line {number} of the text" for number in range(400)]
+    datasets.Dataset.from_dict({"text": lines}).save_to_disk(tmp_path / "one")
+    assert sum(tokenized(load_corpus(str(tmp_path / "one"))).num_tokens.values()) == 400 * 6
+
+
+def test_shards_are_one_split_in_their_order_and_all_must_be_there(tmp_path: Path) -> None:
+    as_text(tmp_path / "valid.txt")
+    as_text(tmp_path / "test.txt")
+    for shard in (2, 0, 1):
+        table = pyarrow.table({"text": [f"w{number}" for number in range(100 * shard, 100 * shard + 100)]})
+        pyarrow.parquet.write_table(table, tmp_path / f"train-0000{shard}-of-00003.parquet")
+    lines = [piece.text for batch in load_corpus(str(tmp_path)).batches("train") for piece in batch]
+    assert lines == [f"w{number}" for number in range(300)]
+    (tmp_path / "train-00001-of-00003.parquet").unlink()
+    with pytest.raises(InputError, match="shard 1 of 3 is missing"):
+        load_corpus(str(tmp_path))
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_train_alone_is_split_by_document(is_file: bool, tmp_path: Path) -> None:
+    lines = [f"document {number} has words" for number in range(4_000)]
+    (tmp_path / "train.txt").write_text("\n".join([*lines, "", *lines[:50]]) + "\n")
+    corpus = load_corpus(str(tmp_path / "train.txt" if is_file else tmp_path))
+    found = {split: [piece.text for batch in corpus.batches(split) for piece in batch] for split in SPLITS}
+    assert sorted(line for split in SPLITS for line in found[split]) == sorted([*lines, *lines[:50]])
+    assert len(set().union(*found.values())) == sum(len(set(of_split)) for of_split in found.values())  # none in two
+    assert all(0.035 < len(found[split]) / 4_050 < 0.065 for split in ("valid", "test"))
+    assert "valid and test taken from train by document hash" in corpus.source
+
+
+def test_which_column_is_the_text_is_asked_and_told(tmp_path: Path) -> None:
+    as_text(tmp_path / "valid.txt")
+    as_text(tmp_path / "test.txt")
+    table = pyarrow.table({"content": [LINE] * NUM_LINES, "title": ["A title"] * NUM_LINES})
+    for split in SPLITS:
+        pyarrow.parquet.write_table(table, tmp_path / f"{split}.parquet")
+        (tmp_path / f"{split}.txt").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"columns content \(string\), title \(string\), .* name it by --text-column"):
+        load_corpus(str(tmp_path))
+    corpus = load_corpus(str(tmp_path), text_column="content")
+    assert tokenized(corpus).num_tokens["train"] == NUM_TOKENS
+    assert corpus.source.endswith("column content")
+    with pytest.raises(InputError, match="has no column 'body' of strings"):
+        load_corpus(str(tmp_path), text_column="body")
+
+
+def test_blanks_that_begin_a_line_are_text_and_the_hash_knows_lines_from_breaks_within_them(tmp_path: Path) -> None:
+    hashes = set()
+    for rows in (["a", "b"], ["a\nb"], [" a", "b"], ["a", "", "b"]):
+        for split in SPLITS:
+            (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+        hashes.add(load_corpus(str(tmp_path)).sha256["train"])
+    assert len(hashes) == 4
+
+
+def test_text_that_changes_between_its_hash_and_its_tokens_is_refused(corpus_folder: Path) -> None:
+    (corpus_folder / "test.txt").write_text("the cat likes texts that no other test has\n" * 20)
+    corpus = load_corpus(str(corpus_folder))
+    valid = (corpus_folder / "valid.txt").read_text()
+    (corpus_folder / "valid.txt").write_text(valid + "the cow sees\n")
+    with pytest.raises(InputError, match="valid split changed while it was read"):
+        tokenized(corpus)
+    (corpus_folder / "valid.txt").write_text(valid)
+    assert tokenized(load_corpus(str(corpus_folder))).text_sha256 == corpus.sha256
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "bpe:300"])
+def test_a_long_line_gives_the_tokens_of_its_words(tokenizer: str, tmp_path: Path) -> None:
+    """Cut or not, and a line break only where the line ends."""
+    generator = random.Random(0)
+    words = [f"w{generator.randrange(300)}" for _ in range(60_000)]
+    long, short = tmp_path / "long", tmp_path / "short"
+    for folder, separator in ((long, " "), (short, "\n")):
+        folder.mkdir()
+        for split in SPLITS:
+            (folder / f"{split}.txt").write_text(separator.join(words) + "\n")
+    of_long, of_short = (tokenized(load_corpus(str(folder)), tokenizer) for folder in (long, short))
+    ids = of_long.token_ids("train")
+    with_breaks = of_short.token_ids("train")
+    assert (long / "train.txt").stat().st_size > 3 * LONGEST_PIECE
+    eos = ids[-1]
+    assert (ids == eos).sum() == 1
+    names = [
+        json.loads((Path(tokens.folder) / "tokenizer.json").read_text())["model"]["vocab"]
+        for tokens in (of_long, of_short)
+    ]
+    by_id = [{number: word for word, number in vocabulary.items()} for vocabulary in names]
+    without = [by_id[1][number] for number in with_breaks.tolist() if number != with_breaks[-1]]
+    assert [by_id[0][number] for number in ids[:-1].tolist()] == without
+
+
+@pytest.mark.parametrize("text", ["a" * (3 * LONGEST_PIECE), "a  " * LONGEST_PIECE, " " * (2 * LONGEST_PIECE + 1)])
+def test_pieces_are_the_text_whatever_it_is(text: str, tmp_path: Path) -> None:
+    pieces = list(cut(text))
+    assert "".join(piece.text for piece in pieces) == text
+    assert [piece.ends_line for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert max(len(piece.text) for piece in pieces) <= LONGEST_PIECE
+    (tmp_path / "train.txt").write_text(text + "\nnext\n")
+    assert list(read_pieces(tmp_path / "train.txt")) == [*pieces, ("next", True)]
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from tiedlm.config import CorpusConfig
+from tiedlm.data.corpus import load_corpus
+from tiedlm.data.tokens import tokenize
+
+tokens = tokenize(load_corpus(sys.argv[1]), CorpusConfig(name=sys.argv[1], tokenizer=sys.argv[2], seq_length=64))
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("tokenizer", ["word", "bpe:500"])
+def test_memory_does_not_grow_with_the_length_of_a_line(tokenizer: str, tmp_path: Path) -> None:
+    """One line of 20 MB takes less than 30 % more than one of 4 MB: 16 MB more text, some MB more memory."""
+    kilobytes = []
+    for number in (700_000, 3_500_000):
+        words = random.Random(0).choices([f"w{number}" for number in range(10_000)], k=number)
+        for split, share in (("train", 1.0), ("valid", 0.01), ("test", 0.01)):
+            (tmp_path / f"{split}.txt").write_text(" ".join(words[: int(share * number)]))
+        finished = subprocess.run(
+            [sys.executable, "-c", PEAK, str(tmp_path), tokenizer], capture_output=True, text=True
+        )
+        assert finished.returncode == 0, finished.stderr
+        kilobytes.append(int(finished.stdout))
+    assert kilobytes[1] < 1.3 * kilobytes[0]
+
+
+def word_piece(special: list[str]) -> Tokenizer:
+    """As BERT's: special tokens in the middle of the vocabulary, small letters, pieces of words."""
+    words = ["[unused0]", *"abcdefghijklmnopqrstuvwxyz", *special, "the", "cat", "##s", "sat"]
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.add_special_tokens(special)
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding()
+    return tokenizer
+
+
+def test_another_models_tokenizer_keeps_its_vocabulary(corpus_folder: Path, tmp_path: Path) -> None:
+    special = ["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"]
+    tokenizer = word_piece(special)
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    for split in SPLITS:
+        (corpus_folder / f"{split}.txt").write_text("The CATS sat [MASK] §\n" * 20)
+    tokens = tokenized(load_corpus(str(corpus_folder)), f"file:{path}")
+    assert tokens.vocab_size == tokenizer.get_vocab_size()
+    line = tokens.token_ids("train").tolist()[: tokens.num_tokens["train"] // 20]
+    vocabulary = given_vocabulary(path, path.read_text())
+    here = {word: int(vocabulary.ids[number]) for word, number in tokenizer.get_vocab().items()}
+    assert [here[word] for word in ("[PAD]", "[MASK]", "[UNK]")] == [UNK_ID] * 3  # text is never the first two
+    assert sorted(set(here.values()) - {UNK_ID}) == list(range(3, tokens.vocab_size))
+    assert {PAD_ID, MASK_ID}.isdisjoint(line)
+    assert line[:3] == [here["the"], here["cat"], here["##s"]]
+    assert line[3] == here["sat"]
+    assert line[-1] == here["[SEP]"]
+    assert tokens.num_unk["train"] == 20 * line.count(UNK_ID) > 0
+
+
+@pytest.mark.parametrize(
+    ("special", "new"), [(["[UNK]"], 3), (["[UNK]", "[MASK]"], 2), (["<pad>", "[UNK]", "<mask>", "</s>"], 0)]
+)
+def test_a_role_that_a_tokenizer_lacks_is_a_new_token(special: list[str], new: int, tmp_path: Path) -> None:
+    tokenizer = word_piece(special)
+    vocabulary = given_vocabulary(tmp_path, tokenizer.to_str())
+    assert vocabulary.size == tokenizer.get_vocab_size() + new
+    assert UNK_ID < vocabulary.eos_id < vocabulary.size
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff", b'{"model": {"type": "WordLevel", "vocab": {}}}'])
+def test_what_is_no_tokenizer_is_refused(content: bytes, corpus_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"--tokenizer \S*tokenizer\.json: "):
+        tokenized(load_corpus(str(corpus_folder)), f"file:{path}")
+
+
+def test_bytes_and_words_are_counted_by_the_text_and_unknown_words_by_the_tokens(corpus_folder: Path) -> None:
+    (corpus_folder / "valid.txt").write_text("the zebra häuft\n" * 30 + "\n")
+    counts: dict[str, Any] = {}
+    for tokenizer in ("word", "bpe:300"):
+        tokens = tokenized(load_corpus(str(corpus_folder)), tokenizer)
+        assert (tokens.num_words["valid"], tokens.num_bytes["valid"]) == (30 * 4 + 1, 30 * 17 + 1)
+        counts[tokenizer] = tokens.num_unk["valid"]
+        assert tokens.num_unk["valid"] == int(np.sum(tokens.token_ids("valid") == UNK_ID))
+    assert counts == {"word": 60, "bpe:300": 0}

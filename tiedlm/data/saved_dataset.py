@@ -1,0 +1,73 @@
+"""Data sets of the library `datasets` → the rows of their column of text: saved to a disk, or from the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tiedlm.data.pieces import Piece, Reader, cut
+from tiedlm.data.text_file import ROWS_AT_ONCE, kind_of, text_column
+from tiedlm.errors import InputError
+from tiedlm.hub_client import first_line
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def is_saved_dataset(folder: Path) -> bool:
+    """Whether `save_to_disk` made the folder, of a `Dataset` or a `DatasetDict`."""
+    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
+
+
+def saved_readers(folder: Path, column: str | None) -> dict[str, Reader]:
+    """A reader for each split, by the name that it has there; a `Dataset` alone is `train`.
+
+    Raises:
+        InputError: the folder is damaged, or has no column of text.
+    """
+    import datasets  # here because it takes a second to import
+
+    try:
+        loaded = datasets.load_from_disk(str(folder))
+    except Exception as error:  # whatever the library meets in files of another make
+        raise InputError(
+            f"{folder}: cannot be read as a saved data set ({first_line(error.__cause__ or error)}); save it again"
+        ) from error
+    return readers_of(str(folder), loaded if isinstance(loaded, dict) else {"train": loaded}, column)
+
+
+def hub_readers(hub_name: str, config: str | None, column: str | None, shows_bars: bool) -> dict[str, Reader]:
+    """A reader for each split of a data set on the Hub, which `datasets` fetches and keeps in its cache.
+
+    Raises:
+        InputError: it cannot be had, or has no column of text.
+    """
+    import datasets  # as above
+
+    (datasets.enable_progress_bars if shows_bars else datasets.disable_progress_bars)()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
+    try:
+        loaded = datasets.load_dataset(hub_name, config)
+    except Exception as error:  # of the library, of its network library, of the data set's own making
+        raise InputError(
+            f"hub:{hub_name}{'' if config is None else f':{config}'}: datasets cannot load it ({first_line(error)}); "
+            "check the name, the config and the network"
+        ) from error
+    return readers_of(f"hub:{hub_name}", loaded, column)
+
+
+def readers_of(place: str, splits: dict[str, Any], column: str | None) -> dict[str, Reader]:
+    """A reader for each split of a `DatasetDict`."""
+    readers: dict[str, Reader] = {}
+    for name, dataset in splits.items():
+        kinds = {field.name: kind_of(field.type) for field in dataset.features.arrow_schema}
+        readers[name] = partial(_rows, dataset, text_column(f"{place}, split {name}", kinds, column))
+    return readers
+
+
+def _rows(dataset: Dataset, column: str) -> Iterator[Piece]:
+    for batch in dataset.select_columns([column]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+        yield from chain.from_iterable(cut(value.as_py() or "") for value in batch[column])

@@ -1,0 +1,148 @@
+"""`corpus.tokenizer` → a tokenizer and the ids that its tokens have here: trained on the train split, or one given."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from tiedlm.data.fetch import fetch_tokenizer
+from tiedlm.data.watcher import Watcher
+from tiedlm.errors import InputError
+from tiedlm.hub_client import first_line
+from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
+
+MAX_TOKENIZER_BYTES = 1 << 27
+ROLES = {
+    MASK: ("[MASK]", "<mask>"),
+    PAD: ("[PAD]", "<pad>"),
+    UNK: ("[UNK]", "<unk>"),
+    EOS: ("[SEP]", "</s>", "<eos>", "[EOS]", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"),
+}
+"""What others call our special tokens. A sequence's end is a line's end here."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A tokenizer, and for each of its ids the id here, where `[PAD]`, `[MASK]` and `[UNK]` are the first three."""
+
+    tokenizer: Tokenizer
+    ids: npt.NDArray[np.int32]
+    """(largest id + 1,). Text itself never becomes `[PAD]` or `[MASK]`, whatever it says: those are `[UNK]`."""
+    eos_id: int
+    size: int
+    text: str
+    """The tokenizer as `tokenizer.json` has it."""
+
+
+def trained_vocabulary(batches: Iterator[list[str]], spec: str) -> Vocabulary:
+    """Train a tokenizer on batches of text.
+
+    Raises:
+        InputError: the vocabulary that is asked for has no room for what it must hold.
+    """
+    kind, _, size = spec.partition(":")
+    special_tokens = [*SPECIAL_TOKENS, EOS]
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if kind == "bpe" else ["word"]
+    smallest = len(alphabet) + len(special_tokens)
+    if size and int(size) < smallest:
+        raise InputError(
+            f"corpus.tokenizer={spec!r} is below the {smallest} tokens that the special ones and "
+            f"{'all bytes' if kind == 'bpe' else 'one word'} take; ask for a larger vocabulary"
+        )
+    if kind == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer: Any = trainers.BpeTrainer(
+            vocab_size=int(size), special_tokens=special_tokens, initial_alphabet=alphabet, show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        num_words = int(size) if size else 2**31 - 1
+        trainer = trainers.WordLevelTrainer(vocab_size=num_words, special_tokens=special_tokens, show_progress=False)
+    tokenizer.train_from_iterator(batches, trainer)
+    tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
+    # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
+    size_here = max(tokenizer.get_vocab().values()) + 1
+    ids = np.arange(size_here, dtype=np.int32)
+    ids[:UNK_ID] = UNK_ID
+    return Vocabulary(tokenizer, ids, tokenizer.get_vocab()[EOS], size_here, tokenizer.to_str())
+
+
+def tokenizer_file(spec: str, watcher: Watcher) -> Path | None:
+    """The file of a tokenizer that is given, not trained: `file:PATH` or `hub:OWNER/NAME`; None for others.
+
+    Raises:
+        InputError: the Hub does not give it.
+    """
+    kind, _, place = spec.partition(":")
+    return fetch_tokenizer(place, watcher) if kind == "hub" else Path(place) if kind == "file" else None
+
+
+def read_tokenizer(path: Path) -> str:
+    """The text of a `tokenizer.json`.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.is_dir():
+        path = path / "tokenizer.json"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_TOKENIZER_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"--tokenizer {path}: cannot be read ({error.strerror}); give a tokenizer.json") from error
+    if len(content) > MAX_TOKENIZER_BYTES:
+        raise InputError(
+            f"--tokenizer {path}: is over the limit of {MAX_TOKENIZER_BYTES:,} bytes; give a tokenizer.json"
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"--tokenizer {path}: is not UTF-8 text; give a tokenizer.json") from error
+
+
+def given_vocabulary(path: Path, text: str) -> Vocabulary:
+    """A tokenizer as it is, its special tokens taken for ours by their role; a role that it lacks gets a new token.
+
+    The other tokens keep their order, so that V is that of the model whose tokenizer it is, but for new tokens.
+
+    Raises:
+        InputError: it is no tokenizer.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(text)
+        unk = json.loads(text)["model"].get("unk_token")
+    except Exception as error:  # the library raises a bare Exception
+        raise InputError(f"--tokenizer {path}: is no tokenizer.json ({first_line(error)}); give one") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    if len(vocabulary) < 2:
+        raise InputError(f"--tokenizer {path}: has {len(vocabulary)} tokens; give one with a vocabulary")
+    taken: dict[str, int] = {}
+    for role, names in ROLES.items():
+        called = [unk, *names] if role == UNK and isinstance(unk, str) else names
+        found = [vocabulary[name] for name in called if name in vocabulary and vocabulary[name] not in taken.values()]
+        if found:
+            taken[role] = found[0]
+    ids = np.full(max(vocabulary.values()) + 1, UNK_ID, dtype=np.int32)
+    words = sorted(set(vocabulary.values()) - {taken[role] for role in SPECIAL_TOKENS if role in taken})
+    ids[words] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(words))
+    size = len(SPECIAL_TOKENS) + len(words)
+    return Vocabulary(tokenizer, ids, int(ids[taken[EOS]]) if EOS in taken else size, size + (EOS not in taken), text)
+
+
+def sha256_of(text: str) -> str:
+    """Of a tokenizer as text."""
+    return hashlib.sha256(text.encode()).hexdigest()
