@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tests.cli.test_bad_input import CACHE, run_tiedlm
 from tests.data.hub_server import FakeHub, Fault, fake_hub
 from tiedlm.config import CorpusConfig
-from tiedlm.data import corpus as corpus_module
+from tiedlm.data import known_text
 from tiedlm.data.corpus import Corpus, load_corpus
 from tiedlm.data.known_corpora import KNOWN
 from tiedlm.data.layout import SPLITS
@@ -304,7 +304,7 @@ def test_a_folder_that_holds_it_not_is_refused_with_what_lies_there(
 ) -> None:
     for name, text in files.items():
         put(tmp_path / name, text)
-    monkeypatch.setattr(corpus_module, "fetch_corpus_from_hub", None)  # asking the network would fail in another way
+    monkeypatch.setattr(known_text, "fetch_corpus_from_hub", None)  # asking the network would fail in another way
     with pytest.raises(InputError, match=words):
         load_corpus("ptb", tmp_path)
 

@@ -138,6 +138,26 @@ def test_train_alone_is_split_by_document(is_file: bool, tmp_path: Path) -> None
     assert "valid and test taken from train by document hash" in corpus.source
 
 
+@pytest.mark.parametrize("number", [3, 10, 40, 999, 1_001])
+def test_few_documents_leave_no_split_empty(number: int, tmp_path: Path) -> None:
+    lines = [f"document {index} has words" for index in range(number)]
+    (tmp_path / "all.txt").write_text("\n".join(lines * 2))
+    corpus = load_corpus(str(tmp_path / "all.txt"))
+    sizes = {split: sum(map(len, corpus.batches(split))) for split in SPLITS}
+    assert sum(sizes.values()) == 2 * number
+    assert min(sizes.values()) >= 2
+    if number < 1_000:
+        assert sizes["valid"] == sizes["test"] == 2 * max(1, number // 20)
+
+
+def test_too_few_documents_are_not_split(tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text(f"{LINE}\n" * NUM_LINES + "another\n")
+    with pytest.raises(
+        InputError, match="too few different documents in it to split; give valid and test as files too"
+    ):
+        load_corpus(str(tmp_path))
+
+
 def test_which_column_is_the_text_is_asked_and_told(tmp_path: Path) -> None:
     as_text(tmp_path / "valid.txt")
     as_text(tmp_path / "test.txt")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 LONGEST_PIECE = 1 << 16  # characters
 PIECES_AT_ONCE, CHARACTERS_AT_ONCE = 10_000, 1 << 21
-PARTS = 20  # of a text that is split by document
 
 
 class Piece(NamedTuple):
@@ -51,19 +50,6 @@ def stripped(pieces: Iterable[Piece]) -> Iterator[Piece]:
         text = text.lstrip() if begins_line else text
         yield Piece(text.rstrip() if ends_line else text, ends_line)
         begins_line = ends_line
-
-
-def part(pieces: Iterable[Piece], split: str, missing: Collection[str]) -> Iterator[Piece]:
-    """The documents of a split, where some of valid and test are missing and taken from train: 5 % each, by their hash.
-
-    A line is a document, and so is each piece of a long one. Equal documents are in one split, and blank lines in none.
-    """
-    for text, _ in pieces:
-        if text and not text.isspace():
-            digest = hashlib.sha256(text.encode()).digest()
-            taken_for = {0: "valid", 1: "test"}.get(int.from_bytes(digest[:8], "big") % PARTS)
-            if split == (taken_for if taken_for in missing else "train"):
-                yield Piece(text, True)
 
 
 def batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
