@@ -10,6 +10,7 @@ from typing import Any
 
 from tiedlm.config import Experiment, validated
 from tiedlm.errors import InputError, did_you_mean
+from tiedlm.regular_file import read_regular_file
 
 MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 
@@ -21,8 +22,7 @@ def read_experiment(path: Path, settings: Sequence[str] = (), values: Mapping[st
         InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TOML_BYTES + 1)
+        content = read_regular_file(path, MAX_TOML_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of an experiment") from error
     if len(content) > MAX_TOML_BYTES:
@@ -88,7 +88,10 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
         if not isinstance(target, dict):
             raise InputError(f"--set {setting!r}: {part!r} is no section; write e.g. train.num_steps=100")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
+        if len(parsed) > 1 or "\n" in text:
+            raise InputError(f"--set {setting!r}: holds a line break; give one key each")
+        value = parsed["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word, so that strings need no second pair of quotes in a shell
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ Reports are generated from records and from nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -16,39 +17,58 @@ from pydantic import Field, ValidationError, model_validator
 from tiedlm.atomic_file import write_atomically
 from tiedlm.config import Name, Overrides, RunConfig, Strict
 from tiedlm.errors import InputError
+from tiedlm.masked_batch import SPECIAL_TOKENS
+from tiedlm.regular_file import read_regular_file
 
 SCHEMA_VERSION = 4
+SPLITS = ("train", "valid", "test")
+MAX_NATS = 700.0  # a token; beyond it the perplexity is no number
+SUM_TOLERANCE = 1e-12  # of sums of doubles that were added in another order
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Nats = Annotated[float, Field(ge=0.0, le=MAX_NATS * 2**53)]
+LossNats = Annotated[float, Field(ge=0.0, le=MAX_NATS)]
+Seconds = Annotated[float, Field(ge=0.0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SplitMetrics(Strict):
     """The fold evaluation of one split: sums over all its tokens, and over those of each block."""
 
-    num_tokens: Annotated[int, Field(gt=0)]
-    total_nll_nats: float
-    num_correct: int
-    unigram_perplexity: float
+    num_tokens: Annotated[Count, Field(gt=0)]
+    total_nll_nats: Nats
+    num_correct: Count
+    unigram_perplexity: Annotated[float, Field(ge=1.0)]
     """Of the split under the train split's token frequencies: the level of having learned nothing else."""
-    num_unk: Annotated[int, Field(ge=0)]
+    num_unk: Count
     """Tokens that are `[UNK]`: of words that train does not have."""
-    unk_nll_nats: float
+    unk_nll_nats: Nats
     """Of these; a part of `total_nll_nats`."""
-    num_words: Annotated[int, Field(gt=0)]
+    num_words: Annotated[Count, Field(gt=0)]
     """Of the text, between blanks, and one more for the end of each line; no tokenizer decides it."""
-    num_bytes: Annotated[int, Field(gt=0)]
+    num_bytes: Annotated[Count, Field(gt=0)]
     """Of the text in UTF-8, and one more for the end of each line."""
-    block_nll_nats: list[float]
-    block_num_tokens: list[int]
+    block_nll_nats: list[Nats]
+    block_num_tokens: list[Annotated[Count, Field(gt=0)]]
 
     @model_validator(mode="after")
     def _sums_close(self) -> Self:
         if len(self.block_nll_nats) != len(self.block_num_tokens) or sum(self.block_num_tokens) != self.num_tokens:
             raise ValueError("block_nll_nats, block_num_tokens and num_tokens disagree")
-        if not math.isclose(sum(self.block_nll_nats), self.total_nll_nats, rel_tol=1e-3):
+        if not math.isclose(math.fsum(self.block_nll_nats), self.total_nll_nats, rel_tol=SUM_TOLERANCE):
             raise ValueError(f"total_nll_nats={self.total_nll_nats} is not the sum of block_nll_nats")
-        if self.num_unk > self.num_tokens:
-            raise ValueError(f"num_unk={self.num_unk} is more than num_tokens={self.num_tokens}")
+        if self.total_nll_nats > MAX_NATS * self.num_tokens:
+            raise ValueError(f"total_nll_nats={self.total_nll_nats} is over {MAX_NATS:.0f} a token, which is no result")
+        for name in ("num_unk", "num_correct"):
+            if getattr(self, name) > self.num_tokens:
+                raise ValueError(f"{name}={getattr(self, name)} is more than num_tokens={self.num_tokens}")
+        if self.unk_nll_nats > self.total_nll_nats * (1 + SUM_TOLERANCE) or (self.unk_nll_nats > 0) != (
+            self.num_unk > 0
+        ):
+            raise ValueError(f"unk_nll_nats={self.unk_nll_nats} cannot be of {self.num_unk} of the tokens")
         return self
 
     @property
@@ -96,32 +116,45 @@ class SplitMetrics(Strict):
 class CurvePoint(Strict):
     """One look at the model during training, by one evaluation fold of evenly spaced blocks of each split."""
 
-    step: int
-    num_tokens: int
+    step: Count
+    num_tokens: Count
     """Read in training so far."""
-    train_seconds: float
-    train_loss_nats: float
-    valid_loss_nats: float
+    train_seconds: Seconds
+    train_loss_nats: LossNats
+    valid_loss_nats: LossNats
 
 
 class Data(Strict):
     """Which text and which tokens."""
 
     corpus: str
-    text_sha256: dict[str, str]
-    num_tokens: dict[str, int]
-    tokenizer_sha256: str
-    vocab_size: int
+    text_sha256: dict[str, Sha256]
+    num_tokens: dict[str, Annotated[Count, Field(gt=0)]]
+    tokenizer_sha256: Sha256
+    vocab_size: Annotated[Count, Field(gt=len(SPECIAL_TOKENS))]
 
 
 class Cost(Strict):
     """What the run took; evaluation is not counted as training."""
 
-    train_seconds: float
-    tokens_per_second: float
-    total_seconds: float
-    peak_memory_bytes: int
-    checkpoint_bytes: int
+    train_seconds: Seconds
+    tokens_per_second: Seconds
+    total_seconds: Seconds
+    peak_memory_bytes: Count
+    checkpoint_bytes: Count
+
+
+class Pairing(Strict):
+    """Hashes of what the arms of one seed share, taken as it was used."""
+
+    start_values: dict[str, str]
+    """Of the untrained model, by name: shape and SHA-256 of each tensor."""
+    order_sha256: Sha256
+    """Of the blocks of all batches, in their order."""
+    masks_sha256: Sha256
+    """Of all batches as they were masked."""
+    eval_masks_sha256: dict[str, Sha256]
+    """Of the folds by which a split is evaluated."""
 
 
 class Code(Strict):
@@ -144,7 +177,7 @@ class Provenance(Code):
     device: str
     processor: str
     precision: str
-    num_threads: int
+    num_threads: Count
 
 
 class RunRecord(Strict):
@@ -153,7 +186,7 @@ class RunRecord(Strict):
     schema_version: int
     experiment: Name
     arm: Name
-    seed: int
+    seed: Count
     overrides: Overrides
     """What the arm changes in the experiment."""
     config: RunConfig
@@ -161,12 +194,16 @@ class RunRecord(Strict):
     data: Data
     text_source: str
     """Where the text came from; runs on one text from two places may be compared."""
-    parameters: dict[str, int]
+    parameters: dict[str, Count]
     """Stored parameters by group, measured on the model; `decoder_weight` is 0 when it is the embedding table."""
     metrics: dict[str, SplitMetrics]
     curve: Annotated[list[CurvePoint], Field(min_length=1)]
+    pairing: Pairing | None
+    """None in records that are older than it: there pairing is promised by the code and not proved."""
     cost: Cost
     provenance: Provenance
+    sha256: str = ""
+    """Of all the above as JSON, so that what was changed after it was written is no record."""
 
     @model_validator(mode="after")
     def _proves_its_arm(self) -> Self:
@@ -179,13 +216,43 @@ class RunRecord(Strict):
         config = self.config.model_dump()
         for section, values in self.overrides.items():
             for key, value in values.items():
-                if config[section].get(key) != value:
+                if key not in config[section] or config[section][key] != value:
                     raise ValueError(
                         f"overrides say {section}.{key}={value!r}, config says {config[section].get(key)!r}"
                     )
         if set(self.metrics) != {"valid", "test"}:
             raise ValueError(f"metrics are of {sorted(self.metrics)}, not of valid and test")
         return self
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """Facts that a record states in two places."""
+        seq_length, train = self.config.corpus.seq_length, self.config.train
+        if self.pairing is not None and set(self.pairing.eval_masks_sha256) != set(self.metrics):
+            raise ValueError(f"pairing is of {sorted(self.pairing.eval_masks_sha256)}, not of valid and test")
+        if set(self.data.num_tokens) != set(SPLITS) or set(self.data.text_sha256) != set(SPLITS):
+            raise ValueError(f"data are of {sorted(self.data.num_tokens)}, not of {', '.join(SPLITS)}")
+        for split, metrics in self.metrics.items():
+            num_tokens = self.data.num_tokens[split]
+            *whole, last = metrics.block_num_tokens or [0]
+            num_whole, rest = divmod(num_tokens - 1, seq_length)
+            if len(whole) != num_whole or set(whole) - {seq_length} or last != rest + 1:
+                raise ValueError(f"the blocks of {split} are not those of {num_tokens} tokens at {seq_length} a block")
+        steps = [point.step for point in self.curve]
+        if steps != sorted(set(steps)) or steps[0] != 0 or steps[-1] != train.num_steps:
+            raise ValueError(f"curve has the steps {steps[:20]}, not some from 0 to {train.num_steps}")
+        for point in self.curve:
+            if point.num_tokens != point.step * train.batch_size * seq_length:
+                raise ValueError(f"curve: step {point.step} is not after {point.num_tokens} tokens")
+        return self
+
+    def own_sha256(self) -> str:
+        """What `sha256` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+
+    def sealed(self) -> RunRecord:
+        """The same with its `sha256`."""
+        return self.model_copy(update={"sha256": self.own_sha256()})
 
     @property
     def file_name(self) -> str:
@@ -205,8 +272,7 @@ def load_record(path: Path) -> RunRecord:
         InputError: it cannot be read, or is not a record of this schema.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_RECORD_BYTES + 1)
+        content = read_regular_file(path, MAX_RECORD_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if len(content) > MAX_RECORD_BYTES:
@@ -227,6 +293,11 @@ def load_record(path: Path) -> RunRecord:
         place = ".".join(map(str, problem["loc"])) or "record"
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         raise InputError(f"{path}: {place}: {message}; delete it and train again") from error
+    if record.sha256 != record.own_sha256():
+        raise InputError(
+            f"{path}: was changed after it was written (its sha256 is not that of its content); take it from a copy, "
+            "or delete it and train again"
+        )
     if record.file_name != path.name:
         raise InputError(f"{path}: is the record of {record.file_name}; delete it or give it that name")
     return record
@@ -249,7 +320,7 @@ def load_records(folder: Path, may_be_empty: bool = False) -> list[RunRecord]:
 def save_record(record: RunRecord, folder: Path) -> Path:
     """Write a record so that a reader finds all of it or nothing."""
     path = folder / record.file_name
-    text = json.dumps(record.model_dump(), indent=1)
+    text = json.dumps(record.sealed().model_dump(), indent=1)
     number_lists = re.compile(
         r"\[\s*(-?[\d.e+-]+(?:,\s*-?[\d.e+-]+)*)\s*\]"
     )  # one line each, so that a person can scroll

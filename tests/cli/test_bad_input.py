@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.conftest import HANG_SECONDS
 from tiedlm.experiment_file import shipped_experiments
+from tiedlm.record import RunRecord
 
 pytestmark = pytest.mark.slow  # a process for each case
 CACHE = ".cache"
@@ -346,7 +348,21 @@ def edit_record(folder: Path, changes: dict[str, Any], target: str = "tied-seed0
         for parent in parents:
             section = section[parent]
         section[last] = value
-    (folder / "out" / target).write_text(json.dumps(record))
+    (folder / "out" / target).write_text(json.dumps(resealed(record)))
+
+
+def resealed(record: dict[str, Any]) -> dict[str, Any]:
+    """An edited record with the digest of what it now says, as a forger would write it, if it can be a record."""
+    try:
+        return record | {"sha256": RunRecord.model_validate(record).own_sha256()}
+    except ValidationError:
+        return record
+
+
+def test_an_edited_record_is_none(folder: Path) -> None:
+    path = folder / "out" / "tied-seed0.json"
+    path.write_text(path.read_text().replace('"num_threads": ', '"num_threads": 1'))
+    assert_refused(folder, "report out", "out/tied-seed0.json: was changed after it was written", "take it from a copy")
 
 
 @pytest.mark.parametrize(

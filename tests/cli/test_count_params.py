@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from tests.cli.test_bad_input import run_tiedlm
+from tests.cli.test_bad_input import resealed, run_tiedlm
 from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
@@ -146,7 +146,7 @@ def test_runs_of_our_own_are_counted_from_their_files(tmp_path: Path) -> None:
 def test_a_record_that_contradicts_its_configuration_is_refused(tmp_path: Path) -> None:
     record = json.loads((REPOSITORY / "results" / "ptb" / "tied-seed0.json").read_text())
     record["parameters"]["encoder_layers"] += 1
-    (tmp_path / "tied-seed0.json").write_text(json.dumps(record))
+    (tmp_path / "tied-seed0.json").write_text(json.dumps(resealed(record)))
     finished = run_tiedlm(tmp_path, "count-params .")
     assert finished.returncode == 2
     assert "but its model has" in finished.stderr
@@ -449,6 +449,45 @@ def test_what_the_hub_refuses_is_said(name: str, words: str, hub: Path, tmp_path
     assert finished.returncode == 2
     assert words in finished.stderr, finished.stderr
     assert finished.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 64]}} for shape in
+          ([-100, 16], [2.5, 16], [True, 16], [None, 16], 5, [10**30, 16], [1] * 20_000 + [2**40] * 3)),
+        {"a": {"dtype": "X9", "shape": [4, 4], "data_offsets": [0, 64]}},
+        {"a\x1b[2J": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}},
+        None, [], [1], 5, {"a": None}, {"a": {"dtype": "F32"}},
+    ],
+)  # fmt: skip
+def test_of_an_unsound_header_on_the_hub_nothing_is_counted(header: Any, hub: Path, tmp_path: Path) -> None:
+    folder = hub / "someone" / "model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(tiny("bert")))
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(64))
+    document = answer(tmp_path, "someone/model")
+    assert document["checkpoint"] is None
+    assert document["total"] == 11_684
+    (note,) = document["notes"]
+    assert note.startswith("counted by its configuration alone: someone/model: ")
+    assert note.isprintable()
+
+
+def test_what_is_too_large_on_the_hub_is_not_fetched(hub: Path, tmp_path: Path) -> None:
+    for name in ("large", "shards"):
+        (hub / "someone" / name).mkdir(parents=True)
+        (hub / "someone" / name / "config.json").write_text(json.dumps(tiny("bert")))
+    with (hub / "someone" / "large" / "config.json").open("wb") as file:
+        file.truncate(MAX_JSON_BYTES + 1)
+    index = {"weight_map": {f"tensor{number}": f"shard{number}.safetensors" for number in range(1_001)}}
+    (hub / "someone" / "shards" / "model.safetensors.index.json").write_text(json.dumps(index))
+    finished = run_tiedlm(tmp_path, "count-params someone/large")
+    assert finished.returncode == 2
+    assert "its config.json is of 16,000,001 bytes" in finished.stderr
+    assert "names 1,001 files, not 1 to 1,000" in answer(tmp_path, "someone/shards")["notes"][0]
+    assert max(path.stat().st_size for path in (tmp_path / "hub-cache").rglob("*")) < 1_000_000
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", None])

@@ -35,6 +35,10 @@ pytestmark = pytest.mark.slow
         ("compare --set arms.tied.model.tie_word_embeddings=false", "is what makes the arm tied"),
         ("config --list ptb", "--list goes with no experiment"),
         ("compare --dry-run --to-within 0.1", "leave one of them out"),
+        ("compare --max-seeds 5", "--max-seeds 5 is for --to-within"),
+        ("compare --out ''", "--out '': names no folder"),
+        ("compare --corpus ptb --text-column text", "corpus 'ptb' needs none"),
+        ("compare --corpus hub:stories", "is not of the form hub:OWNER/NAME"),
     ],
 )
 def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, arguments: str, words: str) -> None:

@@ -21,6 +21,7 @@ from tiedlm.errors import InputError
 from tiedlm.record import SCHEMA_VERSION, RunRecord, load_record, save_record
 
 NUM_BLOCKS = 60
+BLOCK = 16  # tokens
 VOCAB_SIZE = 100
 OF_TEXT = {"num_unk": 0, "unk_nll_nats": 0.0, "num_words": 400, "num_bytes": 2_000}
 
@@ -30,14 +31,14 @@ def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: An
     experiment = toy_experiment()
     config = experiment.run_config(arm)
     generator = random.Random(seed)
-    blocks = [10 * (nats + noise * generator.gauss(0, 1)) for _ in range(NUM_BLOCKS)]
+    blocks = [BLOCK * (nats + noise * generator.gauss(0, 1)) for _ in range(NUM_BLOCKS)]
     split = {
-        "num_tokens": 10 * NUM_BLOCKS,
-        "total_nll_nats": sum(blocks),
-        "num_correct": 200,
+        "num_tokens": BLOCK * NUM_BLOCKS,
+        "total_nll_nats": math.fsum(blocks),
+        "num_correct": 320,
         "unigram_perplexity": 90.0,
         "block_nll_nats": blocks,
-        "block_num_tokens": [10] * NUM_BLOCKS,
+        "block_num_tokens": [BLOCK] * NUM_BLOCKS,
         **OF_TEXT,
     }
     point = {"step": 0, "num_tokens": 0, "train_seconds": 0.0, "train_loss_nats": 4.6, "valid_loss_nats": 4.6}
@@ -50,12 +51,18 @@ def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: An
         "config": config.model_dump(),
         "data": {
             "corpus": "corpus",
-            "text_sha256": {"train": "a", "valid": "b", "test": "c"},
-            "num_tokens": {"train": 1000, "valid": 600, "test": 600},
-            "tokenizer_sha256": "d",
+            "text_sha256": {"train": "a" * 64, "valid": "b" * 64, "test": "c" * 64},
+            "num_tokens": {"train": 1000},
+            "tokenizer_sha256": "d" * 64,
             "vocab_size": VOCAB_SIZE,
         },
         "text_source": "corpus",
+        "pairing": {
+            "start_values": {"head.decoder.bias": "100 " + "e" * 64},
+            "order_sha256": f"{seed:064x}",
+            "masks_sha256": f"{seed + 1:064x}",
+            "eval_masks_sha256": {"valid": "f" * 64, "test": "0" * 64},
+        },
         "parameters": count_config("toy", config.model.config_json(VOCAB_SIZE)).groups,
         "metrics": {"valid": split, "test": split},
         "curve": [
@@ -89,7 +96,9 @@ def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: An
         for part in path:
             target = target[part]
         target[key] = value
-    return RunRecord.model_validate(raw)
+    for split, metrics in raw["metrics"].items():
+        raw["data"]["num_tokens"].setdefault(split, metrics["num_tokens"])
+    return RunRecord.model_validate(raw).sealed()
 
 
 def pairs(tied: list[float], untied: list[float]) -> list[RunRecord]:
@@ -141,10 +150,10 @@ def one_pair(differences: np.ndarray[Any, Any]) -> list[RunRecord]:
             4.0,
             metrics__valid={
                 **made_up(arm, 0, 4.0).metrics["valid"].model_dump(),
-                "num_tokens": 10 * len(values),
+                "num_tokens": BLOCK * len(values),
                 "block_nll_nats": values.tolist(),
-                "block_num_tokens": [10] * len(values),
-                "total_nll_nats": float(values.sum()),
+                "block_num_tokens": [BLOCK] * len(values),
+                "total_nll_nats": math.fsum(values),
             },
         )
         for arm, values in (("tied", blocks), ("untied", blocks + differences))
@@ -155,9 +164,9 @@ def test_one_seed_gives_no_verdict_and_its_interval_is_that_of_the_text() -> Non
     differences = np.random.default_rng(1).normal(0.3, 1.0, size=2_000)
     comparison = compare(one_pair(differences))
     valid = next(item for item in comparison.differences if item.split == "valid")
-    expected = stats.bootstrap((differences / 10,), np.mean, method="percentile", rng=np.random.default_rng(0))
+    expected = stats.bootstrap((differences / BLOCK,), np.mean, method="percentile", rng=np.random.default_rng(0))
     assert valid.delta_nats.ci95 == pytest.approx(tuple(expected.confidence_interval), abs=0.001)
-    assert valid.delta_nats.mean == pytest.approx(differences.mean() / 10)
+    assert valid.delta_nats.mean == pytest.approx(differences.mean() / BLOCK)
     assert (valid.verdict, valid.delta_nats.p_value) == ("no verdict", None)
     assert valid.reason == "one seed: no verdict; --seeds 3 trains two more"
     assert "the choice of text, not the choice of seed" in valid.delta_nats.method
@@ -170,7 +179,7 @@ def test_the_interval_of_the_text_knows_that_neighbouring_blocks_resemble_each_o
     differences = np.convolve(noise, np.ones(5) / 5**0.5, mode="valid")
     valid = next(item for item in compare(one_pair(differences)).differences if item.split == "valid")
     low, high = valid.delta_nats.ci95
-    assert high - low == pytest.approx(2 * 1.96 * 5**0.5 / 4_000**0.5 / 10, rel=0.15)
+    assert high - low == pytest.approx(2 * 1.96 * 5**0.5 / 4_000**0.5 / BLOCK, rel=0.15)
 
 
 @pytest.mark.parametrize("worse", ["tied", "untied"])
@@ -190,8 +199,8 @@ def test_arms_that_compute_the_same_are_inconclusive() -> None:
     ("change", "value", "field"),
     [
         ("config__train__learning_rate", 0.5, "train.learning_rate (0.01, 0.5)"),
-        ("config__corpus__seq_length", 12, "corpus.seq_length (16, 12)"),
-        ("data__tokenizer_sha256", "x", "data.tokenizer_sha256 ('d', 'x')"),
+        ("config__corpus__tokenizer", "word:9", "corpus.tokenizer ('word', 'word:9')"),
+        ("data__tokenizer_sha256", "1" * 64, f"data.tokenizer_sha256 ('{'d' * 64}', '{'1' * 64}')"),
         ("data__vocab_size", 7, "data.vocab_size (100, 7)"),
         ("provenance__precision", "bf16", "precision ('fp32', 'bf16')"),
         ("provenance__device", "cuda", "device ('cpu', 'cuda')"),
@@ -257,16 +266,16 @@ def test_the_document_has_the_promised_keys() -> None:
 
 
 def test_the_perplexity_is_that_of_all_tokens_not_a_mean_of_means() -> None:
-    blocks = {"block_nll_nats": [5.0 * 64, 5.0 * 64, 7.0 * 10], "block_num_tokens": [64, 64, 10]}
+    blocks = {"block_nll_nats": [5.0 * 16, 5.0 * 16, 7.0 * 10], "block_num_tokens": [16, 16, 10]}
     split = {
-        "num_tokens": 138,
+        "num_tokens": 42,
         "total_nll_nats": sum(blocks["block_nll_nats"]),
         "num_correct": 1,
         "unigram_perplexity": 1.0,
         **OF_TEXT,
     }
     record = made_up("tied", 0, 4.0, metrics__valid={**split, **blocks})
-    assert record.metrics["valid"].masked_lm_perplexity == pytest.approx(math.exp(710 / 138))
+    assert record.metrics["valid"].masked_lm_perplexity == pytest.approx(math.exp(230 / 42))
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
@@ -279,10 +288,10 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_blocks", [1, 5, 19])
 def test_a_few_blocks_decide_nothing(num_blocks: int) -> None:
     split = {
-        "num_tokens": 10 * num_blocks,
+        "num_tokens": BLOCK * num_blocks,
         "num_correct": 1,
         "unigram_perplexity": 90.0,
-        "block_num_tokens": [10] * num_blocks,
+        "block_num_tokens": [BLOCK] * num_blocks,
         **OF_TEXT,
     }
     records = [

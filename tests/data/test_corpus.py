@@ -259,6 +259,20 @@ def test_what_is_damaged_in_the_cache_is_made_again(corpus_folder: Path, damage:
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(FILLING_PREFIX)] == []
 
 
+def test_an_entry_of_the_cache_under_anothers_name_is_none(corpus_folder: Path) -> None:
+    first = tokenized(corpus_folder)
+    with (corpus_folder / "train.txt").open("a") as file:
+        file.write("the cow likes a zebra today\n")
+    second = tokenized(corpus_folder)
+    one, other = Path(first.folder), Path(second.folder)
+    good = (other / "train.ids").read_bytes()
+    one.rename(one.with_name("aside"))
+    other.rename(one)
+    one.with_name("aside").rename(other)
+    assert tokenized(corpus_folder) == second
+    assert (other / "train.ids").read_bytes() == good
+
+
 def test_of_two_processes_that_fill_one_folder_of_the_cache_the_first_wins() -> None:
     def first(folder: Path) -> None:
         (folder / "who").write_text("first")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from tiedlm.data.corpus import Corpus, load_corpus
 from tiedlm.data.layout import SPLITS
 from tiedlm.data.pieces import LONGEST_PIECE, cut
 from tiedlm.data.text_file import read_pieces
-from tiedlm.data.tokenizer import given_vocabulary
+from tiedlm.data.tokenizer import given_vocabulary, trained_vocabulary
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
@@ -257,6 +259,34 @@ def test_memory_does_not_grow_with_the_length_of_a_line(tokenizer: str, tmp_path
         assert finished.returncode == 0, finished.stderr
         kilobytes.append(int(finished.stdout))
     assert kilobytes[1] < 1.3 * kilobytes[0]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_signal_ends_the_training_of_a_tokenizer(goes_on: bool) -> None:
+    """Not after all text; and if its handler goes on, all of the text is read."""
+    asked = [0]
+
+    def read() -> Iterator[list[str]]:
+        for number in range(2_000):
+            asked[0] += 1
+            if asked[0] == 300:  # later than the library asks ahead
+                os.kill(os.getpid(), signal.SIGUSR1)
+            yield [f"word{number}"]
+
+    def handle(*_: object) -> None:
+        if not goes_on:
+            raise InputError("stopped; give it again")
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        if goes_on:
+            assert trained_vocabulary(read, "word").size == 2_004
+        else:
+            with pytest.raises(InputError, match="stopped"):
+                trained_vocabulary(read, "word")
+            assert asked[0] < 1_000
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def word_piece(special: list[str]) -> Tokenizer:

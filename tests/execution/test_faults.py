@@ -214,12 +214,12 @@ def goes_on(place: Path, tmp_path: Path, note_fault: NoteFault) -> GoOn:
         note_fault(fault, lost, is_damaged)
         assert not is_damaged
         assert not (tmp_path / "out" / "checkpoints").exists()
-        assert not list((tmp_path / "out").glob(".*"))
+        assert [path.name for path in (tmp_path / "out").glob(".*")] == [".lock"]  # which nobody holds any more
 
     return go_on
 
 
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("receivers", ["command", "group", "command and group"])
 def test_a_signal_finishes_the_step_and_saves(
     place: Path, tmp_path: Path, goes_on: GoOn, signal_name: str, receivers: str
@@ -263,6 +263,44 @@ def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Pa
     goes_on("two commands on one folder", lost_steps(rest, tmp_path / "out"))
 
 
+def test_a_lock_without_a_holder_is_none(tmp_path: Path, goes_on: GoOn) -> None:
+    """As a container leaves it that was killed, in which the holder had the number that now another process has."""
+    (tmp_path / "out").mkdir()
+    for name in (".lock", ".lock-holder"):
+        (tmp_path / "out" / name).write_text(f"{os.getpid()}\n{os.uname().nodename}\n")
+    goes_on("a lock file of a container that is gone", None)
+
+
+def test_what_is_no_file_is_no_lock(place: Path, tmp_path: Path) -> None:
+    for number, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd"))):
+        out = tmp_path / f"out{number}"
+        out.mkdir()
+        make(out / ".lock")
+        answer = tiedlm(place, str(out))
+        assert answer.returncode == 2
+        assert f"{out}/.lock: is no regular file" in answer.stderr
+
+
+def test_files_that_are_not_ours_stay_and_new_ones_heed_the_umask(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    theirs = out / ".precious.partial"
+    theirs.write_text("mine")
+    ours = out / ".untied-seed0.json.999999999-abcdefgh.partial"
+    ours.write_text("half")
+    running = out / f".REPORT.md.{os.getppid()}-abcdefgh.partial"  # of a report that is being written now
+    running.write_text("half")
+    before = os.umask(0o027)
+    try:
+        assert tiedlm(place, str(out)).returncode == 0
+    finally:
+        os.umask(before)
+    assert theirs.read_text() == "mine"
+    assert running.exists()
+    assert not ours.exists()
+    assert (out / "tied-seed0.json").stat().st_mode & 0o777 == 0o640
+
+
 def workers(process: subprocess.Popen[str]) -> list[int]:
     """The command's training processes: children of its fork server."""
 
@@ -295,6 +333,16 @@ def test_a_worker_stopped_alone_is_missing_and_said_to_be(place: Path, tmp_path:
     lost = lost_steps(rest, tmp_path / "out")
     assert lost == 0
     goes_on("SIGTERM to one worker", lost)
+
+
+def test_an_output_folder_that_is_gone_ends_the_training(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:
+    process = start(place, str(tmp_path / "out"))
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    _, rest = process.communicate()
+    assert process.returncode == 1
+    assert rest.count("is gone, where the record was to be written") == 2
+    assert "Traceback" not in rest
+    note_fault("the output folder is moved away", None, False)
 
 
 def test_out_of_memory_is_a_sentence(place: Path, tmp_path: Path, note_fault: NoteFault) -> None:

@@ -27,6 +27,48 @@ def test_what_is_edited_by_hand_is_written_again(tmp_path: Path) -> None:
     assert {name: (tmp_path / name).read_text() for name in original} == original
 
 
+def test_a_plot_that_is_not_what_was_drawn_is_drawn_again(tmp_path: Path) -> None:
+    for record in pairs([4.0, 4.1], [4.2, 4.35]):
+        save_record(record, tmp_path)
+    update_report(tmp_path)
+    drawn = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+    for path in drawn:
+        path.write_bytes(b"garbage")
+    update_report(tmp_path)
+    assert {path: path.read_bytes() for path in drawn} == drawn
+
+
+STRANGE = "<img src=x onerror=alert(1)> [a](javascript:b) `c` | d\n\n# A heading \x1b[2J\x1b]0;title\x07 *e* \u202e"
+
+
+def test_what_a_record_says_stays_text_on_the_page_and_in_the_terminal(tmp_path: Path) -> None:
+    changes = {
+        "data__corpus": STRANGE,
+        "config__corpus__name": STRANGE,
+        "text_source": STRANGE,
+        "provenance__command": STRANGE,
+        "provenance__processor": STRANGE,
+        "provenance__torch": STRANGE,
+    }
+    records = [made_up(arm, seed, 4.0 + 0.1 * seed, **changes) for arm in ("tied", "untied") for seed in (0, 1)]
+    records[0] = made_up("tied", 0, 4.0, **(changes | {"provenance__torch": "2.13.0"}))  # so that a note names both
+    for record in records:
+        save_record(record, tmp_path)
+    comparison = update_report(tmp_path)
+    page = (tmp_path / "REPORT.md").read_text()
+    assert page.isprintable() or set(page) - set("\n") == {c for c in page if c.isprintable()}
+    for line in page.splitlines():
+        assert not line.startswith("# A heading")
+        outside = "".join(line.split("`")[::2]).replace("\\<", "").replace("\\[", "").replace("\\*", "")
+        assert "<img" not in outside
+        assert "[a](" not in outside
+        assert "*e*" not in outside
+    output = io.StringIO()
+    Console(width=120, file=output, force_terminal=False, color_system=None).print(render_comparison(comparison))
+    assert "\x1b" not in output.getvalue()
+    assert "\u202e" not in output.getvalue()
+
+
 def test_a_report_is_kept_until_its_records_change(tmp_path: Path) -> None:
     for record in pairs([4.0, 4.1], [4.2, 4.35]):
         save_record(record, tmp_path)

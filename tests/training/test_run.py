@@ -51,7 +51,7 @@ def run_toy(
 
 def outcome(record: RunRecord) -> dict[str, Any]:
     """A record without what no two runs share: times and memory."""
-    kept = record.model_dump(exclude={"cost", "provenance"})
+    kept = record.model_dump(exclude={"cost", "provenance", "sha256"})
     for point in kept["curve"]:
         del point["train_seconds"]
     return kept

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tiedlm.config import TOKENIZER_PATTERN, Experiment
 from tiedlm.data.corpus import default_tokenizer
+from tiedlm.errors import InputError
 from tiedlm.experiment_file import find_experiment, read_experiment, shipped_experiments
 
 DEFAULT_EXPERIMENT = "pydoc"
@@ -30,6 +31,9 @@ def load_experiment(
     """
     by_corpus = corpus if corpus in shipped_experiments() else DEFAULT_EXPERIMENT
     path = find_experiment(str(name_or_path or by_corpus))
+    for name, value in (("--corpus", corpus), ("--tokenizer", tokenizer)):
+        if value is not None and not _is_utf8(value):
+            raise InputError(f"{name} {value}: is not UTF-8, which a record needs; rename it, or give a link to it")
     given = {} if tokenizer is None else {"corpus.tokenizer": _spec(tokenizer)}
     experiment = read_experiment(path, settings, given)
     if corpus is None or corpus == experiment.corpus.name:
@@ -38,6 +42,14 @@ def load_experiment(
     name = f"{experiment.name}-{slug}" if name_or_path else slug
     own = {"name": name, "corpus.name": corpus, "corpus.tokenizer": default_tokenizer(corpus)}
     return read_experiment(path, settings, own | given)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _spec(tokenizer: str) -> str:

@@ -146,6 +146,8 @@ def out_folder(experiment: Experiment, out: str | Path | None) -> Path:
     Raises:
         InputError: it is a file.
     """
+    if out is not None and str(out) == "":
+        raise InputError("--out '': names no folder; give one, or . for the current one")
     folder = Path("results", experiment.name) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is not a folder; choose another")

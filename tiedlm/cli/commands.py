@@ -32,6 +32,8 @@ from tiedlm.cli.options import (
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.version import __version__
 
+MAX_SEEDS_OF_A_WIDTH = 20
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -80,8 +82,14 @@ def compare(
         ),
     ] = None,
     max_seeds: Annotated[
-        int, typer.Option(metavar="N", help="The most seeds that --to-within may train.", rich_help_panel=TRAINED)
-    ] = 20,
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The most seeds that --to-within may train.",
+            show_default=str(MAX_SEEDS_OF_A_WIDTH),
+            rich_help_panel=TRAINED,
+        ),
+    ] = None,
     arms: Annotated[
         str | None,
         typer.Option(metavar="NAME,NAME,…", help="Which arms to compare.", show_default="all", rich_help_panel=TRAINED),
@@ -115,6 +123,8 @@ def compare(
 
     if dry_run and to_within is not None:
         raise InputError("--dry-run knows no seed's result, so not how many --to-within takes; leave one of them out")
+    if max_seeds is not None and to_within is None:
+        raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
     num_side_by_side = parse_jobs(jobs)
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
@@ -135,7 +145,7 @@ def compare(
             names,
             numbers,
             to_within=to_within,
-            max_seeds=max_seeds,
+            max_seeds=MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds,
             out=folder,
             data_dir=data_dir,
             text_column=text_column,

@@ -16,12 +16,12 @@ from tiedlm.cli.commands import app
 from tiedlm.cli.console import complain, stderr
 from tiedlm.errors import InputError, RunsFailed, Stopped
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 SECONDS_OF_ONE_STOP = 1.0
 
 
 def main() -> None:
-    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 130 interrupted, 143 terminated."""
+    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 128 + N stopped by signal N."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
@@ -40,9 +40,13 @@ def main() -> None:
         if error.errno == errno.ENOSPC:
             complain(f"cannot write ({error.strerror}); free some space and give the same command again")
             sys.exit(1)
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
+        if error.errno == errno.ENAMETOOLONG:
+            complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
+        else:  # wherever a file or folder, asked for by whatever, may not be used
+            place = str(error.filename or "a file or folder")[:300]
+            complain(
+                f"{place}: cannot be used ({error.strerror or error}); check that it is there, and its permissions"
+            )
         sys.exit(2)
     except Stopped as stopped:
         for number in STOP_SIGNALS:

@@ -69,7 +69,7 @@ StepsOption = Annotated[
     ),
 ]
 OutOption = Annotated[
-    Path | None,
+    str | None,  # a path, of which "" is none
     typer.Option(
         metavar="FOLDER",
         help="Folder of the records and the report.",

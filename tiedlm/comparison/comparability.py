@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tiedlm.config import Experiment
+from tiedlm.counting.parameters import count_config
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord
+from tiedlm.record import SUM_TOLERANCE, RunRecord
 
 
 def check_comparable(records: list[RunRecord]) -> None:
@@ -17,6 +19,7 @@ def check_comparable(records: list[RunRecord]) -> None:
         InputError: naming two records, the field, and both values.
     """
     first = records[0]
+    pairs: dict[int, RunRecord] = {}
     definitions: dict[str, RunRecord] = {}
     for record in records:
         other = definitions.setdefault(record.arm, record)
@@ -28,6 +31,58 @@ def check_comparable(records: list[RunRecord]) -> None:
             raise InputError(
                 f"{first.file_name} and {record.file_name} differ in {field} ({mine!r}, {theirs!r}); only arm and seed "
                 "may differ, so keep them in folders of their own"
+            )
+        _check_counts(record)
+        _check_same_text(first, record)
+        _check_paired(pairs.setdefault(record.seed, record), record)
+
+
+def _check_counts(record: RunRecord) -> None:
+    expected = count_config(record.arm, record.config.model.config_json(record.data.vocab_size)).groups
+    if record.parameters != expected:
+        group = next(
+            group for group in expected | record.parameters if expected.get(group) != record.parameters.get(group)
+        )
+        raise InputError(
+            f"{record.file_name}: says {record.parameters.get(group)} parameters of {group!r}, its configuration has "
+            f"{expected.get(group)}; train again"
+        )
+
+
+def _check_same_text(first: RunRecord, record: RunRecord) -> None:
+    """What follows from text and tokenizer alone; that the blocks are the same then follows from a record itself."""
+    for split, metrics in record.metrics.items():
+        other = first.metrics[split]
+        for field in ("num_tokens", "num_unk", "num_words", "num_bytes", "unigram_perplexity"):
+            mine, theirs = getattr(other, field), getattr(metrics, field)
+            if not math.isclose(mine, theirs, rel_tol=SUM_TOLERANCE):
+                raise InputError(
+                    f"{first.file_name} and {record.file_name} differ in {split} {field} ({mine!r}, {theirs!r}), which "
+                    "the text decides; train again"
+                )
+
+
+def _check_paired(first: RunRecord, second: RunRecord) -> None:
+    """Two arms of one seed must have used the same batches and masks, and begun with the same values they share."""
+    mine, theirs = first.pairing, second.pairing
+    if mine is None or theirs is None:
+        return
+    shared = mine.start_values.keys() & theirs.start_values.keys()
+    facts = [
+        ("the order of batches", mine.order_sha256, theirs.order_sha256),
+        ("the masks", mine.masks_sha256, theirs.masks_sha256),
+        ("the masks of evaluation", mine.eval_masks_sha256, theirs.eval_masks_sha256),
+        *(
+            (f"the start values of {name}", mine.start_values[name], theirs.start_values[name])
+            for name in sorted(shared)
+            if mine.start_values[name].partition(" ")[0] == theirs.start_values[name].partition(" ")[0]
+        ),
+    ]
+    for what, one, other in facts:
+        if one != other:
+            raise InputError(
+                f"{first.file_name} and {second.file_name} are no pair: they differ in {what}; train both again on one "
+                "machine"
             )
 
 

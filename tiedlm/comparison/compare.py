@@ -24,6 +24,7 @@ from tiedlm.version import __version__
 COMPARISON_SCHEMA_VERSION = 3
 NO_VERDICT = "no verdict"
 SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anything is ever found
+MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
 
@@ -58,7 +59,7 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
         for split in records[0].metrics
     ]
     notes = [*_notes(runs, seeds_of), *_width_notes(differences, design)]
-    comparison = Comparison(
+    return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
         corpus=records[0].data.corpus,
@@ -74,9 +75,7 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
         notes=notes,
         design=design,
         records_sha256=fingerprint(records, design),
-        checksum="",
     )
-    return comparison.model_copy(update={"checksum": comparison.own_checksum()})
 
 
 def _saved(record: RunRecord) -> Saved:
@@ -102,6 +101,13 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     for split, metrics in next(iter(runs.values()))[0].metrics.items():
         if metrics.num_unk:
             notes.append(_unk_note(split, metrics, runs))
+    everything = [record for records in runs.values() for record in records]
+    for field in MAY_DIFFER:
+        found = sorted({str(getattr(record.provenance, field)) for record in everything})
+        if len(found) > 1:
+            notes.append(f"the runs differ in {field}: {', '.join(found)}")
+    if any(record.pairing is None for record in everything):
+        notes.append("pairing is not proved: some records are older than the hashes of what pairs share")
     fewest = min(len(metrics.block_num_tokens) for records in runs.values() for metrics in records[0].metrics.values())
     if fewest < MIN_BLOCKS:
         notes.append(f"a split has {fewest} blocks, too few to bootstrap; give more text or more seeds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from tiedlm.comparison.curves import DifferenceCurve
@@ -95,9 +94,4 @@ class Comparison(Strict):
     design: TwoStage | None
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
     records_sha256: str
-    checksum: str
-    """SHA-256 of all the above, so that a file edited by hand is not taken for a comparison."""
-
-    def own_checksum(self) -> str:
-        """What `checksum` must be."""
-        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
+    """Of what all this follows from: the records, the design and this version."""

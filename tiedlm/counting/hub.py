@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tiedlm.counting.json_file import read_json
-from tiedlm.counting.safetensors_header import DTYPE_BITS, StoredTensor, read_header, read_index
+from tiedlm.counting.json_file import MAX_JSON_BYTES, read_json
+from tiedlm.counting.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
 from tiedlm.errors import InputError
 from tiedlm.hub_client import be_quiet, first_line
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+MAX_SHARDS = 1_000
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
@@ -25,8 +26,11 @@ def fetch_config(hub_name: str) -> dict[str, Any]:
 
     be_quiet()
     try:
-        get_hf_file_metadata(hf_hub_url(hub_name, CONFIG))  # one try: a download would try for half a minute
+        # One try: a download would try for half a minute. And its size is asked before it is fetched and kept.
+        _check_size(hub_name, CONFIG, get_hf_file_metadata(hf_hub_url(hub_name, CONFIG)).size)
         path = hf_hub_download(hub_name, CONFIG)
+    except InputError:
+        raise
     except Exception as error:  # its network library, and so its errors, differ from version to version
         cached = try_to_load_from_cache(hub_name, CONFIG)
         if not isinstance(cached, str):
@@ -50,18 +54,49 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     if isinstance(index, str) and _has_all_shards(Path(index)):
         return read_index(Path(index))
     try:
+        _check_index(hub_name)
         stored = get_safetensors_metadata(hub_name)
+        described = [
+            (name, tensor.dtype, list(tensor.shape))
+            for file in stored.files_metadata.values()
+            for name, tensor in file.tensors.items()
+        ]
+    except InputError:
+        raise
+    except (TypeError, AttributeError, ValueError, KeyError) as error:  # the client believes what a header says
+        raise InputError(
+            f"{hub_name}: the Hub gave an unsound header ({first_line(error)}); give a config.json or a .safetensors "
+            "file"
+        ) from error
     except Exception as error:  # as above
         raise InputError(_explain(hub_name, "its .safetensors files", error)) from error
-    tensors = []
-    for file in stored.files_metadata.values():
-        for name, tensor in file.tensors.items():
-            if tensor.dtype not in DTYPE_BITS or not name.isprintable():
-                raise InputError(
-                    f"{hub_name}: tensor {name!r} of dtype {tensor.dtype!r} is of no known kind; report it"
-                )
-            tensors.append(StoredTensor(name, tensor.dtype, tuple(tensor.shape), None))
-    return tensors
+    return [checked_tensor(hub_name, name, dtype, shape) for name, dtype, shape in described]
+
+
+def _check_index(hub_name: str) -> None:
+    """Refuse an index of more files than any model has, each of which would be asked for its header."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        size = get_hf_file_metadata(hf_hub_url(hub_name, INDEX)).size
+    except EntryNotFoundError:
+        return  # one file
+    _check_size(hub_name, INDEX, size)
+    weight_map = read_json(Path(hf_hub_download(hub_name, INDEX))).get("weight_map")
+    files = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
+    if not 0 < len(files) <= MAX_SHARDS:
+        raise InputError(
+            f"{hub_name}: its {INDEX} names {len(files):,} files, not 1 to {MAX_SHARDS:,}; give a .safetensors file"
+        )
+
+
+def _check_size(hub_name: str, file_name: str, size: int | None) -> None:
+    if size is None or size > MAX_JSON_BYTES:
+        told = "of unknown size" if size is None else f"of {size:,} bytes"
+        raise InputError(
+            f"{hub_name}: its {file_name} is {told}, over the limit of {MAX_JSON_BYTES:,}; give a smaller one"
+        )
 
 
 def _has_all_shards(index: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.errors import InputError
+from tiedlm.regular_file import read_regular_file
 
 MAX_JSON_BYTES = 16_000_000
 MAX_JSON_VALUES = 250_000
@@ -24,8 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
         UnreadableJson: it cannot be read, or is no such file within the limits.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_JSON_BYTES + 1)
+        text = read_regular_file(path, MAX_JSON_BYTES)
     except OSError as error:
         raise UnreadableJson(f"{path}: cannot be read ({error.strerror}); give a file of JSON") from error
     if len(text) > MAX_JSON_BYTES:

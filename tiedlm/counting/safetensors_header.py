@@ -11,7 +11,7 @@ import math
 import os
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -112,27 +112,43 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
     return tensors, metadata
 
 
-def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    if len(name) > MAX_NAME_LENGTH or not name.isprintable():  # it is going to be printed
-        raise InputError(
-            f"{path}: tensor {_short(name)} has a name over {MAX_NAME_LENGTH:,} characters or with control characters; "
-            "rename it"
-        )
-    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
-        _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+def checked_tensor(source: str, name: str, dtype: Any, shape: Any) -> StoredTensor:
+    """A tensor as a header describes it, once its name, type and sizes are such as can be.
+
+    Raises:
+        InputError: they are not.
+    """
+    _check_name(source, name)
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        _refuse(path, f"tensor {_short(name)} has the unknown dtype {_short(dtype)}")
-    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        _refuse(path, f"tensor {_short(name)} has a shape or data_offsets that are no whole numbers below 2^63")
+        _refuse(source, f"tensor {_short(name)} has the unknown dtype {_short(dtype)}")
+    if not _are_sizes(shape):
+        _refuse(source, f"tensor {_short(name)} has a shape that is not of whole numbers below 2^63")
     num_elements = 1
     for size in shape:
         num_elements *= size
         if num_elements >= 2**63:  # before it grows: a shape may have many sizes
-            _refuse(path, f"tensor {_short(name)} has more than 2^63 elements")
-    if num_elements * DTYPE_BITS[dtype] != 8 * (offsets[1] - offsets[0]):
-        _refuse(path, f"tensor {_short(name)} of shape {_short(shape)} does not fill its data_offsets")
-    return StoredTensor(name, dtype, tuple(shape), path, data_start + offsets[0])
+            _refuse(source, f"tensor {_short(name)} has more than 2^63 elements")
+    return StoredTensor(name, dtype, tuple(shape), None)
+
+
+def _check_name(source: str, name: str) -> None:
+    if len(name) > MAX_NAME_LENGTH or not name.isprintable():  # it is going to be printed
+        raise InputError(
+            f"{source}: tensor {_short(name)} has a name over {MAX_NAME_LENGTH:,} characters or with control "
+            "characters; rename it"
+        )
+
+
+def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
+    _check_name(str(path), name)
+    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
+        _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
+    tensor, offsets = checked_tensor(str(path), name, entry["dtype"], entry["shape"]), entry["data_offsets"]
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        _refuse(path, f"tensor {_short(name)} has data_offsets that are not two whole numbers below 2^63")
+    if tensor.num_elements * DTYPE_BITS[tensor.dtype] != 8 * (offsets[1] - offsets[0]):
+        _refuse(path, f"tensor {_short(name)} of shape {_short(tensor.shape)} does not fill its data_offsets")
+    return replace(tensor, file=path, offset=data_start + offsets[0])
 
 
 def _are_sizes(values: Any) -> bool:
@@ -165,5 +181,5 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
-def _refuse(path: Path, reason: str) -> NoReturn:
-    raise InputError(f"{path}: is no sound .safetensors file ({reason}); get the file anew")
+def _refuse(source: object, reason: str) -> NoReturn:
+    raise InputError(f"{source}: is no sound .safetensors file ({reason}); get the file anew")

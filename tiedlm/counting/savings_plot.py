@@ -10,7 +10,7 @@ from typing import Any
 from tiedlm.atomic_file import write_atomically
 from tiedlm.counting.parameters import ParameterCount
 from tiedlm.counting.what_if import savings_grid
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, printable
 
 FORMATS = ("png", "svg", "pdf")
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45)
@@ -56,13 +56,14 @@ def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | N
     for variant in variants:
         axes.plot(variant.vocab_size, variant.hidden_size, "o", color="white", markeredgecolor="black", markersize=6)
     axes.plot(model.vocab_size, model.hidden_size, "*", color="#d55e00", markeredgecolor="white", markersize=17)
-    label = f"{model.name}: {100 * model.saved_fraction:.1f} %"
+    label = f"{printable(model.name)[-60:]}: {100 * model.saved_fraction:.1f} %"
     axes.annotate(
         label,
         (model.vocab_size, model.hidden_size),
         xytext=(0, 13),
         textcoords="offset points",
         ha="center",
+        parse_math=False,  # a name is no formula
         bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )
     for axis, sizes in ((axes.xaxis, vocab_sizes), (axes.yaxis, hidden_sizes)):
@@ -73,7 +74,7 @@ def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | N
     width = "H" if model.embedding_size == model.hidden_size else f"E (of {model.embedding_size})"
     colours = figure.colorbar(mesh, ax=axes, label=f"V × {width} as a share of the untied model")
     colours.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
-    axes.set_title(f"What tying saves, by the form of {model.architecture}")
+    axes.set_title(f"What tying saves, by the form of {printable(str(model.architecture))}", parse_math=False)
     content = io.BytesIO()
     figure.savefig(content, dpi=130, format=path.suffix[1:].lower())
     try:

@@ -95,6 +95,8 @@ def _wider(count: ParameterCount, raw: Mapping[str, Any], keys: Mapping[str, str
     changed = {keys.get("hidden_size", "hidden_size"): hidden_size}
     for size in ("intermediate_size", "head_dim"):
         key = keys.get(size, size)
+        if type(raw.get(key)) not in (int, type(None)):  # else what is made of it may be no number
+            raise InputError(f"{count.name}: its {key} is {raw[key]!r}, no whole number; correct the configuration")
         if raw.get(key) is not None:
             changed[key] = max(1, round(raw[key] * hidden_size / count.hidden_size))
         elif size == "intermediate_size" and raw["model_type"] != "gpt2":  # which has 4 × n_embd where it is silent

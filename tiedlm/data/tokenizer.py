@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
+from tiedlm.regular_file import read_regular_file
+from tiedlm.signals_seen import signals_seen
 
 MAX_TOKENIZER_BYTES = 1 << 27
 ROLES = {
@@ -42,8 +45,10 @@ class Vocabulary:
     """The tokenizer as `tokenizer.json` has it."""
 
 
-def trained_vocabulary(batches: Iterator[list[str]], spec: str) -> Vocabulary:
+def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vocabulary:
     """Train a tokenizer on batches of text.
+
+    The library asks for them in threads of its own, and comes back when it has all. A signal ends them before that.
 
     Raises:
         InputError: the vocabulary that is asked for has no room for what it must hold.
@@ -69,7 +74,11 @@ def trained_vocabulary(batches: Iterator[list[str]], spec: str) -> Vocabulary:
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         num_words = int(size) if size else 2**31 - 1
         trainer = trainers.WordLevelTrainer(vocab_size=num_words, special_tokens=special_tokens, show_progress=False)
-    tokenizer.train_from_iterator(batches, trainer)
+    with signals_seen() as are_seen:
+        tokenizer.train_from_iterator(itertools.takewhile(lambda _: not are_seen(), read()), trainer)
+        is_whole = not are_seen()
+    if not is_whole:  # and whoever handles the signal has not ended the command
+        tokenizer.train_from_iterator(read(), trainer)
     tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
     # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
     size_here = max(tokenizer.get_vocab().values()) + 1
@@ -97,8 +106,7 @@ def read_tokenizer(path: Path) -> str:
     if path.is_dir():
         path = path / "tokenizer.json"
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_TOKENIZER_BYTES + 1)
+        content = read_regular_file(path, MAX_TOKENIZER_BYTES)
     except OSError as error:
         raise InputError(f"--tokenizer {path}: cannot be read ({error.strerror}); give a tokenizer.json") from error
     if len(content) > MAX_TOKENIZER_BYTES:

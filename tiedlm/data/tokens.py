@@ -104,7 +104,7 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
         if path is not None and given is not None:
             vocabulary = given_vocabulary(path, given)
         else:
-            vocabulary = trained_vocabulary(_texts(corpus.batches("train")), config.tokenizer)
+            vocabulary = trained_vocabulary(lambda: _texts(corpus.batches("train")), config.tokenizer)
         _write_tokens(folder, corpus, vocabulary)
 
     folder = cached_folder(["tokens", CACHE_FORMAT, made_of, corpus.sha256], fill)

@@ -1,43 +1,54 @@
-"""One command at a time in a folder of records."""
+"""One command at a time in a folder of records: a lock of the operating system, which ends with its holder."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import SoftFileLock, Timeout
+from filelock import FileLock, Timeout
 
 from tiedlm.errors import InputError
+from tiedlm.regular_file import read_regular_file
 
-LOCK_FILE = ".lock"
+LOCK_FILE, HOLDER_FILE = ".lock", ".lock-holder"
+MAX_HOLDER_BYTES = 200
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder. The lock file names this process and host; that of a process which is gone counts for nothing.
+    """Hold a folder. Who holds it is written beside the lock, for whoever is refused; it decides nothing.
+
+    Where the file system has no locks, the library warns and takes the mere presence of a file for one.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or what lies in the lock's place is no file.
     """
-    lock = SoftFileLock(folder / LOCK_FILE, timeout=0)
+    path, holder = folder / LOCK_FILE, folder / HOLDER_FILE
+    for place in (path, holder):
+        if place.is_symlink() or (place.exists() and not place.is_file()):
+            raise InputError(f"{place}: is no regular file, and the lock of the folder shall lie there; remove it")
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        pid, host, *_ = [*_owner(folder / LOCK_FILE), "unknown", "unknown"]
         raise InputError(
-            f"--out {folder}: process {pid} on host {host} is training there; wait for it or choose another --out "
-            f"(should it be gone for good: delete {folder / LOCK_FILE})"
+            f"--out {folder}: {_who(holder)} is training there; wait for it or choose another --out"
         ) from error
     try:
+        holder.write_text(f"{os.getpid()}\n{platform.node()}\n", encoding="utf-8")
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
 
 
-def _owner(path: Path) -> list[str]:
-    """Process and host, as filelock writes them."""
+def _who(holder: Path) -> str:
+    """The holder as it named itself; it may not have come to that yet."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")[:200].split()
-    except OSError:  # it has just been released
-        return []
+        words = read_regular_file(holder, MAX_HOLDER_BYTES).decode("utf-8", "replace").split()
+    except OSError:
+        words = []
+    return f"process {words[0]} on host {words[1]}" if len(words) > 1 and words[0].isdecimal() else "another command"

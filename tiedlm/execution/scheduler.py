@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tiedlm.atomic_file import remove_partial_files
 from tiedlm.execution.run_options import Listener
-from tiedlm.execution.start_method import CONTEXT, main_module_left_out
+from tiedlm.execution.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
 from tiedlm.execution.worker import Failure, Job, Notice, work
 from tiedlm.record import load_record, load_records, record_file_name
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
@@ -51,7 +51,7 @@ class _Workers:
     def start(self, job: Job) -> None:
         receiver, sender = CONTEXT.Pipe(duplex=False)
         process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=job.name, daemon=True)
-        with main_module_left_out():
+        with main_module_left_out(), nothing_of_the_current_folder():
             process.start()
         sender.close()  # the worker holds the other end; its death is then an end of file here
         self.running[receiver] = (job, process)
@@ -121,6 +121,8 @@ def _death(exit_code: int, place: str) -> str:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what ended processes left in a folder that is locked: partial files, checkpoints of finished runs."""
+    if not folder.is_dir():  # it was moved away, which the runs have told
+        return
     remove_partial_files(folder)
     for record in load_records(folder, may_be_empty=True):
         CheckpointFiles(folder, record.arm, record.seed).delete()

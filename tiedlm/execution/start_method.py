@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 # A library may have started threads when macOS forks it.
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
+SIGNALS_OF_THE_PARENT = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31) - 1}  # of glibc.malloc
 
 
@@ -26,13 +27,25 @@ def start_server() -> None:
         CONTEXT.set_forkserver_preload(
             ["tiedlm.training.run", "torch._dynamo"]
         )  # the second is what any optimizer imports
-        # An interrupt is for the parent alone, and the server and its children inherit that from the first moment on.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # An interrupt, or a closed terminal, is for the parent alone, and the server and its children inherit that
+        # from the first moment on.
+        handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_THE_PARENT}
         try:
-            with memory_kept_by_children():
+            with memory_kept_by_children(), nothing_of_the_current_folder():
                 forkserver.ensure_running()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def nothing_of_the_current_folder() -> Iterator[None]:
+    """Processes started meanwhile import nothing from the current folder, which may be a stranger's.
+
+    `multiprocessing` starts them by `python -c`, for which the current folder goes before the standard library.
+    """
+    with _variable("PYTHONSAFEPATH", "1"):
+        yield
 
 
 @contextlib.contextmanager
@@ -48,7 +61,14 @@ def memory_kept_by_children() -> Iterator[None]:
     name = "GLIBC_TUNABLES"
     given = os.environ.get(name)
     ours = [f"glibc.malloc.{tunable}={value}" for tunable, value in TUNABLES.items()]
-    os.environ[name] = ":".join([*ours, *([given] if given else [])])  # of two settings, the last counts
+    with _variable(name, ":".join([*ours, *([given] if given else [])])):  # of two settings, the last counts
+        yield
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    given = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.execution.start_method import SIGNALS_OF_THE_PARENT
 from tiedlm.model.masked_lm import TieError
 from tiedlm.training.device import Runtime
 from tiedlm.training.loop import RunFailed
@@ -59,7 +60,8 @@ def work(job: Job, sender: Connection) -> None:
     """The body of a worker process: progress, notices and a failure's sentence go through the pipe."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    for number in SIGNALS_OF_THE_PARENT:  # it decides what an interrupt means
+        signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.counting.terminal import percent
+from tiedlm.errors import printable
 from tiedlm.report.terminal import WARNING, describe, digits, num_seeds, plus_minus, title, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
@@ -24,7 +26,7 @@ def render_markdown(comparison: Comparison) -> str:
         "Differences are in nats a token: of natural logarithms of perplexities. One of d is a ratio of exp(d).\n",
         "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
         _differences_table(comparison),
-        *(f"Note: {note}.\n" for note in comparison.notes),
+        *(f"Note: {escaped(note)}.\n" for note in comparison.notes),
         "## Across vocabularies\n",
         "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
         "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "
@@ -39,20 +41,31 @@ def render_markdown(comparison: Comparison) -> str:
         _gap(comparison),
         "## What differs, what is equal\n",
         _arms(comparison),
-        "\n".join(f"- `{field}` = `{value}`" for field, value in comparison.shared_config.items()) + "\n",
+        "\n".join(f"- {code(field)} = {code(value)}" for field, value in comparison.shared_config.items()) + "\n",
         "## Cost\n",
         _cost(comparison),
         "## Where it was run\n",
-        "\n".join(f"- {field}: {', '.join(values)}" for field, values in comparison.provenance.items()) + "\n",
+        "\n".join(f"- {field}: {', '.join(map(escaped, values))}" for field, values in comparison.provenance.items())
+        + "\n",
         "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
     ]
     return "\n".join(sections)
 
 
+def escaped(text: object) -> str:
+    """Text from a record, so that it is text on the page too: no heading, no HTML, no new line or cell of a table."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", printable(str(text)))
+
+
+def code(text: object) -> str:
+    """Text from a record as code; a backtick would end it."""
+    return f"`{printable(str(text)).replace('`', chr(0x2B9)).replace('|', chr(0x2758))}`"
+
+
 def headline(comparison: Comparison) -> str:
     """The Markdown table of the README's first screen and of the report's top."""
     rows = [
-        f"| {title(comparison)}, {num_seeds(comparison)} | parameters | valid masked-LM perplexity | test |",
+        f"| {escaped(title(comparison))}, {num_seeds(comparison)} | parameters | valid masked-LM perplexity | test |",
         "|---|---:|---:|---:|",
     ]
     for arm, summary in comparison.arms.items():
@@ -120,7 +133,7 @@ def _gap(comparison: Comparison) -> str:
 
 def _arms(comparison: Comparison) -> str:
     lines = [
-        f"- **{arm}**: " + ", ".join(f"`{field}` = `{value}`" for field, value in summary.overrides.items())
+        f"- **{arm}**: " + ", ".join(f"{code(field)} = {code(value)}" for field, value in summary.overrides.items())
         for arm, summary in comparison.arms.items()
     ]
     return (

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tiedlm.comparison.comparison import Comparison, Difference, Summary
 from tiedlm.counting.terminal import percent, plain_table, saved_text
+from tiedlm.errors import printable
 from tiedlm.record import RunRecord
 
 WARNING = (
@@ -28,7 +29,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         Text(),
         _metric_table(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
-        *(Text(f"note: {note}", style="yellow") for note in comparison.notes),
+        *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
         Text(),
         _verdict_text(comparison),
     ]
@@ -113,7 +114,7 @@ def count_seeds(number: int) -> str:
 
 def title(comparison: Comparison) -> str:
     """The corpus as a person calls it."""
-    return CORPUS_TITLES.get(comparison.corpus, comparison.corpus)
+    return CORPUS_TITLES.get(comparison.corpus, printable(comparison.corpus))
 
 
 def plus_minus(summary: Summary) -> str:

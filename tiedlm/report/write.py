@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
-from tiedlm.comparison.compare import compare, fingerprint
+from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.errors import InputError
 from tiedlm.record import load_records
+from tiedlm.regular_file import read_regular_file
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 
 COMPARISON_FILE, REPORT_FILE, DESIGN_FILE = "comparison.json", "REPORT.md", "two-stage.json"
+PLOT_SUMS_FILE = "plots.sha256"
+MAX_DESIGN_BYTES, MAX_PLOT_BYTES = 1_000_000, 100_000_000
 
 
 def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
     """Compare a folder's records, or those of some (arm, seed), and write the comparison, REPORT.md and the plots.
 
-    The statistics and the plots, which are slow, are kept while the records and this version stay the same.
+    All of it follows from the records, each time. The plots alone, which are slow and differ from one version of the
+    plotting library to another, are kept while they are those that were drawn from these records.
 
     Raises:
         InputError: the folder's records cannot be compared, or the folder cannot be written.
@@ -31,11 +36,11 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
         records = [record for record in records if (record.arm, record.seed) in runs]
         if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
             design = None  # some seeds of the first stage are left out on purpose
-    comparison = None if force else _kept_comparison(folder, fingerprint(records, design))
+    comparison = compare(records, design)
     try:
-        if comparison is None:
-            comparison = compare(records, design)
+        if force or _plot_sums(comparison, folder) != _kept_sums(folder):
             _draw(comparison, folder)
+            write_atomically(folder / PLOT_SUMS_FILE, _plot_sums(comparison, folder))
         write_atomically(folder / REPORT_FILE, render_markdown(comparison))
         write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
     except OSError as error:
@@ -46,16 +51,19 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
     return comparison
 
 
-def _kept_comparison(folder: Path, records_sha256: str) -> Comparison | None:
-    """The comparison in the folder, if it is intact, of the records that are there, and drawn; else None."""
-    if not all((folder / name).is_file() for name in (COMPARISON_FILE, CURVES_FILE, PARAMETERS_FILE)):
-        return None
-    try:
-        kept = Comparison.model_validate_json((folder / COMPARISON_FILE).read_bytes())
-    except ValidationError:  # damaged, or of another version; the records have it all
-        return None
-    is_current = kept.records_sha256 == records_sha256 and kept.checksum == kept.own_checksum()
-    return kept if is_current else None
+def _plot_sums(comparison: Comparison, folder: Path) -> str:
+    """What the plots in the folder are, and of which records, as `sha256sum -c` reads it."""
+    lines = [f"# of records {comparison.records_sha256}"]
+    for name in (CURVES_FILE, PARAMETERS_FILE):
+        path = folder / name
+        content = read_regular_file(path, MAX_PLOT_BYTES) if path.is_file() else b""
+        lines.append(f"{hashlib.sha256(content).hexdigest()}  {name}")
+    return "\n".join(lines) + "\n"
+
+
+def _kept_sums(folder: Path) -> str | None:
+    path = folder / PLOT_SUMS_FILE
+    return read_regular_file(path, MAX_PLOT_BYTES).decode("utf-8", "replace") if path.is_file() else None
 
 
 def load_design(folder: Path) -> TwoStage | None:
@@ -65,10 +73,12 @@ def load_design(folder: Path) -> TwoStage | None:
         InputError: the file is damaged.
     """
     path = folder / DESIGN_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        return TwoStage.model_validate_json(path.read_bytes())
+        return TwoStage.model_validate_json(read_regular_file(path, MAX_DESIGN_BYTES))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except ValidationError as error:
         raise InputError(f"{path}: is damaged; delete it, and give the command with --to-within again") from error
 

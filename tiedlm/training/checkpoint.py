@@ -41,10 +41,13 @@ class RunKey(Strict):
 class Standing(Strict):
     """How far a run has come, beside its tensors."""
 
-    checkpoint_format: Literal[2]
+    checkpoint_format: Literal[3]
     run: RunKey
     code: Code
     step: Annotated[int, Field(gt=0)]
+    order_sha256: str
+    masks_sha256: str
+    """Of the batches so far."""
     train_seconds: Annotated[float, Field(gt=0.0)]
     total_seconds: Annotated[float, Field(gt=0.0)]
     """Of all processes that have worked on the run."""
@@ -137,6 +140,8 @@ def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
 
 def _read_standing(path: Path) -> tuple[Standing, str, str]:
     """Its own words, their text, and the digest that the whole must have."""
+    if not path.is_file():
+        raise DamagedCheckpoint(f"{path}: is no regular file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

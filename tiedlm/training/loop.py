@@ -16,6 +16,7 @@ from tiedlm.generators import derive_seed, make_generator
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.training.muon import Muon
 from tiedlm.training.optim import build_optimizers, set_learning_rate
+from tiedlm.training.pairing import BatchChain
 
 Kind = tuple[torch.dtype, tuple[int, ...] | None]
 STATE_KEYS = {torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"), Muon: ("momentum_buffer",)}
@@ -54,6 +55,7 @@ class TrainingState:
         self.model, self.optimizers = model, build_optimizers(model, config, precision)
         self.order = BatchOrder(num_blocks, config.batch_size, make_generator(seed, "order"))
         self.mask_generator = make_generator(seed, "mask")
+        self.batches = BatchChain()
         self.step = 0
         self.train_seconds = 0.0
 
@@ -158,7 +160,9 @@ def train(
     model.train()
     while state.step < config.num_steps:
         started = time.perf_counter()
-        batch = mask_blocks(blocks[next(state.order)], config.mlm_probability, vocab_size, state.mask_generator)
+        rows = next(state.order)
+        batch = mask_blocks(blocks[rows], config.mlm_probability, vocab_size, state.mask_generator)
+        state.batches.add(rows, batch)
         set_learning_rate(optimizers, state.step, config)
         with autocast:
             loss = model.loss(batch.to(device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from tiedlm.errors import printable
 from tiedlm.record import Code, Provenance
 from tiedlm.training.device import Runtime, processor
 from tiedlm.version import __version__
@@ -48,8 +50,12 @@ def _git(*arguments: str) -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
+    # A hook has variables that name another repository; and to look shall change nothing, not even git's index.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    command = ["git", "-C", str(root), *arguments]
     try:
-        answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
@@ -57,4 +63,4 @@ def _git(*arguments: str) -> str | None:
 
 def command_line() -> str:
     """The command as the user typed it, with the program's name for its path."""
-    return shlex.join(["tiedlm", *sys.argv[1:]])
+    return printable(shlex.join(["tiedlm", *sys.argv[1:]]))

@@ -14,7 +14,8 @@ from tiedlm.model.masked_lm import check_tie
 from tiedlm.record import CurvePoint, Data
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
 from tiedlm.training.device import Runtime, peak_memory_bytes
-from tiedlm.training.loop import StateError, TrainingState
+from tiedlm.training.loop import RunFailed, StateError, TrainingState
+from tiedlm.training.pairing import BatchChain
 from tiedlm.training.provenance import present_code
 
 
@@ -87,6 +88,7 @@ class CheckpointManager:
                 if standing.run != self.run or standing.step > self.run.config.train.num_steps:
                     raise DamagedCheckpoint(f"{path}: is of another run")
                 self.state.restore(tensors, standing.step, standing.train_seconds)
+                self.state.batches = BatchChain(standing.order_sha256, standing.masks_sha256)
             except (DamagedCheckpoint, StateError) as error:
                 words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
                 self.policy.warn(f"{words}; it is not used")
@@ -113,8 +115,11 @@ class CheckpointManager:
 
         Raises:
             Interrupted: the run is to stop.
+            RunFailed: the folder of the records is gone.
             TieError: the model's tie is not what the arm says; what was saved before stays.
         """
+        if not self.files.out.is_dir():
+            raise RunFailed(f"step {self.state.step}: {self.files.out} is gone, where the record was to be written")
         must_stop = self.policy.should_stop()
         is_trained = self.state.step == self.run.config.train.num_steps
         if must_stop or is_trained or time.monotonic() - self.saved_at >= self.policy.checkpoint_seconds:
@@ -125,10 +130,12 @@ class CheckpointManager:
     def _save(self, curve: list[CurvePoint]) -> None:
         check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
         standing = Standing(
-            checkpoint_format=2,
+            checkpoint_format=3,
             run=self.run,
             code=self.code,
             step=self.state.step,
+            order_sha256=self.state.batches.order_sha256,
+            masks_sha256=self.state.batches.masks_sha256,
             train_seconds=self.state.train_seconds,
             total_seconds=self.total_seconds,
             peak_memory_bytes=self.peak_memory_bytes,

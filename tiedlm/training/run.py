@@ -9,11 +9,12 @@ from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
-from tiedlm.record import SCHEMA_VERSION, Cost, RunRecord, save_record
+from tiedlm.record import SCHEMA_VERSION, Cost, Pairing, RunRecord, save_record
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime
 from tiedlm.training.learning_curve import Monitor
 from tiedlm.training.loop import Step, TrainingState, train
+from tiedlm.training.pairing import eval_masks, start_values
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import provenance
 from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
@@ -41,7 +42,9 @@ def run(
     """
     key = run_key(experiment, arm, seed, corpus, runtime)
     config = key.config
-    model = build_model(config.model, corpus.vocab_size, seed).to(runtime.device)
+    model = build_model(config.model, corpus.vocab_size, seed)
+    started_from = start_values(model)
+    model = model.to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress)
     blocks = monitor.blocks("train")
     state = TrainingState(model, len(blocks), config.train, seed, runtime.product_dtype)
@@ -69,6 +72,14 @@ def run(
         parameters=measure_parameters(model),
         metrics=metrics,
         curve=monitor.curve,
+        pairing=Pairing(
+            start_values=started_from,
+            order_sha256=state.batches.order_sha256,
+            masks_sha256=state.batches.masks_sha256,
+            eval_masks_sha256={
+                split: eval_masks(monitor.blocks(split), config.train.eval_mask_seed) for split in EVALUATED_SPLITS
+            },
+        ),
         cost=Cost(
             train_seconds=state.train_seconds,
             tokens_per_second=monitor.tokens_read(config.train.num_steps) / state.train_seconds,
@@ -77,7 +88,7 @@ def run(
             checkpoint_bytes=checkpoint_bytes,
         ),
         provenance=provenance(command, runtime, checkpoints.code),
-    )
+    ).sealed()
     save_record(record, out)
     checkpoints.files.delete()
     return record
