@@ -455,10 +455,9 @@ def test_what_the_hub_refuses_is_said(name: str, words: str, hub: Path, tmp_path
     "header",
     [
         *({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 64]}} for shape in
-          ([-100, 16], [2.5, 16], [True, 16], [None, 16], 5, [10**30, 16], [1] * 20_000 + [2**40] * 3)),
-        {"a": {"dtype": "X9", "shape": [4, 4], "data_offsets": [0, 64]}},
+          ([-100, 16], [2.5, 16], [True, 16], [None, 16], 5, [1] * 20_000 + [2**40] * 3)),
         {"a\x1b[2J": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}},
-        None, [], [1], 5, {"a": None}, {"a": {"dtype": "F32"}},
+        None, [1], {"a": None},
     ],
 )  # fmt: skip
 def test_of_an_unsound_header_on_the_hub_nothing_is_counted(header: Any, hub: Path, tmp_path: Path) -> None:

@@ -95,16 +95,6 @@ def test_from_an_empty_machine_to_training_and_then_offline(
     assert hub.requests == []
 
 
-def test_wikitext_arrives_from_the_hub(real_data: Path, hub: FakeHub, tmp_path: Path) -> None:
-    write_hub(hub.folder, "wikitext-2", real_data)
-    finished = run_tiedlm(tmp_path, f"compare wikitext-2 {TINY} --dry-run --json")
-    assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout)["corpus_tokens"] == KNOWN["wikitext-2"].num_tokens
-    assert (
-        f"3 files, {sum(path.stat().st_size for path in hub.folder.rglob('*.parquet')) / 1e6:.1f} MB" in finished.stderr
-    )
-
-
 class Heard(Watcher):
     """Keeps what it hears."""
 
@@ -129,6 +119,7 @@ FAULTS: dict[
     "busy for a moment": ([Fault("tree", 429, 1, {"Retry-After": "1"})], None, "waiting 1 s"),
     "busy for an hour": ([Fault("tree", 429, headers={"Retry-After": "3600"})], "asks to come again in 3,600 s", ""),
     "busy at a file": ([Fault("0000.parquet", 429, headers={"Retry-After": "3600"})], "come again in 3,600 s", ""),
+    "a mirror that lists no folder": ([Fault("tree/refs/convert/parquet/penn_treebank", 404)], None, ""),
     "broken twice": ([Fault("tree", 500, 2)], None, ""),
     "breaks off once": ([Fault("train/0000.parquet", times=1, cut_body=True)], None, ""),
     "another text": ([Fault("test/0000.parquet", body=b"PAR1")], "0000.parquet: cannot be read as .parquet", ""),
@@ -144,6 +135,17 @@ def asked_here(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     return hub
+
+
+def test_wikitext_arrives_from_the_hub(real_data: Path, asked_here: FakeHub) -> None:
+    write_hub(asked_here.folder, "wikitext-2", real_data)
+    heard = Heard()
+    tokens = tokenize(
+        load_corpus("wikitext-2", watcher=heard), CorpusConfig(name="wikitext-2", tokenizer="word", seq_length=64)
+    )
+    assert tokens.num_tokens == KNOWN["wikitext-2"].num_tokens
+    size = sum(path.stat().st_size for path in asked_here.folder.rglob("*.parquet"))
+    assert f"3 files, {size / 1e6:.1f} MB" in heard.told[0]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -252,8 +254,6 @@ def lay_out(layout: str, folder: Path, real_data: Path) -> None:
                     place = "simple-examples/data/ptb.{}.txt" if name == "ptb" else "wikitext-2/wiki.{}.tokens"
                     put(folder / place.format(split), source.read_text())
                     put(folder / f"simple-examples/data/ptb.char.{split}.txt", "t h e _ c a t\n")
-                case "scripts":
-                    put(folder / f"data/{'penn' if name == 'ptb' else name}/{split}.txt", source.read_text())
                 case "hub":
                     path = folder / f"{name}/{HUB_SPLITS[split]}-00000-of-00001.parquet"
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -277,7 +277,7 @@ def put(path: Path, text: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("layout", ["archives", "scripts", "hub", "datasets"])
+@pytest.mark.parametrize("layout", ["archives", "hub", "datasets"])
 def test_a_known_corpus_is_found_by_its_text_in_any_layout(layout: str, tmp_path: Path, real_data: Path) -> None:
     lay_out(layout, tmp_path, real_data)
     found: dict[str, Corpus] = {name: load_corpus(name, tmp_path) for name in ("ptb", "wikitext-2")}

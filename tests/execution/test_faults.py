@@ -152,8 +152,9 @@ def tiedlm(folder: Path, out: str, *more: str, **changes: str | None) -> subproc
 
 
 def heed_interrupts() -> None:
-    """Of a background job, which the tests may be, SIGINT is ignored, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Of a background job, which the tests may be, some are ignored, and its children inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def start(folder: Path, out: str) -> subprocess.Popen[str]:
@@ -219,8 +220,10 @@ def goes_on(place: Path, tmp_path: Path, note_fault: NoteFault) -> GoOn:
     return go_on
 
 
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM", "SIGHUP"])
-@pytest.mark.parametrize("receivers", ["command", "group", "command and group"])
+@pytest.mark.parametrize(
+    ("signal_name", "receivers"),
+    [("SIGINT", "command"), ("SIGINT", "group"), ("SIGTERM", "command and group"), ("SIGHUP", "group")],
+)
 def test_a_signal_finishes_the_step_and_saves(
     place: Path, tmp_path: Path, goes_on: GoOn, signal_name: str, receivers: str
 ) -> None:

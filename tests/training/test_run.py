@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.conftest import TOY, toy_experiment
 from tiedlm.config import Experiment
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.generators import make_generator
 from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.masked_lm import build_model
 from tiedlm.record import RunRecord
@@ -67,6 +69,28 @@ def test_the_same_run_twice_is_equal_bit_for_bit(corpus_folder: Path, tmp_path: 
 def test_another_seed_is_another_run(corpus_folder: Path, tmp_path: Path) -> None:
     first, second = (run_toy(toy_experiment(), corpus_folder, tmp_path, seed=seed) for seed in (0, 1))
     assert first.metrics["valid"].total_nll_nats != second.metrics["valid"].total_nll_nats
+    one, other = first.pairing, second.pairing
+    assert one is not None
+    assert other is not None
+    assert (one.order_sha256, one.masks_sha256) != (other.order_sha256, other.masks_sha256)
+    assert one.eval_masks_sha256 == other.eval_masks_sha256
+    matrices = {name for name, value in one.start_values.items() if "×" in value.partition(" ")[0]}
+    assert {name for name in one.start_values if one.start_values[name] != other.start_values[name]} == matrices
+
+
+def test_the_arms_of_a_seed_have_the_hashes_of_what_they_share(corpus_folder: Path, tmp_path: Path) -> None:
+    """By an independent reckoning of the first batch, and equal in both arms whatever only one of them has."""
+    experiment = toy_experiment(**{"train.num_steps": 1, "train.num_evaluations": 1})
+    tied, untied = (run_toy(experiment, corpus_folder, tmp_path, arm=arm).pairing for arm in ("tied", "untied"))
+    assert tied is not None
+    assert untied is not None
+    assert untied.start_values.keys() - tied.start_values.keys() == {"head.decoder.weight"}
+    assert {name: untied.start_values[name] for name in tied.start_values} == tied.start_values
+    assert untied.model_copy(update={"start_values": {}}) == tied.model_copy(update={"start_values": {}})
+    blocks = torch.from_numpy(tokenized(experiment, corpus_folder).blocks("train", 16))
+    order = torch.randperm(len(blocks), generator=make_generator(0, "order"))[:4]
+    digest = hashlib.sha256(hashlib.sha256().hexdigest().encode() + b"(torch.int64, (4,))" + order.numpy().tobytes())
+    assert tied.order_sha256 == digest.hexdigest()
 
 
 def test_both_arms_see_the_same_batches_and_masks(

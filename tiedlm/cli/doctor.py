@@ -115,6 +115,8 @@ def _data(name: str, data_dir: Path | None) -> Finding:
     try:
         corpus = load_corpus(name, data_dir, may_fetch=False)
     except InputError as error:
+        if data_dir is None:
+            return Finding(name, "note", "not here; fetched when it is first needed, or taken from --data-dir")
         return Finding(name, "note", str(error))
     return Finding(name, "ok", f"found and verified: {corpus.source}")
 

@@ -122,7 +122,7 @@ def checked_tensor(source: str, name: str, dtype: Any, shape: Any) -> StoredTens
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         _refuse(source, f"tensor {_short(name)} has the unknown dtype {_short(dtype)}")
     if not _are_sizes(shape):
-        _refuse(source, f"tensor {_short(name)} has a shape that is not of whole numbers below 2^63")
+        _refuse(source, f"tensor {_short(name)} has a shape that is no whole numbers below 2^63")
     num_elements = 1
     for size in shape:
         num_elements *= size
@@ -145,7 +145,7 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
         _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     tensor, offsets = checked_tensor(str(path), name, entry["dtype"], entry["shape"]), entry["data_offsets"]
     if not _are_sizes(offsets) or len(offsets) != 2:
-        _refuse(path, f"tensor {_short(name)} has data_offsets that are not two whole numbers below 2^63")
+        _refuse(path, f"tensor {_short(name)} has data_offsets that are no whole numbers below 2^63")
     if tensor.num_elements * DTYPE_BITS[tensor.dtype] != 8 * (offsets[1] - offsets[0]):
         _refuse(path, f"tensor {_short(name)} of shape {_short(tensor.shape)} does not fill its data_offsets")
     return replace(tensor, file=path, offset=data_start + offsets[0])

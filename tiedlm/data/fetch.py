@@ -6,9 +6,11 @@ By the Hub's own client, but for the files of a corpus: of these it forgets what
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
@@ -19,6 +21,9 @@ from tiedlm.data.pieces import Reader
 from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
 from tiedlm.hub_client import be_quiet, first_line
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
 
 LONGEST_WAIT_SECONDS = 60.0
 TIMEOUT_SECONDS = 30.0
@@ -38,15 +43,13 @@ def fetch_corpus_from_hub(known: KnownCorpus, folder: Path, watcher: Watcher) ->
         NotFetched: the Hub does not give them.
     """
     with asking_the_hub(watcher):
-        from huggingface_hub import HfApi, get_session, hf_hub_url
-        from huggingface_hub.hf_api import RepoFile
+        from huggingface_hub import get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         name, revision = known.hub_name, known.revision
         # One try, whatever the answer: where there is no network, the listing would try for half a minute.
         get_session().request("HEAD", hf_hub_url(name, "README.md", repo_type="dataset"), timeout=TIMEOUT_SECONDS)
-        listed = HfApi().list_repo_tree(name, known.config, recursive=True, repo_type="dataset", revision=revision)
-        files = [item for item in listed if isinstance(item, RepoFile) and item.path.endswith(".parquet")]
+        files = _parquet_files(known)
         if not files:
             raise NotFetched(f"it has no parquet files in {known.config}")
         meter = _Meter(watcher, sum(file.size for file in files))
@@ -57,7 +60,7 @@ def fetch_corpus_from_hub(known: KnownCorpus, folder: Path, watcher: Watcher) ->
         for file in files:
             address = hf_hub_url(name, file.path, repo_type="dataset", revision=revision)
             path = folder / Path(file.path).relative_to(known.config)
-            _fetch_file(address, path, file.size, build_hf_headers(), meter, file.blob_id[:12])
+            _fetch_file(address, path, file.size, build_hf_headers(), meter, re.sub(r"\W", "", file.blob_id)[:12])
     try:
         splits = {split: files for group in split_groups(folder) for split, files in group.splits.items()}
     except InputError as error:
@@ -65,6 +68,31 @@ def fetch_corpus_from_hub(known: KnownCorpus, folder: Path, watcher: Watcher) ->
     if set(splits) != set(SPLITS):
         raise NotFetched(f"its files of {known.config} are not train, validation and test")
     return {split: splits[split].reader(None) for split in SPLITS}, f"Hub {name}, {known.config}"
+
+
+def _parquet_files(known: KnownCorpus) -> list[RepoFile]:
+    """Those of a corpus's folder on the Hub."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.hf_api import RepoFile
+
+    place = partial(
+        HfApi().list_repo_tree, known.hub_name, recursive=True, repo_type="dataset", revision=known.revision
+    )
+    try:
+        listed = list(place(known.config))
+    except HfHubHTTPError as error:
+        if error.response.status_code != 404:
+            raise
+        listed = list(place())  # not every mirror of the Hub lists a folder alone
+    return [
+        item
+        for item in listed
+        if isinstance(item, RepoFile)
+        and item.path.startswith(f"{known.config}/")
+        and item.path.endswith(".parquet")
+        and ".." not in Path(item.path).parts  # it is going to be written below a folder of ours
+    ]
 
 
 def fetch_corpus_by_address(known: KnownCorpus, folder: Path, watcher: Watcher) -> tuple[dict[str, Reader], str]:
