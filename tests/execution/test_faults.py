@@ -24,7 +24,10 @@ import torch
 
 from tests.conftest import HANG_SECONDS, TOY, NoteFault, toy_experiment
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
-from tiedlm.atomic_file import PARTIAL_SUFFIX
+from tiedlm.atomic_file import PARTIAL_SUFFIX, write_atomically
+from tiedlm.errors import InputError
+from tiedlm.execution.folder_lock import locked
+from tiedlm.execution.scheduler import clear_leftovers
 from tiedlm.execution.start_method import CONTEXT, start_server
 from tiedlm.record import load_record
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
@@ -266,42 +269,38 @@ def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Pa
     goes_on("two commands on one folder", lost_steps(rest, tmp_path / "out"))
 
 
-def test_a_lock_without_a_holder_is_none(tmp_path: Path, goes_on: GoOn) -> None:
+def test_a_lock_without_a_holder_is_none(tmp_path: Path) -> None:
     """As a container leaves it that was killed, in which the holder had the number that now another process has."""
-    (tmp_path / "out").mkdir()
     for name in (".lock", ".lock-holder"):
-        (tmp_path / "out" / name).write_text(f"{os.getpid()}\n{os.uname().nodename}\n")
-    goes_on("a lock file of a container that is gone", None)
+        (tmp_path / name).write_text(f"{os.getppid()}\n{os.uname().nodename}\n")
+    with locked(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} on host"), locked(tmp_path):
+        pass
+    assert not (tmp_path / ".lock-holder").exists()
 
 
-def test_what_is_no_file_is_no_lock(place: Path, tmp_path: Path) -> None:
-    for number, make in enumerate((os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd"))):
-        out = tmp_path / f"out{number}"
-        out.mkdir()
-        make(out / ".lock")
-        answer = tiedlm(place, str(out))
-        assert answer.returncode == 2
-        assert f"{out}/.lock: is no regular file" in answer.stderr
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")], ids=["pipe", "folder", "link"]
+)
+def test_what_is_no_file_is_no_lock(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / ".lock")
+    with pytest.raises(InputError, match=r"\.lock: is no regular file"), locked(tmp_path):
+        pass
 
 
-def test_files_that_are_not_ours_stay_and_new_ones_heed_the_umask(place: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    theirs = out / ".precious.partial"
-    theirs.write_text("mine")
-    ours = out / ".untied-seed0.json.999999999-abcdefgh.partial"
-    ours.write_text("half")
-    running = out / f".REPORT.md.{os.getppid()}-abcdefgh.partial"  # of a report that is being written now
-    running.write_text("half")
+def test_files_that_are_not_ours_stay_and_new_ones_heed_the_umask(tmp_path: Path) -> None:
+    theirs = tmp_path / ".precious.partial"
+    running = tmp_path / f".REPORT.md.{os.getppid()}-abcdefgh.partial"  # of a report that is being written now
+    ours = tmp_path / ".untied-seed0.json.999999999-abcdefgh.partial"
+    for path in (theirs, running, ours):
+        path.write_text("half")
+    clear_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([theirs, running])
     before = os.umask(0o027)
     try:
-        assert tiedlm(place, str(out)).returncode == 0
+        write_atomically(tmp_path / "record.json", "{}")
     finally:
         os.umask(before)
-    assert theirs.read_text() == "mine"
-    assert running.exists()
-    assert not ours.exists()
-    assert (out / "tied-seed0.json").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o640
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
