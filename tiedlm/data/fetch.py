@@ -7,33 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import filelock
 
 from tiedlm.data.cache import cache_path
+from tiedlm.data.hub_access import NotFetched, asking_the_hub, why
 from tiedlm.data.known_corpora import KnownCorpus
 from tiedlm.data.layout import SPLITS, SplitFiles, split_groups
 from tiedlm.data.pieces import Reader
 from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
-from tiedlm.hub_client import be_quiet, first_line
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
-LONGEST_WAIT_SECONDS = 60.0
 TIMEOUT_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 16
 MAX_FILE_BYTES = 1 << 31  # the largest file of a known corpus has 160 MB
 MAX_TRIES = 10
-
-
-class NotFetched(Exception):
-    """A place does not give what was asked of it; the message says why."""
 
 
 def fetch_corpus_from_hub(known: KnownCorpus, folder: Path, watcher: Watcher) -> tuple[dict[str, Reader], str]:
@@ -170,70 +165,6 @@ def only_one_fetches(name: str, watcher: Watcher) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def asking_the_hub(watcher: Watcher) -> Iterator[None]:
-    """Say whatever goes wrong in a sentence; and do not wait longer than a person would."""
-    from huggingface_hub import get_session
-
-    be_quiet()
-    hooks = get_session().event_hooks.setdefault("response", [])
-    hook = _refuse_long_waits(watcher)
-    hooks.append(hook)
-    try:
-        yield
-    except NotFetched:
-        raise
-    except Exception as error:  # the client's network library, and so its errors, differ from version to version
-        raise NotFetched(_why(error)) from error
-    finally:
-        hooks.remove(hook)
-        watcher.end_of_fetch()
-
-
-def _refuse_long_waits(watcher: Watcher) -> Callable[[Any], None]:
-    """A hook for the Hub's client, which else waits as long as it is told to: an hour, if the Hub says so."""
-
-    def look(response: Any) -> None:
-        wait = response.headers.get("Retry-After", "")
-        if response.status_code in (429, 503) and wait.isdecimal():
-            if float(wait) > LONGEST_WAIT_SECONDS:
-                raise NotFetched(f"busy, and asks to come again in {int(wait):,} s")
-            watcher.tell(f"the Hub is busy; waiting {wait} s")
-
-    return look
-
-
-def _why(error: Exception) -> str:
-    """Why a place did not give it, to be said after the place's name."""
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    match error:
-        case OfflineModeIsEnabled():
-            return "not asked, since HF_HUB_OFFLINE is set"
-        case GatedRepoError():
-            return "its owner asks for consent; accept it on its page and set HF_TOKEN"
-        case LocalEntryNotFoundError():
-            return f"cannot be reached ({first_line(error.__cause__ or error)})"
-        case RepositoryNotFoundError():
-            return "no such repository, unless it is private"
-        case EntryNotFoundError() | RevisionNotFoundError():
-            return "no such file there"
-        case HfHubHTTPError():
-            status = error.response.status_code
-            login = "; if it needs a login, set HF_TOKEN" if status in (401, 403) else ""
-            return f"answers HTTP {status}{login}"
-        case _:
-            return f"cannot be reached ({first_line(error)})"
-
-
 def _fetch_file(
     address: str, path: Path, size: int | None, headers: dict[str, str], meter: _Meter, version: str = ""
 ) -> None:
@@ -258,7 +189,7 @@ def _fetch_file(
             raise
         except Exception as error:  # of the client's network library, which differs from version to version
             if part.stat().st_size == there:  # nothing came
-                raise NotFetched(_why(error)) from error
+                raise NotFetched(why(error)) from error
         if part.stat().st_size == size:
             part.replace(path)
             return

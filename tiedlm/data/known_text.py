@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tiedlm.data.cache import cache_path, cached_folder, find_cached
-from tiedlm.data.fetch import NotFetched, fetch_corpus_by_address, fetch_corpus_from_hub, only_one_fetches
+from tiedlm.data.fetch import fetch_corpus_by_address, fetch_corpus_from_hub, only_one_fetches
+from tiedlm.data.hub_access import NotFetched
 from tiedlm.data.known_corpora import KNOWN, KnownCorpus
 from tiedlm.data.layout import SPLITS, SplitFiles, find_readers, folders_below, names_in, split_groups, split_of
 from tiedlm.data.pieces import Piece, Reader, TextCounts, TextHash, batches, stripped
