@@ -93,8 +93,8 @@ def load_corpus(
         split = split_by_document(readers["train"], missing)
         if split is None:
             raise InputError(
-                f"corpus {name!r}: has train alone, and too few different documents in it to split; give "
-                f"{' and '.join(missing)} as files too"
+                f"corpus {name!r}: has no {' and no '.join(missing)}, and too few different documents in train to take "
+                f"them from; give {' and '.join(missing)} too"
             )
         readers |= split
         watcher.tell(
