@@ -155,7 +155,7 @@ def test_few_documents_leave_no_split_empty(number: int, tmp_path: Path) -> None
 def test_too_few_documents_are_not_split(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text(f"{LINE}\n" * NUM_LINES + "another\n")
     with pytest.raises(
-        InputError, match="has no valid and no test, and too few .* to take them from; give valid and test too"
+        InputError, match=r"has no valid and no test, and too few .* to take them from; give valid and test too"
     ):
         load_corpus(str(tmp_path))
 
