@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "atomic_file": "",
     "generators": "",
     "masked_batch": "",
-    "hub_client": "",
+    "hub_client": "errors",
     "regular_file": "",
     "signals_seen": "",
     "config": "errors",

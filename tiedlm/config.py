@@ -102,6 +102,14 @@ class ModelConfig(Strict):
         return self
 
 
+class SavedModelConfig(Strict):
+    """What the header of a saved model says of it."""
+
+    model: ModelConfig
+    vocab_size: Annotated[int, Field(gt=0, le=1_000_000_000)]
+    """Which the tokenizer has decided."""
+
+
 class CorpusConfig(Strict):
     """Which text, how it becomes tokens, and how long a block is."""
 

@@ -288,7 +288,7 @@ CASES = {
     ),
     "too-large-for-the-machine": Case(
         GOOD,
-        ("parameters need", "GB for weights, gradients and optimizer states", "lower"),
+        ("parameters need over", "are weights, gradients and optimizer states", "lower"),
         "--corpus corpus --set model.hidden_size=1000000 --set model.intermediate_size=1000000",
     ),
     "device": Case(GOOD, ("--device cuda", "no CUDA device", "--device cpu"), "--corpus corpus --device cuda"),

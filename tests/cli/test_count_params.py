@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
-from tests.cli.test_bad_input import resealed, run_tiedlm
+from tests.cli.test_bad_input import resealed, run_tiedlm, write
 from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
@@ -351,7 +351,7 @@ def test_what_transformers_cannot_build_is_said(config: dict[str, Any], words: s
 
 
 HUB = '''
-import hashlib, http.server, os, sys, urllib.parse
+import hashlib, http.server, os, sys, time, urllib.parse
 class Hub(http.server.SimpleHTTPRequestHandler):
     """`/{owner}/{name}/resolve/main/{file}` with byte ranges, as the Hub serves it; weights in full are refused."""
     def do_HEAD(self): self.serve(False)
@@ -384,7 +384,10 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(last + 1 - first))
         self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
         self.end_headers()
-        if with_body: self.wfile.write(content[first:last + 1])
+        for byte in content[first:last + 1] if with_body and owner == "slow" else b"":
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.2)
+        if with_body and owner != "slow": self.wfile.write(content[first:last + 1])
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
 print(server.server_port, flush=True)
 server.serve_forever()
@@ -433,6 +436,21 @@ def test_a_model_without_safetensors_is_counted_by_its_configuration(hub: Path, 
     document = answer(tmp_path, "someone/old")
     assert document["checkpoint"] is None
     assert "no .safetensors files" in document["notes"][0]
+
+
+@pytest.mark.parametrize("configured", [False, True], ids=["configuration", "headers"])
+def test_a_slow_drip_is_not_waited_for(configured: bool, hub: Path, tmp_path: Path) -> None:
+    save(tiny("bert"), hub / "slow" / "bert")
+    if configured:
+        config = json.dumps(tiny("bert")).encode()
+        cached = tmp_path / "hub-cache" / "models--slow--bert"
+        write(cached, {f"snapshots/{'0' * 40}/config.json": config, "refs/main": b"0" * 40})
+    command = "import tiedlm.counting.hub as hub; hub.MAX_SECONDS = 2.0; from tiedlm.cli.main import main; main()"
+    arguments = [sys.executable, "-c", command, "count-params", "slow/bert"]
+    finished = subprocess.run(arguments, capture_output=True, text=True, timeout=HANG_SECONDS)
+    words = "the Hub is too slow with " + ("its .safetensors files" if configured else "config.json")
+    assert words in " ".join((finished.stdout + finished.stderr).split())
+    assert finished.returncode == (0 if configured else 2)
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import pairs
-from tests.conftest import REPOSITORY
-from tiedlm.cli import main as main_module
+from tests.conftest import HANG_SECONDS, REPOSITORY, toy_model
+from tiedlm import count_params, load_model
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
+from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.model.saved_model import save_model
 from tiedlm.record import save_record
 from tiedlm.report.write import update_report
+from tiedlm.training.device import available_memory_bytes
 from tiedlm.training.provenance import present_code
 
 pytestmark = pytest.mark.slow
@@ -67,22 +75,90 @@ def test_what_lies_in_a_report_s_place_is_replaced_or_told(name: str, tmp_path: 
         update_report(tmp_path)
 
 
-def test_a_file_that_may_not_be_read_is_told_wherever_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By the one place that hears of everything: who runs the tests may read all files."""
+def run_started_by(prefix: list[str], folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """The command, started by another one that changes what it may do."""
+    command = [*prefix, sys.executable, "-m", "tiedlm", *arguments]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / ".cache"), "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS)
 
-    def refuse() -> None:
-        raise PermissionError(13, "Permission denied", "/somewhere/a file\x1b[2J")
 
-    monkeypatch.setattr(main_module, "app", refuse)
-    monkeypatch.setattr("sys.argv", ["tiedlm", "doctor"])
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    with pytest.raises(SystemExit) as ended:
-        main_module.main()
-    assert ended.value.code == 2
-    words = " ".join(capsys.readouterr().err.split())
-    assert "file\\x1b[2J: cannot be used (Permission denied); check that it is there, and its permissions" in words
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv of util-linux takes a right from the tests' user")
+@pytest.mark.parametrize("place", [*PLACES, "corpus", "records"])
+def test_what_may_not_be_read_is_told_wherever_it_is(place: str, tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    (tmp_path / "records").mkdir()
+    for record in pairs([4.0, 4.1], [4.2, 4.3]):
+        save_record(record, tmp_path / "records")
+    (tmp_path / place).touch()
+    (tmp_path / place).chmod(0)
+    command = PLACES.get(place, "train --tied --corpus corpus" if place == "corpus" else "report records")
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    finished = run_started_by(as_others, tmp_path, command.split())
+    (tmp_path / place).chmod(0o700)
+    assert finished.returncode == 2, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert re.search("ermission denied|is not readable", finished.stderr)
+
+
+NO_HOME = """
+import os, pwd, sys
+def nobody(*_): raise KeyError("uid not found")
+pwd.getpwuid = nobody
+for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"): os.environ.pop(name, None)
+from tiedlm.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("arguments", ["compare", "doctor", "count-params someone/model"])
+def test_a_user_without_a_home_is_asked_for_a_cache(arguments: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NO_HOME, *arguments.split()]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert finished.returncode == 2, finished.stderr
+    words = "tiedlm: the cache: this user has no home folder; set XDG_CACHE_HOME to a folder"
+    assert " ".join(finished.stderr.split()).endswith(words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers of other systems need no socket")
+def test_surroundings_in_which_no_process_can_start_are_told(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    folder = tmp_path / ("t" * 100)
+    folder.mkdir()
+    arguments = "train --tied --corpus corpus --set corpus.tokenizer=word --out out".split()
+    finished = run_started_by(["env", f"TMPDIR={folder}"], tmp_path, arguments)
+    assert finished.returncode == 2, finished.stderr
+    assert "is too long for a socket's path; set TMPDIR to a shorter one" in finished.stderr
+    finished = run_started_by(["sh", "-c", 'ulimit -n 16; exec "$@"', "sh"], tmp_path, arguments)
+    assert finished.returncode == 2, finished.stderr
+    assert "only 16 files may be open at a time" in finished.stderr
+
+
+@pytest.mark.parametrize("vocab_size", ["Infinity", "1e999", "-5", "0", "true", "1e30", "12.5", "null"])
+def test_a_vocabulary_of_no_size_is_no_model_s(vocab_size: str, tmp_path: Path) -> None:
+    model = MaskedLM(toy_model(), 20)
+    save_model(model, 20, tmp_path / "good.safetensors")
+    with safe_open(tmp_path / "good.safetensors", "pt") as file:
+        text = file.metadata()["tiedlm"].replace('"vocab_size":20', f'"vocab_size":{vocab_size}')
+    assert vocab_size in text
+    path = tmp_path / "model.safetensors"
+    save_file({name: parameter.detach() for name, parameter in model.named_parameters()}, path, {"tiedlm": text})
+    for read in (count_params, load_model):
+        with pytest.raises(InputError, match=r"model\.safetensors: (its tiedlm metadata is damaged|has no model of)"):
+            read(str(path))
+
+
+def test_the_smallest_limit_of_memory_counts(tmp_path: Path) -> None:
+    whole = available_memory_bytes(tmp_path)
+    assert whole is not None
+    for name, text in {
+        "proc/self/cgroup": "4:memory:/a\n0::/b\n",
+        "sys/fs/cgroup/memory.max": "max\n",
+        "sys/fs/cgroup/b/memory.max": f"{whole // 2}\n",
+        "sys/fs/cgroup/memory/a/memory.limit_in_bytes": f"{whole // 4}\n",
+    }.items():
+        write(tmp_path, {name: text.encode()})
+        assert available_memory_bytes(tmp_path) == (int(text) if text.strip().isdecimal() else whole)
 
 
 def test_a_setting_is_one_key() -> None:

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY, toy_experiment
+from tests.data.test_known_corpora import Heard
 from tiedlm.cli.commands import app
 from tiedlm.config import CorpusConfig
 from tiedlm.data.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
@@ -171,6 +172,15 @@ def test_bpe_takes_any_text_and_gives_it_back(corpus_folder: Path) -> None:
     ids = tokens.token_ids("valid")
     assert UNK_ID not in ids
     assert tokenizer.decode(ids[: len(ids) // 3 - 1].tolist()).strip() == line
+
+
+def test_a_vocabulary_that_the_text_does_not_give_is_told(corpus_folder: Path) -> None:
+    heard = Heard()
+    config = CorpusConfig(name=str(corpus_folder), tokenizer="bpe:4096", seq_length=16)
+    tokens = tokenize(load_corpus(str(corpus_folder)), config, watcher=heard)
+    assert tokens.vocab_size < 4096
+    words = f"corpus.tokenizer=bpe:4096: the text has no more to merge than gives a vocabulary of {tokens.vocab_size}"
+    assert [sentence for sentence in heard.told if sentence.startswith(words)]
 
 
 def test_the_unigram_perplexity_is_that_of_smoothed_train_frequencies(corpus_folder: Path) -> None:

@@ -227,6 +227,16 @@ def test_a_data_set_of_the_hub_and_a_tokenizer_of_the_hub(hub: FakeHub, tmp_path
     assert "has no test: 5 % of the documents of train" in finished.stderr
 
 
+def test_a_data_set_larger_than_the_disk_is_not_fetched(asked_here: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = asked_here.folder / "datasets" / "someone" / "stories"
+    place.mkdir(parents=True)
+    (place / "train.txt").write_text("once upon a time\n" * 100)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 7_000, 3_000))  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match=r"needs over 3,400 bytes of the disk of .*, which has 3,000 free"):
+        load_corpus("hub:someone/stories")
+    assert not any(request.startswith("GET") and "train.txt" in request for request in asked_here.requests)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,13 +249,17 @@ def test_a_signal_finishes_the_step_and_saves(
     goes_on(f"{signal_name} to the {receivers}", lost)
 
 
-def test_the_command_killed(place: Path, tmp_path: Path, goes_on: GoOn) -> None:
-    process = start(place, str(tmp_path / "out"))
-    wait_for(lambda: has_checkpoints(tmp_path / "out"))
-    process.kill()
-    process.communicate()
-    assert (tmp_path / "out" / ".lock").exists()  # of a process that is gone
-    goes_on("kill -9 of the command", None)
+def test_the_command_killed(place: Path, tmp_path: Path, goes_on: GoOn, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="t") as folder:  # of a short name, as a socket's path must be
+        monkeypatch.setenv("TMPDIR", folder)
+        process = start(place, str(tmp_path / "out"))
+        wait_for(lambda: has_checkpoints(tmp_path / "out"))
+        assert list(Path(folder).glob("pymp-*"))
+        process.kill()
+        process.communicate()
+        wait_for(lambda: not list(Path(folder).glob("pymp-*")))
+        assert (tmp_path / "out" / ".lock").exists()  # of a process that is gone
+        goes_on("kill -9 of the command", None)
 
 
 def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Path, goes_on: GoOn) -> None:

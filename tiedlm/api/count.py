@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -180,10 +179,10 @@ def _count_hub(name: str) -> Answer:
 
 def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     """The configuration that our own models carry in their header."""
-    from tiedlm.config import ModelConfig
+    from tiedlm.config import SavedModelConfig
 
     try:
-        stored = json.loads(metadata["tiedlm"])
-        return ModelConfig.model_validate(stored["model"]).config_json(int(stored["vocab_size"]))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        stored = SavedModelConfig.model_validate_json(metadata["tiedlm"])
+    except ValueError as error:
         raise InputError(f"{path}: its tiedlm metadata is damaged; train the model again") from error
+    return stored.model.config_json(stored.vocab_size)

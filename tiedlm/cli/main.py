@@ -40,7 +40,9 @@ def main() -> None:
         if error.errno == errno.ENOSPC:
             complain(f"cannot write ({error.strerror}); free some space and give the same command again")
             sys.exit(1)
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            complain(f"cannot open one more file ({error.strerror}); raise the limit, e.g. by ulimit -n 1024")
+        elif error.errno == errno.ENAMETOOLONG:
             complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
         else:  # wherever a file or folder, asked for by whatever, may not be used
             place = str(error.filename or "a file or folder")[:300]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.json_file import MAX_JSON_BYTES, read_json
 from tiedlm.counting.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
 from tiedlm.errors import InputError
-from tiedlm.hub_client import be_quiet, first_line
+from tiedlm.hub_client import TooSlow, be_quiet, first_line, within
+
+if TYPE_CHECKING:
+    from huggingface_hub import SafetensorsRepoMetadata
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 MAX_SHARDS = 1_000
+MAX_SECONDS = 120.0  # for a configuration, or for all headers
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
@@ -24,11 +28,14 @@ def fetch_config(hub_name: str) -> dict[str, Any]:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
-    be_quiet()
-    try:
+    def ask() -> str:
         # One try: a download would try for half a minute. And its size is asked before it is fetched and kept.
         _check_size(hub_name, CONFIG, get_hf_file_metadata(hf_hub_url(hub_name, CONFIG)).size)
-        path = hf_hub_download(hub_name, CONFIG)
+        return hf_hub_download(hub_name, CONFIG)
+
+    be_quiet()
+    try:
+        path = within(MAX_SECONDS, ask)
     except InputError:
         raise
     except Exception as error:  # its network library, and so its errors, differ from version to version
@@ -53,9 +60,13 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
         return read_header(Path(weights))[0]
     if isinstance(index, str) and _has_all_shards(Path(index)):
         return read_index(Path(index))
-    try:
+
+    def ask() -> SafetensorsRepoMetadata:
         _check_index(hub_name)
-        stored = get_safetensors_metadata(hub_name)
+        return get_safetensors_metadata(hub_name)
+
+    try:
+        stored = within(MAX_SECONDS, ask)
         described = [
             (name, tensor.dtype, list(tensor.shape))
             for file in stored.files_metadata.values()
@@ -115,6 +126,8 @@ def _explain(hub_name: str, wanted: str, error: Exception) -> str:
     )
 
     match error:
+        case TooSlow():
+            reason = f"the Hub is too slow with {wanted} ({error})"
         case GatedRepoError():
             reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
         case RepositoryNotFoundError():

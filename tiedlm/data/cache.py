@@ -22,8 +22,15 @@ SECONDS_UNTIL_ABANDONED = 86_400.0  # without a new file; whoever fills a folder
 
 
 def cache_path() -> Path:
-    """Where everything is cached; `XDG_CACHE_HOME` moves it."""
-    return Path(platformdirs.user_cache_dir("tiedlm"))
+    """Where everything is cached; `XDG_CACHE_HOME` moves it.
+
+    Raises:
+        InputError: the user has no home folder, as some user ids of a container, and the variable is not set.
+    """
+    try:
+        return Path(platformdirs.user_cache_dir("tiedlm"))
+    except RuntimeError as error:
+        raise InputError("the cache: this user has no home folder; set XDG_CACHE_HOME to a folder") from error
 
 
 def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
@@ -14,7 +15,7 @@ from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetBuilder
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -43,20 +44,41 @@ def hub_readers(hub_name: str, config: str | None, column: str | None, shows_bar
     """A reader for each split of a data set on the Hub, which `datasets` fetches and keeps in its cache.
 
     Raises:
-        InputError: it cannot be had, or has no column of text.
+        InputError: it cannot be had, has no column of text, or is larger than the disk of the cache.
     """
     import datasets  # as above
 
     (datasets.enable_progress_bars if shows_bars else datasets.disable_progress_bars)()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what goes wrong is said below, once
+    place = f"hub:{hub_name}{'' if config is None else f':{config}'}"
     try:
-        loaded = datasets.load_dataset(hub_name, config)
+        builder = datasets.load_dataset_builder(hub_name, config)
+        if not Path(builder.cache_dir).is_dir():
+            _check_room(place, builder)
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+    except InputError:
+        raise
     except Exception as error:  # of the library, of its network library, of the data set's own making
         raise InputError(
-            f"hub:{hub_name}{'' if config is None else f':{config}'}: datasets cannot load it ({first_line(error)}); "
-            "check the name, the config and the network"
+            f"{place}: datasets cannot load it ({first_line(error)}); check the name, the config and the network"
         ) from error
     return readers_of(f"hub:{hub_name}", loaded, column)
+
+
+def _check_room(place: str, builder: DatasetBuilder) -> None:
+    """Refuse what the disk has no room for: what is fetched, and at least as much again once it is no longer packed."""
+    from huggingface_hub import HfFileSystem
+
+    files = [file for files in (builder.config.data_files or {}).values() for file in files]
+    num_bytes = sum(HfFileSystem().info(file)["size"] for file in files if str(file).startswith("hf://"))
+    cache = next(folder for folder in Path(builder.cache_dir).parents if folder.is_dir())
+    free_bytes = shutil.disk_usage(cache).free
+    if 2 * num_bytes > free_bytes:
+        raise InputError(
+            f"{place}: needs over {2 * num_bytes:,} bytes of the disk of {cache}, which has {free_bytes:,} free; "
+            "choose a smaller data set or config, or set HF_HOME to a folder on another disk"
+        )
 
 
 def readers_of(place: str, splits: dict[str, Any], column: str | None) -> dict[str, Reader]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
-from tiedlm.config import Experiment
+from tiedlm.config import Experiment, RunConfig
 from tiedlm.counting.parameters import TRAINING_RECIPES, count_config
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
@@ -15,7 +14,7 @@ from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.worker import Job
 from tiedlm.record import RunRecord
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
-from tiedlm.training.device import Runtime, available_cpus, resolve_runtime
+from tiedlm.training.device import Runtime, available_cpus, available_memory_bytes, resolve_runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
 
@@ -84,17 +83,29 @@ def _check_memory(
     experiment: Experiment, runs: list[tuple[str, int]], vocab_size: int, num_side_by_side: int, runtime: Runtime
 ) -> None:
     """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
-    if runtime.device != "cpu" or "SC_PHYS_PAGES" not in os.sysconf_names:
+    memory = available_memory_bytes()
+    if runtime.device != "cpu" or memory is None:
         return
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    parameters = {
-        arm: count_config(arm, experiment.run_config(arm).model.config_json(vocab_size)).total for arm, _ in runs
-    }
-    largest = sorted((parameters[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]
-    needed = BYTES_PER_PARAMETER * sum(largest)
-    if needed > memory:
+    configs = {arm: experiment.run_config(arm) for arm, _ in runs}
+    parameters = {arm: count_config(arm, configs[arm].model.config_json(vocab_size)).total for arm in configs}
+    states = {arm: BYTES_PER_PARAMETER * number for arm, number in parameters.items()}
+    activations = {arm: _activation_bytes(config, experiment.corpus.seq_length) for arm, config in configs.items()}
+    needed = sorted((states[arm] + activations[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]
+    if sum(needed) > memory:
         raise InputError(
-            f"{num_side_by_side} runs side by side with up to {largest[0]:,} parameters need {needed / 1e9:,.0f} GB "
-            f"for weights, gradients and optimizer states, and this machine has {memory / 1e9:,.0f} GB; lower --jobs "
-            "or the model's sizes"
+            f"{num_side_by_side} runs side by side with up to {max(parameters.values()):,} parameters need over "
+            f"{sum(needed) / 1e9:,.1f} GB, of which {max(states.values()) / 1e9:,.1f} GB a run are weights, gradients "
+            f"and optimizer states and {max(activations.values()) / 1e9:,.1f} GB activations, and {memory / 1e9:,.1f} "
+            "GB may be used here; lower --jobs, train.batch_size or the model's sizes"
         )
+
+
+def _activation_bytes(config: RunConfig, seq_length: int) -> int:
+    """A lower bound of what a step keeps for its backward pass, in 16-bit numbers.
+
+    Of each layer the inputs of its linear maps, queries, keys and values, and both halves of the feed-forward: terms of
+    the sum of Korthikanti et al. 2022 (Reducing Activation Recomputation, section 4.1), without those that a library
+    may spare.
+    """
+    model, tokens = config.model, config.train.batch_size * seq_length
+    return 2 * tokens * model.num_hidden_layers * (6 * model.hidden_size + 2 * model.intermediate_size)

@@ -6,7 +6,6 @@ file can be wrong but it cannot run code.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config import ModelConfig
+from tiedlm.config import SavedModelConfig
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM, check_tie
 
@@ -24,7 +23,7 @@ METADATA_KEY = "tiedlm"
 def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
     check_tie(model, "before saving")
-    metadata = {METADATA_KEY: json.dumps({"model": model.config.model_dump(), "vocab_size": vocab_size})}
+    metadata = {METADATA_KEY: SavedModelConfig(model=model.config, vocab_size=vocab_size).model_dump_json()}
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
     with replacement(path) as temporary:
         write_tensors(tensors, temporary, metadata)
@@ -43,12 +42,12 @@ def load_model(path: str | Path) -> MaskedLM:
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
-            stored = json.loads((file.metadata() or {})[METADATA_KEY])
-            model = MaskedLM(ModelConfig.model_validate(stored["model"]), int(stored["vocab_size"]))
+            stored = SavedModelConfig.model_validate_json((file.metadata() or {})[METADATA_KEY])
+            model = MaskedLM(stored.model, stored.vocab_size)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, RuntimeError) as error:  # the last: of a size that no memory holds
         raise InputError(f"{path}: has no model of tiedlm in its header; give one that tiedlm train wrote") from error
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

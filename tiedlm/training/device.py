@@ -79,3 +79,24 @@ def processor(runtime: Runtime) -> str:
 def available_cpus() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory_bytes(root: Path = Path("/")) -> int | None:
+    """The memory of this machine, or of the container where its limit is lower; None where neither is told.
+
+    Read are both versions of Linux control groups, at their root, where a container sees itself, and at our own group.
+    """
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    own = root / "proc/self/cgroup"
+    groups = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in own.read_text().split()} if own.is_file() else {}
+    for controller, tree, name in (
+        ("", "sys/fs/cgroup", "memory.max"),
+        ("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+    ):
+        for group in ("", groups.get(controller, "").strip("/")):
+            limit = root / tree / group / name
+            text = limit.read_text().strip() if limit.is_file() else ""
+            found += [int(text)] if text.isdecimal() else []  # else it is "max"
+    return min(found)
