@@ -33,20 +33,25 @@ TOY = {
         "rope_theta": 160_000.0,
         "tie_word_embeddings": True,
         "head_transform": True,
+        "output_rows": "own",
+        "output_matrix_start": "drawn",
+        "input_gradient_scale": 1.0,
     },
-    "corpus": {"name": "corpus", "tokenizer": "word", "seq_length": 16},
+    "corpus": {"name": "corpus", "tokenizer": "word", "seq_length": 16, "fraction": 1.0},
     "train": {
         "num_steps": 6,
         "batch_size": 4,
         "mlm_probability": 0.3,
         "learning_rate": 0.01,
         "norm_and_bias_learning_rate": 0.01,
+        "output_matrix_rate_scale": 1.0,
         "muon_learning_rate": 0.02,
         "adam_beta1": 0.9,
         "adam_beta2": 0.98,
         "adam_epsilon": 1e-8,
         "weight_decay": 0.1,
         "warmup_fraction": 0.2,
+        "tied_fraction": 1.0,
         "max_grad_norm": 1.0,
         "num_evaluations": 2,
         "eval_mask_seed": 0,
@@ -76,9 +81,14 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def corpus_folder(tmp_path: Path) -> Path:
+    """A folder with the toy corpus."""
+    write_toy_corpus(tmp_path / "corpus")
+    return tmp_path / "corpus"
+
+
+def write_toy_corpus(folder: Path) -> None:
     """Sentences of a tiny grammar, so that a model can learn something from them."""
     generator = random.Random(0)
-    folder = tmp_path / "corpus"
     folder.mkdir()
     for split, num_lines in (("train", 300), ("valid", 40), ("test", 30)):
         lines = [
@@ -87,7 +97,6 @@ def corpus_folder(tmp_path: Path) -> Path:
             for _ in range(num_lines)
         ]
         (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
-    return folder
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from tiedlm.errors import InputError, did_you_mean
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,63}$"  # names become file names, so they hold no path
 TOKENIZER_PATTERN = r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6}|file:.+|hub:[\w.-]+/[\w.-]+)$"
+OUTPUT_ROWS_PATTERN = r"^(own|identity|(band|any):\d{1,9})$"
 PATTERN_WORDS = {
+    OUTPUT_ROWS_PATTERN: "own, identity, band:N or any:N, e.g. band:0",
     NAME_PATTERN: "up to 64 small letters, digits and hyphens, a hyphen not first",
     TOKENIZER_PATTERN: "word, word:N, bpe:N, file:PATH or hub:OWNER/NAME, e.g. bpe:4096",
 }
@@ -81,10 +83,18 @@ class ModelConfig(Strict):
     """Whether the output matrix is the word-embedding table; the arms set it."""
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
+    output_rows: Annotated[str, Field(pattern=OUTPUT_ROWS_PATTERN)]
+    """Whose row of the output matrix scores a token: its `own`, or that of another, drawn by the number N. `band:N`: of
+    one about as frequent in train; `any:N`: of any; `identity`: its own, by the same code."""
+    output_matrix_start: Literal["drawn", "copied"]
+    """An untied output matrix starts with values of its own, or as a copy of the word-embedding table."""
+    input_gradient_scale: Annotated[float, Field(ge=0.0)]
+    """Times this, the table takes the gradient of its use as input (Lopardo et al. 2026); 1 changes nothing."""
 
     def config_json(self, vocab_size: int) -> dict[str, Any]:
         """The same model in the words of a `config.json`, once the tokenizer is known."""
-        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "rope_theta"}
+        of_training = {"initializer_range", "output_rows", "output_matrix_start", "input_gradient_scale"}
+        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "rope_theta", *of_training}
         return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
 
     @model_validator(mode="after")
@@ -120,6 +130,9 @@ class CorpusConfig(Strict):
     `file:PATH` or `hub:OWNER/NAME`: the `tokenizer.json` of another model."""
     seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
     """Tokens of a block."""
+    fraction: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of train's blocks that are trained on, by one fixed order, so that a smaller share is part of a larger one;
+    the vocabulary stays the whole text's."""
 
 
 class TrainConfig(Strict):
@@ -135,6 +148,8 @@ class TrainConfig(Strict):
     """AdamW's peak rate, for the embeddings and the output matrix."""
     norm_and_bias_learning_rate: Annotated[float, Field(gt=0.0)]
     """For what is no matrix; by AdamW, like the embeddings and the output matrix."""
+    output_matrix_rate_scale: Annotated[float, Field(gt=0.0)]
+    """An untied output matrix learns at this times `learning_rate`."""
     muon_learning_rate: Annotated[float, Field(ge=0.0)]
     """For the matrices between the embeddings and the output matrix, by Muon; 0 leaves them to AdamW."""
     adam_beta1: Probability
@@ -148,12 +163,20 @@ class TrainConfig(Strict):
     """Decoupled, of matrices alone."""
     warmup_fraction: Probability
     """Linear warm-up over this share of the steps, then linear decay to zero."""
+    tied_fraction: Annotated[float, Field(ge=0.0, le=1.0)]
+    """For this share of the steps a tied model stays tied; then its output matrix goes on as a copy of the table, with
+    a copy of its optimizer's states (modded-nanogpt, record 53). 1: it stays tied."""
     max_grad_norm: Annotated[float, Field(gt=0.0)]
     """Of all gradients together, beyond which they are scaled down."""
     num_evaluations: Annotated[int, Field(gt=0, le=10_000)]
     """Points of the learning curve after the one at step 0; never more than there are steps."""
     eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Of the masks of every evaluation."""
+
+    @property
+    def untie_step(self) -> int | None:
+        """After how many steps a tied model is untied; None: never."""
+        return None if self.tied_fraction == 1.0 else round(self.tied_fraction * self.num_steps)
 
 
 class RunConfig(Strict):
@@ -163,12 +186,28 @@ class RunConfig(Strict):
     corpus: CorpusConfig
     train: TrainConfig
 
+    @property
+    def trained_model(self) -> ModelConfig:
+        """The model at the end of training, which may have been untied by then."""
+        stays = self.train.untie_step is None
+        return self.model if stays else self.model.model_copy(update={"tie_word_embeddings": False})
+
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         if self.corpus.seq_length > self.model.max_position_embeddings:
             raise ValueError(
                 f"corpus.seq_length={self.corpus.seq_length} exceeds "
                 f"model.max_position_embeddings={self.model.max_position_embeddings}; lower the one or raise the other"
+            )
+        if self.train.tied_fraction < 1.0 and not self.model.tie_word_embeddings:
+            raise ValueError(
+                f"train.tied_fraction={self.train.tied_fraction} is of a tied model, and this one is not; set it in "
+                "the arm that it is for"
+            )
+        if self.model.output_matrix_start == "copied" and self.model.tie_word_embeddings:
+            raise ValueError(
+                "model.output_matrix_start='copied' is of an untied model, and this one is tied; set it in the arm "
+                "that it is for"
             )
         return self
 

@@ -20,10 +20,11 @@ from tiedlm.errors import InputError
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.regular_file import read_regular_file
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 SPLITS = ("train", "valid", "test")
 MAX_NATS = 700.0  # a token; beyond it the perplexity is no number
 SUM_TOLERANCE = 1e-12  # of sums of doubles that were added in another order
+BAND_TOLERANCE = 1e-9  # of sums over many more of them
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
 RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 
@@ -31,8 +32,19 @@ RECORD_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*-seed\d+\.json")
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Nats = Annotated[float, Field(ge=0.0, le=MAX_NATS * 2**53)]
 LossNats = Annotated[float, Field(ge=0.0, le=MAX_NATS)]
-Seconds = Annotated[float, Field(ge=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Seconds = NonNegative
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BandMetrics(Strict):
+    """The same sums over the tokens of one frequency band."""
+
+    least_count: Count
+    """How often they occur in train at least; at most, one less than those of the next band."""
+    num_tokens: Count
+    total_nll_nats: Nats
+    num_correct: Count
 
 
 class SplitMetrics(Strict):
@@ -51,6 +63,8 @@ class SplitMetrics(Strict):
     """Of the text, between blanks, and one more for the end of each line; no tokenizer decides it."""
     num_bytes: Annotated[Count, Field(gt=0)]
     """Of the text in UTF-8, and one more for the end of each line."""
+    bands: list[BandMetrics] | None
+    """By how often the token occurs in train, the rarest first; None in records that are older than it."""
     block_nll_nats: list[Nats]
     block_num_tokens: list[Annotated[Count, Field(gt=0)]]
 
@@ -69,7 +83,20 @@ class SplitMetrics(Strict):
             self.num_unk > 0
         ):
             raise ValueError(f"unk_nll_nats={self.unk_nll_nats} cannot be of {self.num_unk} of the tokens")
+        if self.bands is not None:
+            self._check_bands(self.bands)
         return self
+
+    def _check_bands(self, bands: list[BandMetrics]) -> None:
+        least_counts = [band.least_count for band in bands]
+        if least_counts != sorted(set(least_counts)) or least_counts[:1] != [0]:
+            raise ValueError(f"bands begin at {least_counts[:20]}, not at 0 and then higher")
+        for name in ("num_tokens", "num_correct", "total_nll_nats"):
+            whole, parts = getattr(self, name), [getattr(band, name) for band in bands]
+            if not math.isclose(math.fsum(parts), whole, rel_tol=BAND_TOLERANCE):
+                raise ValueError(f"{name}={whole} is not the sum of those of the bands")
+        if any(band.num_correct > band.num_tokens for band in bands):
+            raise ValueError("a band has more correct tokens than tokens")
 
     @property
     def masked_lm_loss_nats(self) -> float:
@@ -113,6 +140,15 @@ class SplitMetrics(Strict):
         return math.exp((self.total_nll_nats - self.unk_nll_nats) / num_known) if num_known else None
 
 
+class GradientSides(Strict):
+    """The gradients of the two uses of the word-embedding table, or of the two matrices of an untied model."""
+
+    input_norm: NonNegative
+    output_norm: NonNegative
+    cosine: Annotated[float, Field(ge=-1.0, le=1.0)]
+    """Of the two, each as one vector of V×H numbers."""
+
+
 class CurvePoint(Strict):
     """One look at the model during training, by one evaluation fold of evenly spaced blocks of each split."""
 
@@ -122,6 +158,8 @@ class CurvePoint(Strict):
     train_seconds: Seconds
     train_loss_nats: LossNats
     valid_loss_nats: LossNats
+    gradients: GradientSides | None
+    """None in records that are older than it."""
 
 
 class Data(Strict):
@@ -208,9 +246,10 @@ class RunRecord(Strict):
     @model_validator(mode="after")
     def _proves_its_arm(self) -> Self:
         stored = self.parameters.get("decoder_weight", -1)
-        if stored < 0 or self.config.model.tie_word_embeddings != (stored == 0):
+        ties = self.config.trained_model.tie_word_embeddings
+        if stored < 0 or ties != (stored == 0):
             raise ValueError(
-                f"tie_word_embeddings={self.config.model.tie_word_embeddings} but the model stored "
+                f"tie_word_embeddings={ties} at the end of training, but the model stored "
                 f"decoder_weight={self.parameters.get('decoder_weight')}"
             )
         config = self.config.model_dump()

@@ -368,7 +368,7 @@ def test_an_edited_record_is_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("schema_version", 99, ("schema_version=99", "reads 4")),
+        ("schema_version", 99, ("schema_version=99", "reads 5")),
         ("config.model.tie_word_embeddings", False, ("tie_word_embeddings=False", "decoder_weight=0")),
         ("parameters.decoder_weight", 224, ("tie_word_embeddings=True", "decoder_weight=224")),
         ("parameters", {}, ("decoder_weight",)),

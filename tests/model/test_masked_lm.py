@@ -237,5 +237,6 @@ def test_one_line_of_model_code_asks_whether_to_tie() -> None:
     source = Path(tiedlm.model.masked_lm.__file__).read_text().splitlines()
     in_model = [source[number - 1].strip() for _, number in sorted(lines)]
     assert in_model[0].startswith("if config.tie_word_embeddings:")
-    assert "!= model.config.tie_word_embeddings" in in_model[1]  # the measurement, and its message
-    assert len(in_model) == 3
+    assert in_model[1].startswith("self.config = self.config.model_copy(")  # it is untied, and says so
+    assert "!= model.config.tie_word_embeddings" in in_model[2]  # the measurement, and its message
+    assert len(in_model) == 4

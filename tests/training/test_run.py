@@ -167,7 +167,9 @@ def test_a_tied_matrix_is_one_parameter_of_one_group() -> None:
             for parameter in group["params"]
         ]
         assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())  # each once, none left out
-        assert sum(parameter.shape == (50, 32) for parameter in adam.param_groups[0]["params"]) == expected
+        wide = [sum(parameter.shape == (50, 32) for parameter in group["params"]) for group in adam.param_groups]
+        assert wide == [1, 0, expected - 1]
+        assert adam.param_groups[0]["weight_decay"] == adam.param_groups[2]["weight_decay"] == 0.1
         assert {parameter.dim() for parameter in adam.param_groups[1]["params"]} == {1}
         assert adam.param_groups[1]["weight_decay"] == 0.0
         assert adam.defaults["betas"] == (0.9, 0.98)
@@ -198,20 +200,25 @@ KNOBS: dict[str, dict[str, Any]] = {
         "rope_theta": 100.0,
         "tie_word_embeddings": False,
         "head_transform": False,
+        "output_rows": "band:0",
+        "output_matrix_start": "copied",
+        "input_gradient_scale": 2.0,
     },
-    "corpus": {"name": "other", "tokenizer": "bpe:270", "seq_length": 12},
+    "corpus": {"name": "other", "tokenizer": "bpe:270", "seq_length": 12, "fraction": 0.5},
     "train": {
         "num_steps": 9,
         "batch_size": 3,
         "mlm_probability": 0.5,
         "learning_rate": 0.02,
         "norm_and_bias_learning_rate": 0.02,
+        "output_matrix_rate_scale": 2.0,
         "muon_learning_rate": 0.0,
         "adam_beta1": 0.5,
         "adam_beta2": 0.9,
         "adam_epsilon": 1e-3,
         "weight_decay": 0.5,
         "warmup_fraction": 0.6,
+        "tied_fraction": 0.5,
         "max_grad_norm": 0.05,
         "num_evaluations": 3,
         "eval_mask_seed": 1,
@@ -250,7 +257,8 @@ def test_no_knob_is_dead(section: str, key: str, corpus_folder: Path, tmp_path: 
     other.mkdir()
     for path in corpus_folder.iterdir():
         (other / path.name).write_text(path.read_text().replace("cow", "ox"))
-    base = {"model.encoder": "bert"} if key == "max_position_embeddings" else {}
+    base: dict[str, Any] = {"model.encoder": "bert"} if key == "max_position_embeddings" else {}
+    base |= {"model.tie_word_embeddings": False} if key.startswith("output_matrix_") else {}
     changed = toy_experiment(**{**base, place: KNOBS[section][key]})
     before = trace(toy_experiment(**base), corpus_folder.parent, tmp_path)
     assert trace(changed, corpus_folder.parent, tmp_path) != before

@@ -131,7 +131,7 @@ def _count_record(folder: Path, record: RunRecord) -> Answer:
     """By the model's file where it is there, else by closed form; either must be what was measured in training."""
     name = f"{record.experiment}, arm {record.arm}"
     weights = folder / Path(record.file_name).with_suffix(".safetensors")
-    config = record.config.model.config_json(record.data.vocab_size)
+    config = record.config.trained_model.config_json(record.data.vocab_size)
     is_there = weights.is_file()
     answer = answer_tensors(name, read_header(weights)[0], config) if is_there else answer_config(name, config)
     if answer.count.groups != record.parameters:

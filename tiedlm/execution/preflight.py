@@ -87,7 +87,7 @@ def _check_memory(
     if runtime.device != "cpu" or memory is None:
         return
     configs = {arm: experiment.run_config(arm) for arm, _ in runs}
-    parameters = {arm: count_config(arm, configs[arm].model.config_json(vocab_size)).total for arm in configs}
+    parameters = {arm: count_config(arm, configs[arm].trained_model.config_json(vocab_size)).total for arm in configs}
     states = {arm: BYTES_PER_PARAMETER * number for arm, number in parameters.items()}
     activations = {arm: _activation_bytes(config, experiment.corpus.seq_length) for arm, config in configs.items()}
     needed = sorted((states[arm] + activations[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]

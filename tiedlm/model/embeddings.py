@@ -21,10 +21,17 @@ class WordEmbeddings(nn.Embedding):
     output matrix has already. The price: `torch.autograd.grad` does not see this use of the table.
     """
 
+    def __init__(self, vocab_size: int, hidden_size: int, gradient_scale: float = 1.0) -> None:
+        super().__init__(vocab_size, hidden_size)
+        self.gradient_scale = gradient_scale
+
     def forward(self, input: Tensor) -> Tensor:
         """(B, T) → (B, T, H)."""
         if input.is_cuda:  # adding by row is not done in one order there, and would not repeat
-            return super().forward(input)
+            rows = super().forward(input)
+            if self.gradient_scale != 1.0 and rows.requires_grad:
+                rows.register_hook(lambda gradients: gradients * self.gradient_scale)  # type: ignore[no-untyped-call]
+            return rows
         rows = F.embedding(input, self.weight.detach())
         if torch.is_grad_enabled() and self.weight.requires_grad:
             add = functools.partial(self._add_gradients, input)
@@ -34,6 +41,8 @@ class WordEmbeddings(nn.Embedding):
     def _add_gradients(self, ids: Tensor, gradients: Tensor) -> None:
         if self.weight.grad is None:
             self.weight.grad = torch.zeros_like(self.weight)
+        if self.gradient_scale != 1.0:
+            gradients = gradients * self.gradient_scale
         self.weight.grad.index_add_(0, ids.flatten(), gradients.flatten(0, 1))
 
 
@@ -47,7 +56,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size)
+        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size, config.input_gradient_scale)
         if config.encoder == "bert":
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
             self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)

@@ -10,6 +10,7 @@ knows whether W is shared.
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,22 +43,31 @@ class MaskedLMHead(nn.Module):
         super().__init__()
         self.transform = Transform(config) if config.head_transform else nn.Identity()
         self.decoder = nn.Linear(config.hidden_size, vocab_size)  # weight (V, H), bias (V,)
+        is_own = config.output_rows == "own"
+        self.register_buffer("output_rows", None if is_own else torch.arange(vocab_size))
+        self.output_rows: Tensor | None
+        """(V,): the row of W and b that scores each token, where it is not its own (`output_rows.py`)."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Logits: (B, P, H) → (B, P, V)."""
-        return self.decoder(self.transform(hidden_states))  # type: ignore[no-any-return]
+        scores = self.decoder(self.transform(hidden_states))  # of each row
+        return scores if self.output_rows is None else scores[..., self.output_rows]  # type: ignore[no-any-return]
 
     def loss(self, hidden_states: Tensor, masked_lm_ids: Tensor, masked_lm_weights: Tensor) -> Tensor:
         """`masked_lm_loss` of the logits, which are never all there: (B, P, H), (B, P) and (B, P) → (), in nats."""
         hidden_states = self.transform(hidden_states).flatten(0, 1)
-        scales = loss_scales(masked_lm_weights).flatten()
-        return fused_loss(hidden_states, self.decoder.weight, self.decoder.bias, masked_lm_ids.flatten(), scales)
+        scales, rows = loss_scales(masked_lm_weights).flatten(), self._rows(masked_lm_ids).flatten()
+        return fused_loss(hidden_states, self.decoder.weight, self.decoder.bias, rows, scales)
 
     def score(self, hidden_states: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Each prediction's loss in nats, and whether it is right: (B, P, H) and (B, P) → two of (B, P)."""
         hidden_states = self.transform(hidden_states).flatten(0, 1)
-        nll, is_correct = score_by_rows(hidden_states, self.decoder.weight, self.decoder.bias, masked_lm_ids.flatten())
+        rows = self._rows(masked_lm_ids).flatten()
+        nll, is_correct = score_by_rows(hidden_states, self.decoder.weight, self.decoder.bias, rows)
         return nll.view_as(masked_lm_ids), is_correct.view_as(masked_lm_ids)
+
+    def _rows(self, token_ids: Tensor) -> Tensor:
+        return token_ids if self.output_rows is None else self.output_rows[token_ids]
 
 
 def masked_lm_loss(logits: Tensor, masked_lm_ids: Tensor, masked_lm_weights: Tensor) -> Tensor:

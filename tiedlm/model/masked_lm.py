@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.embeddings import Embeddings
 from tiedlm.model.encoder import Encoder
 from tiedlm.model.head import MaskedLMHead
+from tiedlm.model.output_rows import draw_output_rows
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
     "embeddings.word_embeddings.": "word_embeddings",
@@ -46,6 +49,11 @@ class MaskedLM(nn.Module):
         """Measured on the tensors, not read from the configuration."""
         return self.head.decoder.weight is self.embeddings.word_embeddings.weight
 
+    def untie(self) -> None:
+        """Let the output matrix go on as a copy of the word-embedding table, and say so in `config`."""
+        self.head.decoder.weight = nn.Parameter(self.embeddings.word_embeddings.weight.detach().clone())
+        self.config = self.config.model_copy(update={"tie_word_embeddings": False})
+
     def forward(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
         """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
         return self.head(self._hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
@@ -66,11 +74,15 @@ class MaskedLM(nn.Module):
         return self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # type: ignore[no-any-return]
 
 
-def build_model(config: ModelConfig, vocab_size: int, seed: int) -> MaskedLM:
+def build_model(
+    config: ModelConfig, vocab_size: int, seed: int, token_counts: npt.NDArray[np.int64] | None = None
+) -> MaskedLM:
     """Build a model whose every tensor is drawn once, from a generator that its own name seeds.
 
     Two arms of one seed thus start with the same values wherever name and shape agree. Matrices are
-    normal with std `initializer_range`, norms start at one, biases at zero.
+    normal with std `initializer_range`, norms start at one, biases at zero. An output matrix may start as a copy
+    of the table. `token_counts` (V,), how often each token occurs in train, is needed where tokens are scored by
+    others' rows.
     """
     model = MaskedLM(config, vocab_size)
     with torch.no_grad():
@@ -81,6 +93,11 @@ def build_model(config: ModelConfig, vocab_size: int, seed: int) -> MaskedLM:
                 parameter.zero_()
             else:
                 parameter.fill_(1.0)
+        if config.output_matrix_start == "copied":
+            model.head.decoder.weight.copy_(model.embeddings.word_embeddings.weight)
+        if model.head.output_rows is not None:
+            assert token_counts is not None
+            model.head.output_rows.copy_(draw_output_rows(config.output_rows, token_counts))
     check_tie(model, "after build")
     return model
 

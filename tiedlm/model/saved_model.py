@@ -24,7 +24,7 @@ def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
     check_tie(model, "before saving")
     metadata = {METADATA_KEY: SavedModelConfig(model=model.config, vocab_size=vocab_size).model_dump_json()}
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _stored(model).items()}
     with replacement(path) as temporary:
         write_tensors(tensors, temporary, metadata)
     return path.stat().st_size
@@ -49,18 +49,24 @@ def load_model(path: str | Path) -> MaskedLM:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
     except (ValueError, KeyError, RuntimeError) as error:  # the last: of a size that no memory holds
         raise InputError(f"{path}: has no model of tiedlm in its header; give one that tiedlm train wrote") from error
-    parameters = dict(model.named_parameters())
+    stored_as = _stored(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    expected = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    expected = {name: tuple(parameter.shape) for name, parameter in stored_as.items()}
     if shapes != expected:
         name = min(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
         raise InputError(
             f"{path}: {name} has shape {shapes.get(name)}, its header asks for {expected.get(name)}; train it again"
         )
-    for name, parameter in parameters.items():
-        parameter.data.copy_(tensors[name])
+    for name, tensor in stored_as.items():
+        tensor.data.copy_(tensors[name])
     check_tie(model, f"after loading {path}")
     return model
+
+
+def _stored(model: MaskedLM) -> dict[str, Tensor]:
+    """Every parameter under its first name, and whose rows score a token where it is not their own."""
+    rows = model.head.output_rows
+    return dict(model.named_parameters()) | ({} if rows is None else {"head.output_rows": rows})
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

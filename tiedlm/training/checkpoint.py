@@ -41,7 +41,7 @@ class RunKey(Strict):
 class Standing(Strict):
     """How far a run has come, beside its tensors."""
 
-    checkpoint_format: Literal[3]
+    checkpoint_format: Literal[4]
     run: RunKey
     code: Code
     step: Annotated[int, Field(gt=0)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.data.masking import NUM_FOLDS, fold_batch, fold_ranks
 from tiedlm.masked_batch import UNK_ID
 from tiedlm.model.masked_lm import MaskedLM
@@ -29,6 +30,10 @@ class EvalTotals:
     block_unk_nll_nats: Tensor
     block_num_unk: Tensor
     """Of the tokens that are `[UNK]`, which the others count too."""
+    band_nll_nats: Tensor
+    band_num_tokens: Tensor
+    band_num_correct: Tensor
+    """(num_bands,) each: the same sums by how often the predicted token occurs in train."""
 
     @property
     def masked_lm_loss_nats(self) -> float:
@@ -42,11 +47,13 @@ def evaluate(
     blocks: Tensor,
     eval_mask_seed: int,
     autocast: torch.amp.autocast_mode.autocast,
+    bands: Tensor | None = None,
     folds: range = range(NUM_FOLDS),
     on_batch: Callable[[float], None] = lambda _: None,
 ) -> EvalTotals:
     """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look.
 
+    `bands` (V,) has the frequency band of each token (`data/frequency_bands.py`); without it, all are of the first.
     `on_batch` is told the share of the blocks that is done.
     """
     device = next(model.parameters()).device
@@ -55,6 +62,7 @@ def evaluate(
     ranks = fold_ranks(blocks, eval_mask_seed)
     nll = torch.zeros(len(blocks), dtype=torch.float64)
     num_tokens, num_correct, unk_nll, num_unk = (torch.zeros_like(nll) for _ in range(4))
+    of_bands = torch.zeros(3, len(LEAST_COUNTS), dtype=torch.float64)
     rows_per_batch = max(1, TOKENS_PER_BATCH // blocks.shape[1])
     for start in range(0, len(blocks), rows_per_batch):
         rows = slice(start, start + rows_per_batch)
@@ -69,6 +77,9 @@ def evaluate(
             unk_weights = weights * (batch.masked_lm_ids == UNK_ID)
             unk_nll[rows] += (batch_nll * unk_weights).sum(1).cpu()
             num_unk[rows] += unk_weights.sum(1).cpu()
+            sums = torch.stack([batch_nll * weights, weights, is_correct * weights]).flatten(1).cpu()  # (3, B·P)
+            ids = batch.masked_lm_ids.flatten().cpu()
+            of_bands.index_add_(1, torch.zeros_like(ids) if bands is None else bands[ids], sums)
         on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
-    return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk)
+    return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk, *of_bands)

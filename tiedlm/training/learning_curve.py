@@ -8,16 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
+from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import MaskedLM
-from tiedlm.record import CurvePoint, SplitMetrics
+from tiedlm.record import BandMetrics, CurvePoint, SplitMetrics
 from tiedlm.training.checkpoint import RunKey
 from tiedlm.training.device import Runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
+from tiedlm.training.gradient_sides import gradient_sides
 from tiedlm.training.loop import RunFailed, Step
 from tiedlm.training.progress import Progress
 
 CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
+GRADIENT_TOKENS = 1 << 12  # of train, for the gradients of each point
 LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
 
 
@@ -34,6 +39,7 @@ class Monitor:
     ) -> None:
         self.run, self.config = run, run.config
         self.corpus, self.model, self.runtime, self.on_progress = corpus, model, runtime, on_progress
+        self.bands = torch.from_numpy(frequency_bands(corpus.token_counts("train")))
         num_steps, num_evaluations = self.config.train.num_steps, self.config.train.num_evaluations
         self.curve_steps = {round(num_steps * (index + 1) / num_evaluations) for index in range(num_evaluations)}
         self.curve: list[CurvePoint] = []
@@ -46,8 +52,12 @@ class Monitor:
             self.look(self.last_step)
 
     def blocks(self, split: str) -> Tensor:
-        """(N, T) of a split."""
-        return torch.from_numpy(self.corpus.blocks(split, self.config.corpus.seq_length))
+        """(N, T) of a split; of train, those that are trained on."""
+        blocks = torch.from_numpy(self.corpus.blocks(split, self.config.corpus.seq_length))
+        if split != "train" or self.config.corpus.fraction == 1.0:
+            return blocks
+        order = torch.randperm(len(blocks), generator=make_generator(0, "fraction"))
+        return blocks[order[: max(1, round(self.config.corpus.fraction * len(blocks)))].sort().values]
 
     def tokens_read(self, step: int) -> int:
         """In training, up to and with a step; padding of a short block counts as read."""
@@ -62,12 +72,12 @@ class Monitor:
 
     def look(self, step: Step) -> None:
         """Add a point to the learning curve, by one fold of some blocks of train and valid."""
-        losses = {}
-        for split in ("train", "valid"):
-            blocks = self.blocks(split)
-            num_rows = min(max(1, CURVE_TOKENS // blocks.shape[1]), len(blocks))
-            rows = torch.linspace(0, len(blocks) - 1, num_rows).long()
-            losses[split] = self._evaluate(blocks[rows], folds=range(1)).masked_lm_loss_nats
+        losses = {
+            split: self._evaluate(self._some(split, CURVE_TOKENS), folds=range(1)).masked_lm_loss_nats
+            for split in ("train", "valid")
+        }
+        blocks = self._some("train", GRADIENT_TOKENS)
+        batch = fold_batch(blocks, fold_ranks(blocks, self.config.train.eval_mask_seed), 0)
         self.curve.append(
             CurvePoint(
                 step=step.step,
@@ -75,8 +85,17 @@ class Monitor:
                 train_seconds=step.train_seconds,
                 train_loss_nats=losses["train"],
                 valid_loss_nats=losses["valid"],
+                gradients=gradient_sides(
+                    self.model, batch.to(torch.device(self.runtime.device)), self.runtime.autocast()
+                ),
             )
         )
+
+    def _some(self, split: str, num_tokens: int) -> Tensor:
+        """Blocks of so many tokens, evenly spaced over a split."""
+        blocks = self.blocks(split)
+        num_rows = min(max(1, num_tokens // blocks.shape[1]), len(blocks))
+        return blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
 
     def measure(self, split: str) -> SplitMetrics:
         """The full fold evaluation of a split."""
@@ -92,12 +111,22 @@ class Monitor:
             unk_nll_nats=float(totals.block_unk_nll_nats.sum()),
             num_words=self.corpus.num_words[split],
             num_bytes=self.corpus.num_bytes[split],
+            bands=[
+                BandMetrics(
+                    least_count=least_count,
+                    num_tokens=int(totals.band_num_tokens[band]),
+                    total_nll_nats=float(totals.band_nll_nats[band]),
+                    num_correct=int(totals.band_num_correct[band]),
+                )
+                for band, least_count in enumerate(LEAST_COUNTS)
+            ],
             block_nll_nats=totals.block_nll_nats.tolist(),
             block_num_tokens=totals.block_num_tokens.int().tolist(),
         )
 
     def _evaluate(self, blocks: Tensor, **options: Any) -> EvalTotals:
-        totals = evaluate(self.model, blocks, self.config.train.eval_mask_seed, self.runtime.autocast(), **options)
+        seed = self.config.train.eval_mask_seed
+        totals = evaluate(self.model, blocks, seed, self.runtime.autocast(), self.bands, **options)
         loss_nats = totals.masked_lm_loss_nats
         if not loss_nats < LARGEST_LOSS_NATS:  # nor is NaN
             raise RunFailed(

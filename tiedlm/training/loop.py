@@ -15,10 +15,11 @@ from tiedlm.data.masking import BatchOrder, mask_blocks
 from tiedlm.generators import derive_seed, make_generator
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.training.muon import Muon
-from tiedlm.training.optim import build_optimizers, set_learning_rate
+from tiedlm.training.optim import add_copy, build_optimizers, set_learning_rate
 from tiedlm.training.pairing import BatchChain
 
 Kind = tuple[torch.dtype, tuple[int, ...] | None]
+TABLE, OUTPUT_MATRIX = "embeddings.word_embeddings.weight", "head.decoder.weight"
 STATE_KEYS = {torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq"), Muon: ("momentum_buffer",)}
 
 
@@ -53,11 +54,20 @@ class TrainingState:
         """`precision` is that of the optimizers' matrix products; all that is kept is fp32."""
         torch.manual_seed(derive_seed(seed, "dropout"))
         self.model, self.optimizers = model, build_optimizers(model, config, precision)
+        self.untie_step = config.untie_step
         self.order = BatchOrder(num_blocks, config.batch_size, make_generator(seed, "order"))
         self.mask_generator = make_generator(seed, "mask")
         self.batches = BatchChain()
-        self.step = 0
         self.train_seconds = 0.0
+        self.go_to(0)
+
+    def go_to(self, step: int) -> None:
+        """Set the step; a model that is untied by then is untied, its optimizer's states copied with the matrix."""
+        self.step = step
+        if self._unties_by(step):
+            table = self.model.embeddings.word_embeddings.weight
+            self.model.untie()
+            add_copy(self.optimizers, table, self.model.head.decoder.weight)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by name, on the CPU: a parameter once, its optimizer's states, the generators."""
@@ -81,7 +91,7 @@ class TrainingState:
         Raises:
             StateError: they are not such; nothing has changed then.
         """
-        wanted = self._kinds()
+        wanted = self._kinds(step)
         for name in sorted(wanted.keys() | tensors.keys()):
             found = _kind(tensors[name]) if name in tensors else None
             if found != wanted.get(name):
@@ -93,6 +103,7 @@ class TrainingState:
             generators = {name: _generator(tensors[f"{name}.generator"]) for name in ("order", "mask", "dropout")}
         except RuntimeError as error:
             raise StateError(f"does not fit this model ({error})") from error
+        self.go_to(step)
         device = next(self.model.parameters()).device
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         for optimizer in self.optimizers:
@@ -108,10 +119,13 @@ class TrainingState:
         torch.set_rng_state(generators["dropout"].get_state())
         if device.type == "cuda":
             torch.cuda.set_rng_state(tensors["dropout.cuda_generator"], device)
-        self.step, self.train_seconds = step, train_seconds
+        self.train_seconds = train_seconds
 
-    def _kinds(self) -> dict[str, Kind]:
-        """What `tensors` gives after at least one step, by name."""
+    def _unties_by(self, step: int) -> bool:
+        return self.untie_step is not None and step >= self.untie_step and self.model.is_tied
+
+    def _kinds(self, step: int) -> dict[str, Kind]:
+        """What `tensors` gives at a step after the first, by name."""
         names = {parameter: name for name, parameter in self.model.named_parameters()}
         kinds = {name: _kind(tensor) for name, tensor in self.tensors().items() if not name.startswith("optimizer.")}
         kinds["order.rows_to_come"] = (torch.int64, None)
@@ -121,6 +135,9 @@ class TrainingState:
                     for key in STATE_KEYS[type(optimizer)]:
                         shape = () if key == "step" else tuple(parameter.shape)
                         kinds[f"optimizer.{names[parameter]}.{key}"] = (torch.float32, shape)
+        if self._unties_by(step):
+            of_table = {name: kind for name, kind in kinds.items() if TABLE in name}
+            kinds |= {name.replace(TABLE, OUTPUT_MATRIX): kind for name, kind in of_table.items()}
         return kinds
 
     def _optimizer_states(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -169,13 +186,13 @@ def train(
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         loss_nats = loss.item()
-        state.step += 1
         if not math.isfinite(loss_nats) or not math.isfinite(norm.item()):
             raise RunFailed(
-                f"step {state.step}: loss {loss_nats}, gradient norm {norm.item()}; lower the learning rates"
+                f"step {state.step + 1}: loss {loss_nats}, gradient norm {norm.item()}; lower the learning rates"
             )
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
+        state.go_to(state.step + 1)
         state.train_seconds += time.perf_counter() - started
         on_step(Step(state.step, loss_nats, state.train_seconds))

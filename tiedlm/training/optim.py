@@ -8,7 +8,7 @@ parameter and is updated once.
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tiedlm.config import TrainConfig
 from tiedlm.training.muon import Muon
@@ -19,17 +19,24 @@ def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dty
 
     Weight decay touches matrices, never norms or biases.
     """
-    muon, decayed, plain = [], [], []
+    muon, decayed, plain, output_matrix = [], [], [], []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             plain.append(parameter)
         elif config.muon_learning_rate > 0 and name.startswith(("encoder.layers.", "head.transform.")):
             muon.append(parameter)
+        elif name == "head.decoder.weight":
+            output_matrix.append(parameter)
         else:
             decayed.append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0, "lr": config.norm_and_bias_learning_rate},
+        {
+            "params": output_matrix,  # none where it is tied
+            "weight_decay": config.weight_decay,
+            "lr": config.output_matrix_rate_scale * config.learning_rate,
+        },
     ]
     betas = (config.adam_beta1, config.adam_beta2)
     optimizers: list[torch.optim.Optimizer] = [
@@ -41,6 +48,13 @@ def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dty
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     return optimizers
+
+
+def add_copy(optimizers: list[torch.optim.Optimizer], table: Tensor, output_matrix: Tensor) -> None:
+    """Go on with the output matrix, a copy of the table, from a copy of the table's state."""
+    adam = optimizers[0]
+    adam.param_groups[-1]["params"].append(output_matrix)
+    adam.state[output_matrix] = {key: value.clone() for key, value in adam.state[table].items()}
 
 
 def set_learning_rate(optimizers: list[torch.optim.Optimizer], step: int, config: TrainConfig) -> None:

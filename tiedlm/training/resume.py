@@ -130,7 +130,7 @@ class CheckpointManager:
     def _save(self, curve: list[CurvePoint]) -> None:
         check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
         standing = Standing(
-            checkpoint_format=3,
+            checkpoint_format=4,
             run=self.run,
             code=self.code,
             step=self.state.step,

@@ -42,7 +42,7 @@ def run(
     """
     key = run_key(experiment, arm, seed, corpus, runtime)
     config = key.config
-    model = build_model(config.model, corpus.vocab_size, seed)
+    model = build_model(config.model, corpus.vocab_size, seed, corpus.token_counts("train"))
     started_from = start_values(model)
     model = model.to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress)

@@ -1,0 +1,14 @@
+"""Tokens by how often they occur in train, in powers of ten."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+LEAST_COUNTS = (0, 10, 100, 1_000, 10_000)
+"""How often a token of each band occurs at least."""
+
+
+def frequency_bands(token_counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The band of each token, 0 the rarest: (V,) → (V,)."""
+    return np.searchsorted(LEAST_COUNTS, token_counts, side="right") - 1
