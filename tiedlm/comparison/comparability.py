@@ -60,6 +60,12 @@ def _check_same_text(first: RunRecord, record: RunRecord) -> None:
                     f"{first.file_name} and {record.file_name} differ in {split} {field} ({mine!r}, {theirs!r}), which "
                     "the text decides; train again"
                 )
+        mine, theirs = ([(band.least_count, band.num_tokens) for band in of.bands or []] for of in (other, metrics))
+        if mine and theirs and mine != theirs:
+            raise InputError(
+                f"{first.file_name} and {record.file_name} differ in the frequency bands of {split}, which the text "
+                "decides; train again"
+            )
 
 
 def _check_paired(first: RunRecord, second: RunRecord) -> None:

@@ -7,23 +7,21 @@ values, so the statistics are those of the paired differences in nats a token.
 from __future__ import annotations
 
 import hashlib
-import math
 import statistics
 from typing import Any
 
 from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.comparison import ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
 from tiedlm.comparison.curves import difference_curve
-from tiedlm.comparison.paired_statistics import CONFIDENCE, MIN_BLOCKS, Delta, paired_bootstrap, paired_t
-from tiedlm.comparison.two_stage import TwoStage, two_stage_t
+from tiedlm.comparison.differences import differences_on
+from tiedlm.comparison.paired_statistics import MIN_BLOCKS
+from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
 from tiedlm.record import RunRecord, SplitMetrics
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 3
-NO_VERDICT = "no verdict"
-SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anything is ever found
+COMPARISON_SCHEMA_VERSION = 4
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
@@ -53,11 +51,9 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
             "first"
         )
     runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
-    differences = [
-        _difference([by_run[baseline, seed] for seed in shared[arm]], runs[arm], split, design)
-        for arm in others
-        for split in records[0].metrics
-    ]
+    pairs = {arm: ([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others}
+    by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
+    differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     notes = [*_notes(runs, seeds_of), *_width_notes(differences, design)]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
@@ -67,9 +63,7 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
         differences=differences,
-        difference_curves=[
-            difference_curve([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others
-        ],
+        difference_curves=[difference_curve(*pair) for pair in pairs.values()],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
         notes=notes,
@@ -195,48 +189,3 @@ def _distinct_provenance(records: list[RunRecord]) -> dict[str, list[str]]:
     dumps = [record.provenance.model_dump(exclude={"finished_at"}) for record in records]
     of_runs = {field: sorted({str(dump[field]) for dump in dumps}) for field in dumps[0]}
     return {"text": sorted({record.text_source for record in records}), **of_runs}
-
-
-def _difference(first: list[RunRecord], second: list[RunRecord], split: str, design: TwoStage | None) -> Difference:
-    values = [
-        b.metrics[split].masked_lm_loss_nats - a.metrics[split].masked_lm_loss_nats
-        for a, b in zip(first, second, strict=True)
-    ]
-    if design is not None:
-        delta = two_stage_t(_first_stage(first, values, design), values)
-    elif len(values) > 1:
-        delta = paired_t(values)
-    else:
-        delta = paired_bootstrap(first[0].metrics[split], second[0].metrics[split])
-    verdict, reason = _verdict(first, second, split, delta)
-    return Difference(
-        arms=(first[0].arm, second[0].arm),
-        split=split,
-        delta_nats=delta,
-        perplexity_ratio=math.exp(delta.mean),
-        verdict=verdict,
-        reason=reason,
-    )
-
-
-def _first_stage(records: list[RunRecord], values: list[float], design: TwoStage) -> list[float]:
-    of_seed = {record.seed: value for record, value in zip(records, values, strict=True)}
-    missing = [str(seed) for seed in design.first_stage_seeds if seed not in of_seed]
-    if missing:
-        raise InputError(
-            f"the two-stage design rests on seed {', '.join(missing)}, of which a record is missing; train it again by "
-            "the same command, or delete the design"
-        )
-    return [of_seed[seed] for seed in design.first_stage_seeds]
-
-
-def _verdict(first: list[RunRecord], second: list[RunRecord], split: str, delta: Delta) -> tuple[str, str | None]:
-    """Which arm is better, if that can be said; else why there is no verdict."""
-    for records in (first, second):
-        if any(not record.metrics[split].has_learned for record in records):
-            return NO_VERDICT, f"{records[0].arm} has learned nothing yet, so there is no verdict; train longer"
-    if delta.p_value is None:
-        return NO_VERDICT, f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
-    if delta.p_value >= 1 - CONFIDENCE or delta.ci95[0] <= 0 <= delta.ci95[1]:
-        return "inconclusive", None
-    return f"{(first if delta.mean > 0 else second)[0].arm} better", None

@@ -10,6 +10,8 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config import Strict
 from tiedlm.record import CurvePoint
 
+INCONCLUSIVE, NO_VERDICT = "inconclusive", "no verdict"
+
 
 class Summary(Strict):
     """One number a seed; `std` over seeds (n − 1), absent for one seed."""
@@ -60,6 +62,18 @@ class Saved(Strict):
     formula: str
 
 
+class BandDifference(Strict):
+    """Two arms on the tokens of one frequency band of a split."""
+
+    least_count: int
+    """How often they occur in train at least."""
+    num_tokens: int
+    mean: float
+    """In nats a token."""
+    ci95: tuple[float, float] | None
+    """Of each band alone; None for one seed."""
+
+
 class Difference(Strict):
     """Two arms on one split."""
 
@@ -68,6 +82,13 @@ class Difference(Strict):
     delta_nats: Delta
     perplexity_ratio: float
     """exp(mean delta): perplexity of the second arm over that of the first."""
+    p_holm: float | None
+    """The p-value that decides: Holm's over all differences of the split, where there are several."""
+    detectable_nats: float | None
+    """What so many seeds would have found in four cases of five, unadjusted; None for one seed, or by a two-stage
+    design, which has the width of its interval instead."""
+    bands: list[BandDifference] | None
+    """None where records are older than bands."""
     verdict: str
     """`ARM better`, `inconclusive` or `no verdict`."""
     reason: str | None

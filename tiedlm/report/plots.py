@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator
@@ -19,9 +20,11 @@ from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.record import CurvePoint
 from tiedlm.report.terminal import num_seeds
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 ABOVE_LINE: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.35", "fontsize": 8}
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe & Ito: safe for colour blindness
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # safe for colour blindness
+OF_MANY_ARMS = ("#000000", "#882255", "#117733", "#999933", "#332288", "#44aa99", "#aa4499", "#888888")
+COLOURS = (*OKABE_ITO, *OF_MANY_ARMS)  # where marks and labels tell more than the colour
 GROUP_COLOURS = {
     "word_embeddings": "#0072b2",
     "decoder_weight": "#d55e00",
@@ -49,7 +52,7 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     has_bands = len(comparison.seeds) > 1
     bands = ("; band: ± standard deviation", "; band: 95 % interval") if has_bands else ("", "")
     curves.set_title(f"{comparison.experiment}: {num_seeds(comparison)}{bands[0]}", fontsize=10)
-    for style, curve in zip(list(_styles())[1:], comparison.difference_curves, strict=False):
+    for style, curve in zip(itertools.islice(_styles(), 1, None), comparison.difference_curves, strict=False):
         _draw_difference(difference, curve, unit, style)
     difference.axhline(0, color="0.3", linewidth=1)
     first = next(iter(comparison.arms))
@@ -108,7 +111,7 @@ def _label_end(axes: Axes, arm: str, tokens: float, value: float, style: dict[st
 
 def _styles() -> Iterator[dict[str, Any]]:
     """An arm's colour and mark; the marks tell lines apart in grey print too."""
-    for colour, marker in zip(COLOURS, MARKERS, strict=True):
+    for colour, marker in itertools.cycle(zip(COLOURS, MARKERS, strict=True)):
         yield {"color": colour, "marker": marker, "markersize": 5}
 
 

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.comparison.comparison import Comparison, Difference, Summary
+from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
 from tiedlm.counting.terminal import percent, plain_table, saved_text
 from tiedlm.errors import printable
 from tiedlm.record import RunRecord
@@ -17,23 +17,49 @@ WARNING = (
     "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
     "perplexity, nor with pseudo-perplexity."
 )
+MAX_COLUMNS = 3  # arms beside each other in 80 columns
 CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "wikitext-103": "WikiText-103"}
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """The whole answer for a terminal."""
+    tables = _tables_of_few_arms if len(comparison.arms) <= MAX_COLUMNS else _tables_of_many_arms
     parts: list[RenderableType] = [
         Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
-        _parameter_table(comparison),
-        saved_text(comparison.saved.formula, comparison.saved.fraction),
-        Text(),
-        _metric_table(comparison),
+        *tables(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
-        Text(),
-        _verdict_text(comparison),
     ]
+    if len(comparison.arms) <= MAX_COLUMNS:
+        parts += [Text(), _verdict_text(comparison)]
     return Group(*parts)
+
+
+def _tables_of_few_arms(comparison: Comparison) -> list[RenderableType]:
+    """An arm a column."""
+    saved = saved_text(comparison.saved.formula, comparison.saved.fraction)
+    return [_parameter_table(comparison), saved, Text(), _metric_table(comparison)]
+
+
+def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
+    """An arm a row, beside its difference from the first; a table a split."""
+    first = next(iter(comparison.arms))
+    parts: list[RenderableType] = [saved_text(comparison.saved.formula, comparison.saved.fraction)]
+    for split, metrics in comparison.arms[first].metrics.items():
+        found = {item.arms[1]: item for item in comparison.differences if item.split == split}
+        table = plain_table(split, "parameters", "perplexity", f"nats over {first}", "p", "verdict")
+        for arm, summary in comparison.arms.items():
+            cells = [f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
+            difference = found.get(arm)
+            if difference is not None:
+                p = "–" if difference.p_holm is None else f"{difference.p_holm:.2g}"
+                cells += [nats_interval(difference), p, difference.verdict]
+            table.add_row(arm, *cells)
+        table.add_row("unigram", "–", f"{metrics.unigram_perplexity:,.1f}", style="dim")
+        parts += [Text(), table]
+    reasons = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
+    told = [*_detectable_lines(comparison), *reasons, *_holm_lines(comparison)]
+    return [*parts, *(Text(line) for line in told)]
 
 
 def _parameter_table(comparison: Comparison) -> Table:
@@ -69,13 +95,36 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         interval = f"[{', '.join(map(percent_more, delta.ci95))}]"
         seeds = count_seeds(len(delta.values))
         line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
-        if delta.p_value is None:
+        if difference.p_holm is None:
             lines += [f"{line}  {seeds}", f"{'':6}{interval}: how much the choice of text moves it, not of seed"]
         else:
-            lines.append(f"{line} {interval} {seeds}  {p_value(delta.p_value)}")
+            lines.append(f"{line} {interval} {seeds}  {p_value(difference.p_holm)}")
         if difference.reason and difference.reason not in reasons:
             reasons.append(difference.reason)
-    return lines + reasons
+    return [*lines, *_detectable_lines(comparison), *reasons, *_holm_lines(comparison)]
+
+
+def _detectable_lines(comparison: Comparison) -> list[str]:
+    """Of what is inconclusive, how large a difference would hardly have been missed."""
+    return [
+        f"{item.split}: {count_seeds(len(item.delta_nats.values))} of {item.arms[1]} would have found ± "
+        f"{item.detectable_nats:.2g} nats in 4 cases of 5"
+        for item in comparison.differences
+        if item.verdict == INCONCLUSIVE and item.detectable_nats is not None
+    ]
+
+
+def _holm_lines(comparison: Comparison) -> list[str]:
+    """That p-values are adjusted, where they are."""
+    if len(comparison.arms) < 3 or all(item.p_holm is None for item in comparison.differences):
+        return []
+    return [f"verdicts and p are Holm's, over the {len(comparison.arms) - 1} differences of a split"]
+
+
+def nats_interval(difference: Difference) -> str:
+    """`+0.087 [+0.065, +0.108]`."""
+    delta = difference.delta_nats
+    return f"{delta.mean:+.3f} [{delta.ci95[0]:+.3f}, {delta.ci95[1]:+.3f}]"
 
 
 def _verdict_text(comparison: Comparison) -> Text:
@@ -95,6 +144,10 @@ def describe(difference: Difference) -> str:
     delta, (first, second) = difference.delta_nats, difference.arms
     low, high = delta.ci95
     p = "" if delta.p_value is None else f", {p_value(delta.p_value)}"
+    if difference.p_holm != delta.p_value and difference.p_holm is not None:
+        p += f", Holm's {p_value(difference.p_holm)}"
+    if difference.verdict == INCONCLUSIVE and difference.detectable_nats is not None:
+        p += f", ± {difference.detectable_nats:.2g} would have been found in 4 cases of 5"
     reason = "" if difference.reason is None else f" ({difference.reason})"
     return (
         f"{second} − {first} = {delta.mean:+.4f} nats a token, 95 % interval [{low:+.4f}, {high:+.4f}]{p} "
