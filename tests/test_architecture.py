@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch config record data model",
     "comparison": "version errors config record counting",
-    "report": "errors atomic_file regular_file record counting comparison",
+    "report": "errors atomic_file config regular_file record counting comparison",
     "execution": "errors atomic_file regular_file config record counting data model training comparison",
     "api": "errors config experiment_file record counting data training comparison report execution",
     "__init__": "version errors model execution api",

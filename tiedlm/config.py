@@ -6,6 +6,7 @@ few keys overridden. `tied` and `untied` exist in every experiment; a file may a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -212,6 +213,15 @@ class RunConfig(Strict):
         return self
 
 
+class Grid(Strict):
+    """What is searched for each arm before a comparison: every combination of some values of some keys."""
+
+    seeds: Annotated[int, Field(gt=0, le=100)]
+    """How many seeds of each arm in each cell; none of them is compared."""
+    values: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
+    """By `section.key`."""
+
+
 class Experiment(RunConfig):
     """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
 
@@ -220,6 +230,7 @@ class Experiment(RunConfig):
     seeds: Annotated[int, Field(gt=0, le=1_000)]
     """How many seeds of each arm, from 0 on."""
     arms: dict[Name, Overrides] = Field(default_factory=dict)
+    grid: Grid | None = None
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:
@@ -271,6 +282,25 @@ class Experiment(RunConfig):
             "train": {**self.train.model_dump(), **overrides.get("train", {})},
         }
         return validated(RunConfig, merged, f"arm {arm!r}")
+
+
+def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
+    """The experiment with other values, by `section.key` or `arms.ARM.section.key`.
+
+    Raises:
+        InputError: there is no such key, or it cannot have the value.
+    """
+    raw = experiment.model_dump()
+    for place, value in values.items():
+        *sections, key = place.split(".")
+        target = raw
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise InputError(f"{place}: {section!r} is no section; give a key as tiedlm config shows it")
+        target[key] = value
+    told = ", ".join(f"{place}={value!r}" for place, value in values.items())
+    return validated(Experiment, raw, f"{experiment.name} with {told}")
 
 
 def validated(model: type[M], raw: dict[str, Any], source: str) -> M:

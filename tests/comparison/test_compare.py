@@ -16,6 +16,7 @@ from tests.conftest import toy_experiment
 from tiedlm.comparison.comparability import check_reusable, missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import paired_t
+from tiedlm.config import Experiment
 from tiedlm.counting.parameters import count_config
 from tiedlm.errors import InputError
 from tiedlm.record import SCHEMA_VERSION, RunRecord, load_record, save_record
@@ -26,9 +27,11 @@ VOCAB_SIZE = 100
 OF_TEXT = {"num_unk": 0, "unk_nll_nats": 0.0, "num_words": 400, "num_bytes": 2_000}
 
 
-def made_up(arm: str, seed: int, nats: float, noise: float = 0.02, **changes: Any) -> RunRecord:
+def made_up(
+    arm: str, seed: int, nats: float, noise: float = 0.02, experiment: Experiment | None = None, **changes: Any
+) -> RunRecord:
     """A record with the given loss a token; block sums scatter around it the same way in every arm."""
-    experiment = toy_experiment()
+    experiment = experiment or toy_experiment()
     config = experiment.run_config(arm)
     generator = random.Random(seed)
     blocks = [BLOCK * (nats + noise * generator.gauss(0, 1)) for _ in range(NUM_BLOCKS)]

@@ -18,7 +18,7 @@ from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.start_method import start_server
 from tiedlm.record import RunRecord, load_record, load_records, record_file_name
-from tiedlm.report.write import save_design, update_report
+from tiedlm.report.write import DESIGN_FILE, save_decision, update_report
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
@@ -50,7 +50,7 @@ def train(
     check_seed(seed)
     options, folder = options or RunOptions(), out_folder(experiment, out)
     find_text = text_finder(experiment, data_dir, text_column, options)
-    _train_missing(experiment, [(arm, seed)], folder, find_text, options)
+    train_missing(experiment, [(arm, seed)], folder, find_text, options)
     return load_record(folder / record_file_name(arm, seed))
 
 
@@ -85,12 +85,12 @@ def compare(
     find_text = text_finder(experiment, data_dir, text_column, options)
     design = None if to_within is None else plan_stages(runs, to_within, max_seeds, folder)
     try:
-        _train_missing(experiment, runs, folder, find_text, options)
+        train_missing(experiment, runs, folder, find_text, options)
         if design is not None:
-            save_design(design, folder)
+            save_decision(design, folder / DESIGN_FILE)
             runs = second_stage(runs, design, folder, options)
             compared = None if compared is None else runs
-            _train_missing(experiment, runs, folder, find_text, options)
+            train_missing(experiment, runs, folder, find_text, options)
     except RunsFailed as failed:
         try:
             failed.comparison = update_report(folder, runs=compared)
@@ -203,7 +203,7 @@ def _prepare(
     return jobs, make_plan(experiment, corpus, missing, there, folder, runtime, side_by_side)
 
 
-def _train_missing(
+def train_missing(
     experiment: Experiment,
     runs: list[tuple[str, int]],
     folder: Path,

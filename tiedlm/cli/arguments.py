@@ -28,6 +28,24 @@ def all_settings(settings: list[str] | None, steps: int | None) -> list[str]:
     return [*(settings or []), *([] if steps is None else [f"train.num_steps={steps}"])]
 
 
+def check_together(given: dict[str, bool]) -> None:
+    """Refuse options of `compare` that do not go together.
+
+    Raises:
+        InputError: naming two.
+    """
+    reasons = {
+        ("--dry-run", "--to-within"): "a dry run knows no seed's result, so not how many the width takes",
+        ("--dry-run", "--tune"): "a dry run knows no result of the search",
+        ("--dry-run", "--scan"): "a dry run times one experiment",
+        ("--to-within", "--scan"): "each cell would have its own number of seeds",
+        ("--tune", "--scan"): "each cell would need a search of its own",
+    }
+    for (one, other), reason in reasons.items():
+        if given[one] and given[other]:
+            raise InputError(f"{one} and {other} do not go together: {reason}; leave one of them out")
+
+
 def parse_jobs(jobs: str) -> int | None:
     if jobs == "auto":
         return None

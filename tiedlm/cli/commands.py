@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from tiedlm.cli.arguments import all_settings, one_arm, parse_jobs, parse_seeds
-from tiedlm.cli.console import complain, show, show_comparison, show_plan, stderr, stdout, tell_place
+from tiedlm.cli.arguments import all_settings, check_together, one_arm, parse_jobs, parse_seeds
+from tiedlm.cli.console import complain, show, show_comparison, show_plan, show_scan, stderr, stdout, tell_place
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
@@ -24,10 +24,12 @@ from tiedlm.cli.options import (
     PrecisionOption,
     QuietOption,
     ResumeOption,
+    ScanOption,
     SetOption,
     StepsOption,
     TextColumnOption,
     TokenizerOption,
+    TuneOption,
 )
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.version import __version__
@@ -94,6 +96,8 @@ def compare(
         str | None,
         typer.Option(metavar="NAME,NAME,…", help="Which arms to compare.", show_default="all", rich_help_panel=TRAINED),
     ] = None,
+    tune: TuneOption = False,
+    scanned: ScanOption = None,
     jobs: Annotated[
         str, typer.Option(metavar="N|auto", help="Runs side by side; auto is one a processor.", rich_help_panel=RUN)
     ] = "auto",
@@ -117,12 +121,15 @@ def compare(
     Example: tiedlm compare wikitext-2 --seeds 3 --out mine
     """
     from tiedlm import RunOptions, compare, load_experiment
+    from tiedlm.api.cells import parse_scan
     from tiedlm.api.runs import out_folder, plan_comparison
+    from tiedlm.api.scan import scan, scan_folder
+    from tiedlm.api.search import tuned
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
 
-    if dry_run and to_within is not None:
-        raise InputError("--dry-run knows no seed's result, so not how many --to-within takes; leave one of them out")
+    has_width = to_within is not None
+    check_together({"--dry-run": dry_run, "--to-within": has_width, "--tune": tune, "--scan": bool(scanned)})
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
     num_side_by_side = parse_jobs(jobs)
@@ -133,6 +140,16 @@ def compare(
     options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, display)
     chosen_runs(loaded, names, numbers)
     display.announce(loaded.name, loaded.corpus.name)
+    if scanned:
+        folder = scan_folder(loaded, out)
+        values = parse_scan(scanned)
+        found = scan(
+            loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+        )
+        show_scan(found, folder, as_json)
+        return
+    if tune:
+        loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
     if dry_run:
         plan = plan_comparison(
             loaded, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
@@ -250,8 +267,12 @@ def report(
     Example: tiedlm report results/ptb
     """
     from tiedlm.report.write import update_report
+    from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
 
-    show_comparison(update_report(folder, force), folder, as_json)
+    if (folder / SCAN_DESIGN_FILE).exists():
+        show_scan(update_scan(folder, force), folder, as_json)
+    else:
+        show_comparison(update_report(folder, force), folder, as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from tiedlm.errors import printable
 
 if TYPE_CHECKING:
     from tiedlm.comparison.comparison import Comparison
+    from tiedlm.comparison.scan import Scan
     from tiedlm.execution.plan import Plan
 
 stdout, stderr = Console(), Console(stderr=True)
@@ -40,6 +41,19 @@ def show_comparison(comparison: Comparison, folder: Path, as_json: bool) -> None
         typer.echo(comparison.model_dump_json(indent=1))
     else:
         stdout.print(render_comparison(comparison))
+        stdout.print()
+        tell_place("report", folder / REPORT_FILE)
+
+
+def show_scan(scan: Scan, folder: Path, as_json: bool) -> None:
+    """A scan, and where its report lies."""
+    from tiedlm.report.scan_report import render_scan
+    from tiedlm.report.write import REPORT_FILE
+
+    if as_json:
+        typer.echo(scan.model_dump_json(indent=1))
+    else:
+        stdout.print(render_scan(scan))
         stdout.print()
         tell_place("report", folder / REPORT_FILE)
 

@@ -133,3 +133,21 @@ JsonOption = Annotated[
         "--json", metavar=" ", help="One JSON document on stdout and nothing else there.", rich_help_panel=SHOWN
     ),
 ]
+ScanOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scan",
+        metavar="SECTION.KEY=V,V,…",
+        help="Compare the arms for each of these values, and with several --scan for every combination: a map.",
+        rich_help_panel=TRAINED,
+    ),
+]
+TuneOption = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        metavar=" ",
+        help="Search the experiment's [grid] for each arm, on valid, and compare the arms at their own best.",
+        rich_help_panel=TRAINED,
+    ),
+]

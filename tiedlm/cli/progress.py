@@ -100,7 +100,7 @@ class ProgressDisplay(Listener):
     def begin(self, plan: Plan) -> None:
         """Say what is about to be done, and start the bars."""
         self.plan, self.pace, self.num_runs = plan, Pace(plan), len(plan.to_train)
-        self.state, self.steps_before = {}, {}
+        self.state, self.steps_before, self.finished = {}, {}, {}
         if not self.quiet:
             self._say(*plan_lines(plan))
         if self.shows_bars:

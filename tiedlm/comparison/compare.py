@@ -15,6 +15,7 @@ from tiedlm.comparison.comparison import ArmSummary, Comparison, Difference, Sav
 from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
+from tiedlm.comparison.search import SearchCell, best_values
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
@@ -26,10 +27,13 @@ MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "p
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
 
-def compare(records: list[RunRecord], design: TwoStage | None = None) -> Comparison:
+def compare(
+    records: list[RunRecord], design: TwoStage | None = None, search: list[SearchCell] | None = None
+) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
-    With a two-stage design, the intervals are Stein's, whose variance is that of its first stage.
+    With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `search` is that by
+    which each arm's values were chosen.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -54,7 +58,7 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
     pairs = {arm: ([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others}
     by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
-    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design)]
+    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design), *_search_notes(runs, search or [])]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
@@ -68,7 +72,8 @@ def compare(records: list[RunRecord], design: TwoStage | None = None) -> Compari
         provenance=_distinct_provenance(records),
         notes=notes,
         design=design,
-        records_sha256=fingerprint(records, design),
+        search=search,
+        records_sha256=fingerprint(records, design, search),
     )
 
 
@@ -131,11 +136,25 @@ def _width_notes(differences: list[Difference], design: TwoStage | None) -> list
     return [f"wider than {asked}: {', '.join(wide)}"] if wide else []
 
 
-def fingerprint(records: list[RunRecord], design: TwoStage | None = None) -> str:
+def _search_notes(runs: dict[str, list[RunRecord]], search: list[SearchCell]) -> list[str]:
+    """Which arms are not at the best of their search."""
+    notes = []
+    for arm, records in runs.items() if search else ():
+        config = flatten(records[0].config.model_dump())
+        if any(arm not in cell.losses_nats for cell in search):
+            notes.append(f"{arm} was not searched")
+        elif any(config[key] != value for key, value in best_values(search, arm).items()):
+            notes.append(f"{arm} is not at the best of its search; give the command with --tune")
+    return notes
+
+
+def fingerprint(
+    records: list[RunRecord], design: TwoStage | None = None, search: list[SearchCell] | None = None
+) -> str:
     """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
-    if design is not None:
-        digest.update(design.model_dump_json().encode())
+    for fact in (*([] if design is None else [design]), *(search or [])):
+        digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(record.model_dump_json().encode())
     return digest.hexdigest()

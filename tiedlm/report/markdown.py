@@ -8,9 +8,19 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from tiedlm.comparison.comparison import BandDifference, Comparison
+from tiedlm.comparison.search import best_values
 from tiedlm.counting.terminal import percent
 from tiedlm.errors import printable
-from tiedlm.report.terminal import WARNING, describe, digits, num_seeds, plus_minus, title, verdict_lines
+from tiedlm.report.terminal import (
+    WARNING,
+    describe,
+    differing_lines,
+    digits,
+    num_seeds,
+    plus_minus,
+    title,
+    verdict_lines,
+)
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -19,6 +29,7 @@ def render_markdown(comparison: Comparison) -> str:
     """The page beside the records."""
     sections = [
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
+        *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
         "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
         headline(comparison),
         f"{WARNING} ± is the standard deviation over seeds. Unigram: what the token frequencies of train reach alone, "
@@ -42,6 +53,7 @@ def render_markdown(comparison: Comparison) -> str:
         "## Learning curves\n",
         f"![learning curves]({CURVES_FILE})\n",
         _gap(comparison),
+        *_search(comparison),
         "## What differs, what is equal\n",
         _arms(comparison),
         "\n".join(f"- {code(field)} = {code(value)}" for field, value in comparison.shared_config.items()) + "\n",
@@ -96,7 +108,7 @@ def _differences_table(comparison: Comparison) -> str:
     ]
     header = ["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p", "Holm's p", "detectable"]
     return (
-        _table(header, rows)
+        markdown_table(header, rows)
         + "\nDetectable: what so many seeds, scattering as these do, find at p < 0.05 in four cases of five.\n"
     )
 
@@ -115,7 +127,7 @@ def _by_frequency(comparison: Comparison) -> list[str]:
     return [
         "## By frequency\n",
         "Nats a token by how often the predicted token occurs in train, with the 95 % interval of each band alone.\n",
-        _table(["split", "difference", *names], rows),
+        markdown_table(["split", "difference", *names], rows),
     ]
 
 
@@ -145,7 +157,7 @@ def _gradients(comparison: Comparison) -> list[str]:
         "## Two gradients\n",
         "Of the word-embedding table as input and of the output matrix, for the loss of the same blocks of train at "
         "each point of the learning curve, without dropout; means over seeds. In a tied model the two are added up.\n",
-        _table(["arm", "step", "input side, norm", "output side, norm", "output / input", "cosine"], rows),
+        markdown_table(["arm", "step", "input side, norm", "output side, norm", "output / input", "cosine"], rows),
     ]
 
 
@@ -164,14 +176,14 @@ def _across_vocabularies(comparison: Comparison) -> str:
                     "–" if without is None else plus_minus(without),
                 ]
             )
-    return _table(["arm", "split", "bits a byte", "nats a word", "[UNK]", "perplexity without [UNK]"], rows)
+    return markdown_table(["arm", "split", "bits a byte", "nats a word", "[UNK]", "perplexity without [UNK]"], rows)
 
 
 def _parameters(comparison: Comparison) -> str:
     groups = next(iter(comparison.arms.values())).parameters
     counts = {group: [summary.parameters[group] for summary in comparison.arms.values()] for group in groups}
     rows = [[group, *(f"{count:,}" for count in row)] for group, row in counts.items() if any(row)]
-    return _table(["group", *comparison.arms], rows)
+    return markdown_table(["group", *comparison.arms], rows)
 
 
 def _gap(comparison: Comparison) -> str:
@@ -184,8 +196,28 @@ def _gap(comparison: Comparison) -> str:
     return (
         "Last point of each curve: one evaluation fold of evenly spaced blocks, the same number of train and of valid, "
         "so these are estimates where the tables above are exact.\n\n"
-        + _table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
+        + markdown_table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
     )
+
+
+def _search(comparison: Comparison) -> list[str]:
+    """How each arm's values were chosen."""
+    if comparison.search is None:
+        return []
+    arms = list(comparison.search[0].losses_nats)
+    best = {arm: best_values(comparison.search, arm) for arm in arms}
+    rows = []
+    for cell in comparison.search:
+        perplexities = {arm: math.exp(fmean(cell.losses_nats[arm])) for arm in arms}
+        marks = {arm: "**" if cell.values == best[arm] else "" for arm in arms}
+        rows.append([escaped(cell.folder), *(f"{marks[arm]}{perplexities[arm]:,.1f}{marks[arm]}" for arm in arms)])
+    seeds = len(comparison.search[0].losses_nats[arms[0]])
+    return [
+        "## Search\n",
+        f"Perplexity on valid of {seeds} seed{'s' if seeds > 1 else ''} that the comparison does not use; in bold the "
+        "values that each arm has in it.\n",
+        markdown_table(["values", *arms], rows),
+    ]
 
 
 def _arms(comparison: Comparison) -> str:
@@ -211,9 +243,10 @@ def _cost(comparison: Comparison) -> str:
         ]
         for arm, summary in comparison.arms.items()
     ]
-    return _table(["arm", "training, seconds", "tokens a second", "peak memory, MiB", "checkpoint, MiB"], rows)
+    return markdown_table(["arm", "training, seconds", "tokens a second", "peak memory, MiB", "checkpoint, MiB"], rows)
 
 
-def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
+    """The first column to the left, numbers to the right."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

@@ -26,6 +26,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     tables = _tables_of_few_arms if len(comparison.arms) <= MAX_COLUMNS else _tables_of_many_arms
     parts: list[RenderableType] = [
         Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
+        *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
         *tables(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
@@ -82,6 +83,19 @@ def _metric_table(comparison: Comparison) -> Table:
             f"{cells[0].unigram_perplexity:,.0f}",
         )
     return table
+
+
+def differing_lines(comparison: Comparison) -> list[str]:
+    """In what tied and untied differ beside the tie, which a reader must know first."""
+    if not {"tied", "untied"} <= comparison.arms.keys():
+        return []
+    tied, untied = (comparison.arms[arm].overrides for arm in ("tied", "untied"))
+    differing = [
+        f"{key} ({tied.get(key, 'as in the file')}, {untied.get(key, 'as in the file')})"
+        for key in {**tied, **untied}
+        if key != "model.tie_word_embeddings" and tied.get(key) != untied.get(key)
+    ]
+    return [f"tied and untied differ in {', '.join(differing)} too"] if differing else []
 
 
 def verdict_lines(comparison: Comparison) -> list[str]:

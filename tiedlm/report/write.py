@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.search import SEARCH_FOLDER, search_table
 from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config import Grid, Strict
 from tiedlm.errors import InputError
 from tiedlm.record import load_records
 from tiedlm.regular_file import read_regular_file
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 
 COMPARISON_FILE, REPORT_FILE, DESIGN_FILE = "comparison.json", "REPORT.md", "two-stage.json"
-PLOT_SUMS_FILE = "plots.sha256"
-MAX_DESIGN_BYTES, MAX_PLOT_BYTES = 1_000_000, 100_000_000
+PLOT_SUMS_FILE, GRID_FILE = "plots.sha256", "grid.json"
+MAX_DECISION_BYTES, MAX_PLOT_BYTES = 1_000_000, 100_000_000
+
+D = TypeVar("D", bound=Strict)
 
 
 def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
@@ -36,11 +41,11 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
         records = [record for record in records if (record.arm, record.seed) in runs]
         if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
             design = None  # some seeds of the first stage are left out on purpose
-    comparison = compare(records, design)
+    grid = load_grid(folder)
+    comparison = compare(records, design, None if grid is None else search_table(folder / SEARCH_FOLDER, grid))
     try:
-        if force or _plot_sums(comparison, folder) != _kept_sums(folder):
-            _draw(comparison, folder)
-            write_atomically(folder / PLOT_SUMS_FILE, _plot_sums(comparison, folder))
+        plots = (CURVES_FILE, PARAMETERS_FILE)
+        keep_plots(folder, comparison.records_sha256, plots, lambda: _draw(comparison, folder), force)
         write_atomically(folder / REPORT_FILE, render_markdown(comparison))
         write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
     except OSError as error:
@@ -51,10 +56,21 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
     return comparison
 
 
-def _plot_sums(comparison: Comparison, folder: Path) -> str:
+def keep_plots(folder: Path, records_sha256: str, names: Sequence[str], draw: Callable[[], None], force: bool) -> None:
+    """Draw the plots unless they are there as they were drawn from these records.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if force or _plot_sums(folder, records_sha256, names) != _kept_sums(folder):
+        draw()
+        write_atomically(folder / PLOT_SUMS_FILE, _plot_sums(folder, records_sha256, names))
+
+
+def _plot_sums(folder: Path, records_sha256: str, names: Sequence[str]) -> str:
     """What the plots in the folder are, and of which records, as `sha256sum -c` reads it."""
-    lines = [f"# of records {comparison.records_sha256}"]
-    for name in (CURVES_FILE, PARAMETERS_FILE):
+    lines = [f"# of records {records_sha256}"]
+    for name in names:
         path = folder / name
         content = read_regular_file(path, MAX_PLOT_BYTES) if path.is_file() else b""
         lines.append(f"{hashlib.sha256(content).hexdigest()}  {name}")
@@ -72,20 +88,37 @@ def load_design(folder: Path) -> TwoStage | None:
     Raises:
         InputError: the file is damaged.
     """
-    path = folder / DESIGN_FILE
+    return load_decision(folder / DESIGN_FILE, TwoStage, "--to-within")
+
+
+def load_grid(folder: Path) -> Grid | None:
+    """What `--tune` searched for this folder, or None.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return load_decision(folder / SEARCH_FOLDER / GRID_FILE, Grid, "--tune")
+
+
+def load_decision(path: Path, kind: type[D], option: str) -> D | None:
+    """What was decided before runs were trained and is kept beside them, or None.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     if not path.exists():
         return None
     try:
-        return TwoStage.model_validate_json(read_regular_file(path, MAX_DESIGN_BYTES))
+        return kind.model_validate_json(read_regular_file(path, MAX_DECISION_BYTES))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except ValidationError as error:
-        raise InputError(f"{path}: is damaged; delete it, and give the command with --to-within again") from error
+        raise InputError(f"{path}: is damaged; delete it, and give the command with {option} again") from error
 
 
-def save_design(design: TwoStage, folder: Path) -> None:
-    """Write down what was decided, before the seeds that it asks for are trained."""
-    write_atomically(folder / DESIGN_FILE, design.model_dump_json(indent=1) + "\n")
+def save_decision(decision: Strict, path: Path) -> None:
+    """Write down what was decided, before the runs that follow from it are trained."""
+    write_atomically(path, decision.model_dump_json(indent=1) + "\n")
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:

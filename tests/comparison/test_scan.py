@@ -1,0 +1,150 @@
+"""Scans and searches: cells that may be put together, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_bad_input import GOOD, run_tiedlm, write
+from tests.comparison.test_compare import made_up
+from tests.conftest import TOY
+from tiedlm.api.cells import make_cells, parse_scan
+from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.scan import ScanDesign
+from tiedlm.comparison.search import FIRST_SEARCH_SEED
+from tiedlm.config import Grid
+from tiedlm.errors import InputError
+from tiedlm.record import save_record
+from tiedlm.report.write import GRID_FILE, save_decision, update_report
+from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
+
+VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.02], "train.adam_epsilon": [1e-8, 1e-6, 1e-4]}
+
+
+def write_cells(folder: Path, first_seed: int = 0) -> None:
+    """Records of both arms in a folder for each cell; untied is ahead where both numbers are high."""
+    for name, values in cell_folders(VALUES).items():
+        place = folder / name
+        place.mkdir(parents=True)
+        ahead = 0.1 if values["train.learning_rate"] == 0.02 and values["train.adam_epsilon"] > 1e-8 else -0.1
+        changes = {f"config__train__{key.partition('.')[2]}": value for key, value in values.items()}
+        for seed in (first_seed, first_seed + 1):
+            noise = 0.01 * (seed - first_seed)
+            save_record(made_up("tied", seed, 4.0, **changes), place)
+            save_record(made_up("untied", seed, 4.0 - ahead + noise, **changes), place)
+
+
+def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    scan = update_scan(tmp_path)
+    means = [next(item for item in cell.differences if item.split == "valid").delta_nats.mean for cell in scan.cells]
+    assert [round(mean, 3) for mean in means] == [0.105, 0.105, 0.105, 0.105, -0.095, -0.095]
+    assert "| learning\\_rate 0.02 | +0.105 [" in (tmp_path / "REPORT.md").read_text()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    update_scan(tmp_path, force=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    place = tmp_path / "learning_rate=0.02,adam_epsilon=0.0001"
+    changes = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-4}
+    for arm, seed in (("tied", 0), ("untied", 0), ("tied", 1), ("untied", 1)):
+        save_record(made_up(arm, seed, 4.0, config__train__weight_decay=0.2, **changes), place)
+    with pytest.raises(InputError, match=r"differs from the other cells in train.weight_decay \(0.1, 0.2\)"):
+        update_scan(tmp_path)
+    for arm, seed in (("tied", 0), ("untied", 0), ("tied", 1), ("untied", 1)):
+        save_record(made_up(arm, seed, 4.0, config__train__learning_rate=0.05), place)
+    with pytest.raises(InputError, match=r"was made with train\.learning_rate=0\.05"):
+        update_scan(tmp_path)
+
+
+def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    write_cells(tmp_path / "search", FIRST_SEARCH_SEED)
+    save_decision(Grid(seeds=2, values=VALUES), tmp_path / "search" / GRID_FILE)
+    best = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-6}
+    for seed in (0, 1):
+        save_record(made_up("tied", seed, 4.0), tmp_path)
+        overrides = {"model": {"tie_word_embeddings": False}, "train": {"learning_rate": 0.02, "adam_epsilon": 1e-6}}
+        save_record(made_up("untied", seed, 3.9, overrides=overrides, **best), tmp_path)
+    comparison = update_report(tmp_path)
+    assert comparison.notes == []
+    page = (tmp_path / "REPORT.md").read_text()
+    assert page.splitlines()[2].startswith("**tied and untied differ in train.learning\\_rate (as in the file, 0.02)")
+    assert re.search(r"\| learning\\_rate=0.02,adam\\_epsilon=1e-06 \| 5\d\.\d \| \*\*4\d\.\d\*\* \|", page)
+    for seed in (0, 1):
+        (tmp_path / f"untied-seed{seed}.json").unlink()
+        save_record(made_up("untied", seed, 3.9), tmp_path)
+    assert update_report(tmp_path).notes == ["untied is not at the best of its search; give the command with --tune"]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("train.learning_rate", "is not of the form section.key=V,V"),
+        ("learning_rate=1", "is not of the form section.key=V,V"),
+        ("train.learning_rate=1e-3,oops", "is no list of TOML values"),
+        ("train.learning_rate=", "is not of the form section.key=V,V"),
+        ("train.learning_rate=1e-3,1e-3", "two that are one"),
+        ("train.learning_rat=1e-3", "key train.learning_rat is unknown"),
+        ("model.hidden_size=3,5", "hidden_size=3 is not divisible"),
+    ],
+)
+def test_a_scan_that_cannot_be_is_refused(option: str, words: str) -> None:
+    from tests.conftest import toy_experiment
+
+    with pytest.raises(InputError, match=words):
+        make_cells(toy_experiment(), parse_scan([option]))
+
+
+def toml(name: str, more: str = "") -> str:
+    """The toy experiment as a file, on the text of `corpus`."""
+    lines = [f'name = "{name}"', "seeds = 2"]
+    for section, keys in TOY.items():
+        if isinstance(keys, dict):
+            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    return "\n".join(lines).replace("num_steps = 6", "num_steps = 2") + more
+
+
+@pytest.mark.slow
+def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    write(tmp_path, {**GOOD, "scanned.toml": toml("scanned").encode()})
+    command = "compare scanned.toml --scan corpus.fraction=0.5,1.0 --out map --json"
+    first = run_tiedlm(tmp_path, command)
+    assert first.returncode == 0, first.stderr
+    scan = json.loads(first.stdout)
+    assert [cell["values"] for cell in scan["cells"]] == [{"corpus.fraction": 0.5}, {"corpus.fraction": 1.0}]
+    again = run_tiedlm(tmp_path, command)
+    assert again.stdout == first.stdout
+    assert "records go to" in first.stderr
+    assert "records go to" not in again.stderr
+    told = run_tiedlm(tmp_path, "report map --json")
+    assert json.loads(told.stdout) == scan
+    other = run_tiedlm(tmp_path, "compare scanned.toml --scan corpus.fraction=0.2 --out map")
+    assert other.returncode == 2
+    assert "has another scan" in other.stderr
+
+
+@pytest.mark.slow
+def test_each_arm_is_compared_at_its_own_best(tmp_path: Path) -> None:
+    grid = '\n[grid]\nseeds = 1\n[grid.values]\n"train.learning_rate" = [1e-9, 1e-2]\n'
+    write(tmp_path, {**GOOD, "tuned.toml": toml("tuned", grid).encode()})
+    finished = run_tiedlm(tmp_path, "compare tuned.toml --tune --out out --json")
+    assert finished.returncode == 0, finished.stderr
+    comparison = json.loads(finished.stdout)
+    for arm in ("tied", "untied"):
+        losses = [cell["losses_nats"][arm] for cell in comparison["search"]]
+        best = [1e-9, 1e-2][min((0, 1), key=lambda place: losses[place])]
+        assert comparison["arms"][arm]["overrides"]["train.learning_rate"] == best
+    assert comparison["seeds"] == [0, 1]
+    without = run_tiedlm(tmp_path, f"compare --corpus corpus --tune {shlex.quote('--out=none')}")
+    assert without.returncode == 2
+    assert "has no [grid]" in without.stderr

@@ -1,0 +1,65 @@
+"""A comparison in every cell of some values of some keys: when does tying help?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tiedlm.api.cells import make_cells
+from tiedlm.api.experiment import load_experiment
+from tiedlm.api.runs import compare, out_folder
+from tiedlm.comparison.scan import Scan, ScanDesign
+from tiedlm.config import Experiment
+from tiedlm.errors import InputError
+from tiedlm.execution.run_options import RunOptions
+from tiedlm.report.write import save_decision
+from tiedlm.report.write_scan import SCAN_DESIGN_FILE, load_scan_design, update_scan
+
+
+def scan(
+    experiment: Experiment | str | Path | None,
+    values: Mapping[str, Sequence[Any]],
+    arms: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    options: RunOptions | None = None,
+) -> Scan:
+    """Compare the arms for every combination of values, by `section.key`, each in a folder of its own below `out`.
+
+    Cells that have their records are not trained again, so an interrupted scan goes on. `out` is by default
+    `results/NAME-scan`. The rest is as for `compare`.
+
+    Raises:
+        InputError: a combination is no experiment, or `out` holds another scan.
+        RunsFailed: runs of a cell failed; the cells before it are kept.
+    """
+    experiment = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    options = options or RunOptions()
+    folder = scan_folder(experiment, out)
+    design = ScanDesign(experiment=experiment.name, values={key: list(of_key) for key, of_key in values.items()})
+    cells = make_cells(experiment, values)
+    earlier = load_scan_design(folder) if folder.is_dir() else None
+    if earlier not in (None, design):
+        raise InputError(f"--out {folder}: has another scan ({earlier}); give the same --scan, or choose another --out")
+    from tiedlm.execution.preflight import make_folder  # here, since it imports torch
+
+    make_folder(folder)
+    save_decision(design, folder / SCAN_DESIGN_FILE)
+    for number, cell in enumerate(cells, 1):
+        options.listener.notice(f"cell {number} of {len(cells)}: {cell.folder}")
+        place = folder / cell.folder
+        compare(cell.experiment, arms, seeds, out=place, data_dir=data_dir, text_column=text_column, options=options)
+    return update_scan(folder)
+
+
+def scan_folder(experiment: Experiment, out: str | Path | None) -> Path:
+    """The folder of a scan: the one given, or its own below `results`.
+
+    Raises:
+        InputError: it is a file.
+    """
+    return out_folder(experiment, Path("results", f"{experiment.name}-scan") if out is None else out)

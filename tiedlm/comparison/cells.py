@@ -1,0 +1,22 @@
+"""Some values of some keys → every combination, under the name of its folder."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def cell_folders(values: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """`fraction=0.1,hidden_size=64` → its values by key, for every combination; the last key changes fastest."""
+    folders = {}
+    for combination in itertools.product(*values.values()):
+        of_cell = dict(zip(values, combination, strict=True))
+        names = (f"{key.rpartition('.')[2]}={_word(value)}" for key, value in of_cell.items())
+        folders[",".join(names)] = of_cell
+    return folders
+
+
+def _word(value: Any) -> str:
+    return re.sub(r"[^\w.+-]", "_", str(value))[:60]

@@ -1,0 +1,54 @@
+"""A folder of cells, each a folder of records → scan.json, REPORT.md and the map beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiedlm.atomic_file import write_atomically
+from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.scan import Scan, ScanDesign, make_scan
+from tiedlm.errors import InputError
+from tiedlm.record import RECORD_PATTERN
+from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
+from tiedlm.report.write import REPORT_FILE, keep_plots, load_decision, update_report
+
+SCAN_FILE, SCAN_DESIGN_FILE = "scan.json", "scan-design.json"
+
+
+def update_scan(folder: Path, force: bool = False) -> Scan:
+    """Compare the records of each cell and write the report of each, then of all.
+
+    Raises:
+        InputError: no cell has two arms yet, cells cannot be put together, or the folder cannot be written.
+    """
+    design = load_scan_design(folder)
+    if design is None:
+        raise InputError(f"{folder}: has no {SCAN_DESIGN_FILE}; give the folder that tiedlm compare --scan wrote")
+    found: dict[str, Comparison] = {}
+    for name in cell_folders(design.values):
+        cell = folder / name
+        if cell.is_dir() and any(RECORD_PATTERN.fullmatch(path.name) for path in cell.iterdir()):
+            found[name] = update_report(cell, force)
+    if not found:
+        raise InputError(f"{folder}: no cell of the scan has records yet; give the command with --scan again")
+    scan = make_scan(design, found)
+
+    def draw() -> None:
+        from tiedlm.report.scan_map import draw_map  # here because matplotlib takes long to import
+
+        draw_map(scan, folder / MAP_FILE)
+
+    keep_plots(folder, scan.records_sha256, (MAP_FILE,), draw, force)
+    write_atomically(folder / REPORT_FILE, render_scan_markdown(scan))
+    write_atomically(folder / SCAN_FILE, scan.model_dump_json(indent=1) + "\n")
+    return scan
+
+
+def load_scan_design(folder: Path) -> ScanDesign | None:
+    """What was scanned in a folder, or None.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return load_decision(folder / SCAN_DESIGN_FILE, ScanDesign, "--scan")
