@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "comparison": "version errors config record counting",
     "report": "errors atomic_file config regular_file record counting comparison",
     "execution": "errors atomic_file regular_file config record counting data model training comparison",
-    "api": "errors config experiment_file record counting data training comparison report execution",
+    "api": "errors masked_batch config experiment_file record counting data model training comparison report execution",
     "__init__": "version errors model execution api",
     "cli": "version errors generators config experiment_file record counting data model training comparison report "
     "execution api __init__",

@@ -41,6 +41,26 @@ def test_it_says_first_what_it_will_do_and_then_how_each_seed_ended(folder: Path
         assert line.endswith(" % perplexity on valid; no verdict before 3 seeds")
 
 
+def test_the_matrices_of_the_arms_are_held_to_the_tied_table(folder: Path) -> None:
+    """Of the tied arm to that of another seed; and once measured, the models may go."""
+    found = json.loads((folder / "out" / "comparison.json").read_text())["similarity"]
+    assert [(item["arm"], item["matrix"], item["num_seeds"]) for item in found] == [
+        ("tied", "input", 3),
+        ("untied", "input", 3),
+        ("untied", "output", 3),
+    ]
+    by_matrix = {(item["arm"], item["matrix"]): item["linear_cka"] for item in found}
+    # after two steps a table is still nearly its start, which the arms of a seed share and two seeds do not
+    assert by_matrix["untied", "input"] > 0.9 > by_matrix["tied", "input"]
+    shutil.copytree(folder / "out", folder / "without-models", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert json.loads(run_tiedlm(folder, "report without-models --json").stdout)["similarity"] == found
+    path = folder / "without-models" / "similarity.json"
+    path.write_text(path.read_text().replace('"linear_cka": 0.', '"linear_cka": 0.1', 1))
+    changed = run_tiedlm(folder, "report without-models")
+    assert changed.returncode == 2
+    assert "was changed after it was written" in changed.stderr
+
+
 def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(folder: Path) -> None:
     before = tree(folder)
     answer = run_tiedlm(folder, f"{COMPARE} --seeds 4 --dry-run --json --quiet")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tiedlm.api.experiment import load_experiment
 from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
+from tiedlm.api.similarity import measure_similarity
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.config import Experiment
@@ -21,6 +22,9 @@ from tiedlm.record import RunRecord, load_record, load_records, record_file_name
 from tiedlm.report.write import DESIGN_FILE, save_decision, update_report
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tiedlm.execution.plan import Plan
     from tiedlm.execution.worker import Job
 
@@ -97,7 +101,16 @@ def compare(
         except InputError as error:  # what is left cannot be compared
             raise failed from error
         raise
+    measure_similarity(folder, lambda: _count_tokens(experiment, find_text, options))
     return update_report(folder, runs=compared)
+
+
+def _count_tokens(
+    experiment: Experiment, find_text: Callable[[], Corpus], options: RunOptions
+) -> npt.NDArray[np.int64]:
+    from tiedlm.data.tokens import tokenize  # here so that the other commands stay light
+
+    return tokenize(find_text(), experiment.corpus, options.listener).token_counts("train")
 
 
 def plan_comparison(

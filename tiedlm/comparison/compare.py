@@ -16,6 +16,7 @@ from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.search import SearchCell, best_values
+from tiedlm.comparison.similarity import Similarity, summarise
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.counting.parameters import saved_formula
 from tiedlm.errors import InputError
@@ -28,12 +29,16 @@ METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", 
 
 
 def compare(
-    records: list[RunRecord], design: TwoStage | None = None, search: list[SearchCell] | None = None
+    records: list[RunRecord],
+    design: TwoStage | None = None,
+    search: list[SearchCell] | None = None,
+    similarity: Similarity | None = None,
 ) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
     With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `search` is that by
-    which each arm's values were chosen.
+    which each arm's values were chosen; of a `similarity` counts what was
+    measured on models of these records.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -58,6 +63,7 @@ def compare(
     pairs = {arm: ([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others}
     by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
+    similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
     notes = [*_notes(runs, seeds_of), *_width_notes(differences, design), *_search_notes(runs, search or [])]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
@@ -73,7 +79,8 @@ def compare(
         notes=notes,
         design=design,
         search=search,
-        records_sha256=fingerprint(records, design, search),
+        similarity=similar or None,
+        records_sha256=fingerprint(records, design, search, similarity),
     )
 
 
@@ -149,11 +156,14 @@ def _search_notes(runs: dict[str, list[RunRecord]], search: list[SearchCell]) ->
 
 
 def fingerprint(
-    records: list[RunRecord], design: TwoStage | None = None, search: list[SearchCell] | None = None
+    records: list[RunRecord],
+    design: TwoStage | None = None,
+    search: list[SearchCell] | None = None,
+    similarity: Similarity | None = None,
 ) -> str:
     """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
-    for fact in (*([] if design is None else [design]), *(search or [])):
+    for fact in (fact for fact in (design, *(search or []), similarity) if fact is not None):
         digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(record.model_dump_json().encode())

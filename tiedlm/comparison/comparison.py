@@ -7,6 +7,7 @@ from typing import Any
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.search import SearchCell
+from tiedlm.comparison.similarity import MatrixSimilarity
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config import Strict
 from tiedlm.record import CurvePoint
@@ -117,5 +118,7 @@ class Comparison(Strict):
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
     search: list[SearchCell] | None
     """Each arm's losses in every cell of the search that chose its values; None where none was made."""
+    similarity: list[MatrixSimilarity] | None
+    """Of each arm's matrices to the tied run's table; None where no models were at hand."""
     records_sha256: str
     """Of what all this follows from: the records, the design and this version."""

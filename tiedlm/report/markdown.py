@@ -46,6 +46,7 @@ def render_markdown(comparison: Comparison) -> str:
         _across_vocabularies(comparison),
         *_by_frequency(comparison),
         *_gradients(comparison),
+        *_similarity(comparison),
         "## Parameters\n",
         _parameters(comparison),
         f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model.\n",
@@ -158,6 +159,23 @@ def _gradients(comparison: Comparison) -> list[str]:
         "Of the word-embedding table as input and of the output matrix, for the loss of the same blocks of train at "
         "each point of the learning curve, without dropout; means over seeds. In a tied model the two are added up.\n",
         markdown_table(["arm", "step", "input side, norm", "output side, norm", "output / input", "cosine"], rows),
+    ]
+
+
+def _similarity(comparison: Comparison) -> list[str]:
+    """Whether a table that serves both sides is more like an input matrix or more like an output matrix."""
+    if comparison.similarity is None:
+        return []
+    rows = [
+        [item.arm, item.matrix, str(item.num_seeds), f"{item.linear_cka:.3f}", f"{item.neighbour_overlap:.3f}"]
+        for item in comparison.similarity
+    ]
+    return [
+        "## What the tied table is like\n",
+        "Similarity to the tied run's word-embedding table of the same seed, over the most frequent tokens; the tied "
+        "arm's own line is to the table of another seed. Linear CKA (Kornblith et al. 2019) is 1 for a rotated copy. "
+        "The overlap is the share of a token's 10 nearest tokens that both agree on.\n",
+        markdown_table(["arm", "matrix", "seeds", "linear CKA", "neighbour overlap"], rows),
     ]
 
 

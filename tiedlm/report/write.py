@@ -13,6 +13,7 @@ from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.search import SEARCH_FOLDER, search_table
+from tiedlm.comparison.similarity import Similarity
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config import Grid, Strict
 from tiedlm.errors import InputError
@@ -21,7 +22,7 @@ from tiedlm.regular_file import read_regular_file
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 
 COMPARISON_FILE, REPORT_FILE, DESIGN_FILE = "comparison.json", "REPORT.md", "two-stage.json"
-PLOT_SUMS_FILE, GRID_FILE = "plots.sha256", "grid.json"
+PLOT_SUMS_FILE, GRID_FILE, SIMILARITY_FILE = "plots.sha256", "grid.json", "similarity.json"
 MAX_DECISION_BYTES, MAX_PLOT_BYTES = 1_000_000, 100_000_000
 
 D = TypeVar("D", bound=Strict)
@@ -42,7 +43,8 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
         if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
             design = None  # some seeds of the first stage are left out on purpose
     grid = load_grid(folder)
-    comparison = compare(records, design, None if grid is None else search_table(folder / SEARCH_FOLDER, grid))
+    search = None if grid is None else search_table(folder / SEARCH_FOLDER, grid)
+    comparison = compare(records, design, search, load_similarity(folder))
     try:
         plots = (CURVES_FILE, PARAMETERS_FILE)
         keep_plots(folder, comparison.records_sha256, plots, lambda: _draw(comparison, folder), force)
@@ -98,6 +100,20 @@ def load_grid(folder: Path) -> Grid | None:
         InputError: the file is damaged.
     """
     return load_decision(folder / SEARCH_FOLDER / GRID_FILE, Grid, "--tune")
+
+
+def load_similarity(folder: Path) -> Similarity | None:
+    """What was measured on the folder's models, or None.
+
+    Raises:
+        InputError: the file is damaged, or was changed.
+    """
+    similarity = load_decision(folder / SIMILARITY_FILE, Similarity, "the models still there")
+    if similarity is not None and similarity.sha256 != similarity.own_sha256():
+        raise InputError(
+            f"{folder / SIMILARITY_FILE}: was changed after it was written; take it from a copy, or delete it"
+        )
+    return similarity
 
 
 def load_decision(path: Path, kind: type[D], option: str) -> D | None:
