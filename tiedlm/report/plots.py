@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.record import CurvePoint
 from tiedlm.report.terminal import num_seeds
 
+LEAST_GAP = 0.045  # between two labels, of the height of a panel
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 ABOVE_LINE: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.35", "fontsize": 8}
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # safe for colour blindness
@@ -63,6 +65,9 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
         axes.grid(True, which="major", color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.14)  # room for the labels at the ends
+    figure.draw_without_rendering()  # decides the limits, and so where a line ends
+    _label_ends(curves, list(comparison.arms))
+    _label_ends(difference, [curve.arms[1] for curve in comparison.difference_curves])
     with replacement(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
 
@@ -75,7 +80,7 @@ def _draw_arm(axes: Axes, arm: str, seeds: list[list[CurvePoint]], unit: float, 
         means = [statistics.fmean(of_point) for of_point in losses]
         is_valid = split == "valid"
         width, alpha = (1.8, 1.0) if is_valid else (1.0, 0.7)
-        marks = {} if is_valid else {"marker": ""}
+        marks = {"label": arm} if is_valid else {"marker": ""}
         axes.plot(tokens, [math.exp(mean) for mean in means], line, linewidth=width, alpha=alpha, **(style | marks))
         if is_valid and len(seeds) > 1:
             spreads = [statistics.stdev(of_point) for of_point in losses]
@@ -84,29 +89,46 @@ def _draw_arm(axes: Axes, arm: str, seeds: list[list[CurvePoint]], unit: float, 
                 for sign in (-1, 1)
             )
             axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
-        if is_valid:
-            _label_end(axes, arm, tokens[-1], math.exp(means[-1]), style)
 
 
 def _draw_difference(axes: Axes, curve: DifferenceCurve, unit: float, style: dict[str, Any]) -> None:
     tokens = [number / unit for number in curve.num_tokens]
-    axes.plot(tokens, curve.mean, linewidth=1.8, **style)
+    axes.plot(tokens, curve.mean, linewidth=1.8, label=curve.arms[1], **style)
     if curve.ci95 is not None:
         low, high = zip(*curve.ci95, strict=True)
         axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
-    _label_end(axes, curve.arms[1], tokens[-1], curve.mean[-1], style)
 
 
-def _label_end(axes: Axes, arm: str, tokens: float, value: float, style: dict[str, Any]) -> None:
-    axes.annotate(
-        arm,
-        (tokens, value),
-        xytext=(7, 0),
-        textcoords="offset points",
-        va="center",
-        color=style["color"],
-        fontsize=9,
-    )
+def _label_ends(axes: Axes, arms: Sequence[str]) -> None:
+    """Write each arm's name at the end of its line, none over another."""
+    by_label = {line.get_label(): line for line in axes.get_lines()}
+    lines = [by_label[arm] for arm in arms]
+    to_fraction = axes.transData + axes.transAxes.inverted()
+    ends = [to_fraction.transform(np.asarray(line.get_xydata())[-1]) for line in lines]
+    order = sorted(range(len(arms)), key=lambda place: ends[place][1])
+    heights = _spread([ends[place][1] for place in order], LEAST_GAP)
+    for place, height in zip(order, heights, strict=True):
+        axes.annotate(
+            arms[place],
+            (ends[place][0], height),
+            xycoords="axes fraction",
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=lines[place].get_color(),
+            fontsize=9,
+        )
+
+
+def _spread(heights: list[float], gap: float) -> list[float]:
+    """Heights in rising order, moved apart where they are nearer than a gap: up first, then down from the top."""
+    spread = list(heights)
+    for place in range(1, len(spread)):
+        spread[place] = max(spread[place], spread[place - 1] + gap)
+    spread[-1] = min(spread[-1], max(1.0, heights[-1]))
+    for place in range(len(spread) - 2, -1, -1):
+        spread[place] = min(spread[place], spread[place + 1] - gap)
+    return spread
 
 
 def _styles() -> Iterator[dict[str, Any]]:
@@ -152,8 +174,6 @@ def draw_parameters(comparison: Comparison, path: Path) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:,.1f} M"))
     axes.set_xlabel("stored parameters (grey: norms, positions, bias)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(
-        frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.35 if len(arms) < 3 else 1.2), fontsize=9
-    )
+    figure.legend(frameon=False, ncols=4, loc="outside upper center", fontsize=9)
     with replacement(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")

@@ -48,13 +48,13 @@ def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = [saved_text(comparison.saved.formula, comparison.saved.fraction)]
     for split, metrics in comparison.arms[first].metrics.items():
         found = {item.arms[1]: item for item in comparison.differences if item.split == split}
-        table = plain_table(split, "parameters", "perplexity", f"nats over {first}", "p", "verdict")
+        table = plain_table(split, "parameters", "perplexity", f"nats over {first}", f"than {first}")
+        table.columns[0].no_wrap = True
         for arm, summary in comparison.arms.items():
             cells = [f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
             difference = found.get(arm)
             if difference is not None:
-                p = "–" if difference.p_holm is None else f"{difference.p_holm:.2g}"
-                cells += [nats_interval(difference), p, difference.verdict]
+                cells += [nats_interval(difference), _than_first(difference)]
             table.add_row(arm, *cells)
         table.add_row("unigram", "–", f"{metrics.unigram_perplexity:,.1f}", style="dim")
         parts += [Text(), table]
@@ -132,13 +132,20 @@ def _holm_lines(comparison: Comparison) -> list[str]:
     """That p-values are adjusted, where they are."""
     if len(comparison.arms) < 3 or all(item.p_holm is None for item in comparison.differences):
         return []
-    return [f"verdicts and p are Holm's, over the {len(comparison.arms) - 1} differences of a split"]
+    return [f"verdicts are by Holm's p-values, over the {len(comparison.arms) - 1} differences of a split"]
 
 
 def nats_interval(difference: Difference) -> str:
-    """`+0.087 [+0.065, +0.108]`."""
+    """`+0.087`, and below it `[+0.065, +0.108]`; of one seed the mean alone."""
     delta = difference.delta_nats
-    return f"{delta.mean:+.3f} [{delta.ci95[0]:+.3f}, {delta.ci95[1]:+.3f}]"
+    interval = "" if delta.p_value is None else f"\n[{delta.ci95[0]:+.3f}, {delta.ci95[1]:+.3f}]"
+    return f"{delta.mean:+.3f}{interval}"
+
+
+def _than_first(difference: Difference) -> str:
+    """The verdict of an arm in one word."""
+    first, second = difference.arms
+    return {f"{first} better": "worse", f"{second} better": "better"}.get(difference.verdict, difference.verdict)
 
 
 def _verdict_text(comparison: Comparison) -> Text:
