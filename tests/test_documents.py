@@ -18,12 +18,14 @@ from tests.conftest import REPOSITORY
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.compare import compare
 from tiedlm.config import CorpusConfig, ModelConfig, TrainConfig
+from tiedlm.counting.parameters import count_config
 from tiedlm.counting.terminal import percent
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.terminal import num_seeds, plus_minus
+from tiedlm.report.write import compare_folder
 
 README = (REPOSITORY / "README.md").read_text()
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/comparison.json"))
@@ -148,7 +150,7 @@ def test_the_readme_counts_are_those_of_the_command() -> None:
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
 def test_a_report_equals_its_regeneration(folder: Path) -> None:
-    comparison = compare(load_records(folder))
+    comparison = compare_folder(folder)
     again = f"tiedlm report {folder.relative_to(REPOSITORY)} writes it again; look at what changed before you commit it"
     assert (folder / "REPORT.md").read_text() == render_markdown(comparison), again
     kept = json.loads((folder / "comparison.json").read_text())
@@ -182,6 +184,17 @@ def test_an_experiment_says_what_it_asks_and_predicts(name: str) -> None:
     assert re.search(r"# Cost: .*(second|minute)", comment)
     for arm in experiment.arm_names:
         experiment.run_config(arm)
+
+
+def test_arms_of_equal_size_are() -> None:
+    """Within half a per cent, as Melis et al.'s control asks."""
+    experiment = read_experiment(shipped_experiments()["ptb-arms"])
+    totals = {
+        arm: count_config(arm, experiment.run_config(arm).model.config_json(10_003)).total
+        for arm in experiment.arm_names
+    }
+    assert totals["untied-same-size"] == pytest.approx(totals["tied"], rel=0.005)
+    assert totals["tied-wider"] == pytest.approx(totals["untied"], rel=0.005)
 
 
 def test_every_key_must_be_stated(tmp_path: Path) -> None:

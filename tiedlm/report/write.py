@@ -37,14 +37,7 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
     Raises:
         InputError: the folder's records cannot be compared, or the folder cannot be written.
     """
-    records, design = load_records(folder), load_design(folder)
-    if runs is not None:
-        records = [record for record in records if (record.arm, record.seed) in runs]
-        if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
-            design = None  # some seeds of the first stage are left out on purpose
-    grid = load_grid(folder)
-    search = None if grid is None else search_table(folder / SEARCH_FOLDER, grid)
-    comparison = compare(records, design, search, load_similarity(folder))
+    comparison = compare_folder(folder, runs)
     try:
         plots = (CURVES_FILE, PARAMETERS_FILE)
         keep_plots(folder, comparison.records_sha256, plots, lambda: _draw(comparison, folder), force)
@@ -56,6 +49,22 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
             "writes it from the records, which are there"
         ) from error
     return comparison
+
+
+def compare_folder(folder: Path, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
+    """Compare a folder's records, or those of some (arm, seed), by all that lies beside them.
+
+    Raises:
+        InputError: they cannot be compared.
+    """
+    records, design = load_records(folder), load_design(folder)
+    if runs is not None:
+        records = [record for record in records if (record.arm, record.seed) in runs]
+        if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
+            design = None  # some seeds of the first stage are left out on purpose
+    grid = load_grid(folder)
+    search = None if grid is None else search_table(folder / SEARCH_FOLDER, grid)
+    return compare(records, design, search, load_similarity(folder))
 
 
 def keep_plots(folder: Path, records_sha256: str, names: Sequence[str], draw: Callable[[], None], force: bool) -> None:
