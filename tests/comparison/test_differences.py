@@ -80,7 +80,7 @@ def test_many_arms_are_rows_at_80_columns() -> None:
     lines = [line.rstrip() for line in output.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
     assert sum(line.split()[:1] == ["arm-9"] for line in lines) == 2  # a row a split
-    assert "verdicts are by Holm's p-values, over the 9 differences of a split" in lines
+    assert "verdicts are by Holm's p-values, over the 9 tests of a split" in lines
 
 
 def with_bands(record: RunRecord, nats: list[float]) -> RunRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -116,25 +117,29 @@ def _differences_table(comparison: Comparison) -> str:
 
 def _by_frequency(comparison: Comparison) -> list[str]:
     """Where the difference lies: at rare tokens or at frequent ones."""
-    rows = [
-        [item.split, f"{item.arms[1]} − {item.arms[0]}", *map(_band_cell, item.bands)]
-        for item in comparison.differences
-        if item.bands is not None
-    ]
-    of_first = next((item.bands for item in comparison.differences if item.bands is not None), None)
-    if of_first is None:
+    found = [item for item in comparison.differences if item.bands is not None]
+    if not found:
         return []
-    names = [f"{least:,} or more" for least in (band.least_count for band in of_first)]
+    bands = {item.split: item.bands or [] for item in found}
+    least = [band.least_count for band in next(iter(bands.values()))]
+    names = [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(least)] + [f"{least[-1]:,} or more"]
+    sizes = [[split, "tokens", *(f"{band.num_tokens:,}" for band in of_split)] for split, of_split in bands.items()]
+    rows = [
+        [item.split, f"{item.arms[1]} − {item.arms[0]}", *map(_band_cell, item.bands or [])]
+        for split in bands
+        for item in found
+        if item.split == split
+    ]
     return [
         "## By frequency\n",
         "Nats a token by how often the predicted token occurs in train, with the 95 % interval of each band alone.\n",
-        markdown_table(["split", "difference", *names], rows),
+        markdown_table(["split", "difference", *names], [*sizes, *rows]),
     ]
 
 
 def _band_cell(band: BandDifference) -> str:
     interval = "" if band.ci95 is None else f" [{band.ci95[0]:+.3f}, {band.ci95[1]:+.3f}]"
-    return f"{band.mean:+.3f}{interval}, {band.num_tokens:,} tokens"
+    return f"{band.mean:+.3f}{interval}"
 
 
 def _gradients(comparison: Comparison) -> list[str]:

@@ -48,10 +48,13 @@ def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
     parts: list[RenderableType] = [saved_text(comparison.saved.formula, comparison.saved.fraction)]
     for split, metrics in comparison.arms[first].metrics.items():
         found = {item.arms[1]: item for item in comparison.differences if item.split == split}
-        table = plain_table(split, "parameters", "perplexity", f"nats over {first}", f"than {first}")
-        table.columns[0].no_wrap = True
+        table = plain_table(split, "size", "perplexity", f"nats over {first}", f"than {first}")
+        table.columns[0].no_wrap = table.columns[3].no_wrap = True
         for arm, summary in comparison.arms.items():
-            cells = [f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
+            cells = [
+                f"{summary.parameters['total'] / 1e6:.2f} M",
+                plus_minus(summary.metrics[split].masked_lm_perplexity),
+            ]
             difference = found.get(arm)
             if difference is not None:
                 cells += [nats_interval(difference), _than_first(difference)]
@@ -130,9 +133,9 @@ def _detectable_lines(comparison: Comparison) -> list[str]:
 
 def _holm_lines(comparison: Comparison) -> list[str]:
     """That p-values are adjusted, where they are."""
-    if len(comparison.arms) < 3 or all(item.p_holm is None for item in comparison.differences):
-        return []
-    return [f"verdicts are by Holm's p-values, over the {len(comparison.arms) - 1} differences of a split"]
+    split = comparison.differences[0].split
+    number = sum(item.p_holm is not None for item in comparison.differences if item.split == split)
+    return [f"verdicts are by Holm's p-values, over the {number} tests of a split"] if number > 1 else []
 
 
 def nats_interval(difference: Difference) -> str:
