@@ -336,7 +336,6 @@ def test_without_the_extra_its_name_is_given(tmp_path: Path) -> None:
         ({"model_type": "encoder-decoder", "encoder": {}, "decoder": {}}, "two models"),
         ({"model_type": "switch_transformers", "num_layers": 1_500, "num_experts": 1_500}, "too many to build"),
         ({"model_type": "vit"}, "no class with a language-model head"),
-        ({"model_type": "rembert", "num_hidden_layers": 1}, "cannot be tied"),
         ({"model_type": "mpnet", "hidden_size": 25, "num_hidden_layers": 1}, "cannot build it"),
         ({"model_type": "nosuch", "auto_map": {"AutoConfig": "evil.Config"}, "trust_remote_code": True}, "nosuch"),
     ],

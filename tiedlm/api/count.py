@@ -11,6 +11,7 @@ from tiedlm.counting.cross_check import Answer, answer_config, answer_tensors
 from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
 from tiedlm.counting.json_file import UnreadableJson, read_json
 from tiedlm.counting.known_models import KNOWN_MODELS
+from tiedlm.counting.other_formats import unread_note, why_not_opened
 from tiedlm.counting.parameters import ParameterCount, count_config
 from tiedlm.counting.safetensors_header import read_header, read_index
 from tiedlm.errors import InputError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tiedlm.record import RunRecord
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
-NOT_OPENED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5", ".gguf")
 
 
 def list_counts() -> list[ParameterCount]:
@@ -80,25 +80,28 @@ def _count_file(path: Path) -> Answer:
         tensors, metadata = read_header(path)
         if "tiedlm" in metadata:
             return answer_tensors(str(path), tensors, _own_config(metadata, path))
-        return _count_beside_config(path, tensors)
+        return _count_beside_config(path, tensors, metadata)
     if name.endswith(".safetensors.index.json"):
-        return _count_beside_config(path, read_index(path))
+        return _count_beside_config(path, *read_index(path))
     if name.endswith(".json"):
-        return answer_config(str(path), read_json(path))
-    if name.endswith(NOT_OPENED):
-        raise InputError(f"{path}: {path.suffix} files are not opened, since some run code; save it as .safetensors")
-    raise InputError(f"{path}: is none of config.json, .safetensors, .safetensors.index.json and .toml; give one")
+        answer = answer_config(str(path), read_json(path))
+        return replace(answer, notes=(*answer.notes, *unread_note(path.parent, [])))
+    raise InputError(
+        why_not_opened(path)
+        or f"{path}: is none of config.json, .safetensors, .safetensors.index.json and .toml; give one"
+    )
 
 
-def _count_beside_config(path: Path, tensors: list[StoredTensor]) -> Answer:
+def _count_beside_config(path: Path, tensors: list[StoredTensor], aliases: dict[str, str]) -> Answer:
     beside = path.parent / "config.json"
-    if not beside.is_file():
-        return answer_tensors(str(path), tensors, None)
-    try:
-        return answer_tensors(str(path), tensors, read_json(beside))
-    except UnreadableJson as error:  # what is stored is an answer without it
-        answer = answer_tensors(str(path), tensors, None)
-        return replace(answer, notes=(*answer.notes, str(error)))
+    config, notes = None, unread_note(path.parent, {path, *(tensor.file for tensor in tensors if tensor.file)})
+    if beside.is_file():
+        try:
+            config = read_json(beside)
+        except UnreadableJson as error:  # what is stored is an answer without it
+            notes = (*notes, str(error))
+    answer = answer_tensors(str(path), tensors, config, aliases)
+    return replace(answer, notes=(*answer.notes, *notes))
 
 
 def _count_folder(folder: Path) -> Answer:
@@ -110,7 +113,13 @@ def _count_folder(folder: Path) -> Answer:
     if any(RECORD_PATTERN.fullmatch(path.name) for path in folder.iterdir()):
         return _count_records(folder)
     raise InputError(
-        f"{folder}: holds no records, no {', no '.join(WEIGHTS)} and no config.json; give the folder or file"
+        "; ".join(
+            [
+                f"{folder}: holds no records, no {', no '.join(WEIGHTS)} and no config.json",
+                *unread_note(folder, []),
+                "give the folder or file",
+            ]
+        )
     )
 
 

@@ -70,6 +70,8 @@ class Blueprint:
     tie_word_embeddings: bool
     parts: dict[str, Part]
     """By group, in the order of the forward pass."""
+    num_input_modules: int = 1
+    """Modules that look up in the embedding matrix: T5 has one for itself and one for each stack."""
     other_totals: dict[str, int] = field(default_factory=dict)
     """Other totals that people meet for the same model: what was counted → the difference to ours."""
 

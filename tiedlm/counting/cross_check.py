@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tiedlm.counting.blueprint import NoClosedForm
-from tiedlm.counting.parameters import HEADS, ParameterCount, count_config
+from tiedlm.counting.configuration import has_output_matrix, named_class, own_code, stated_tie
+from tiedlm.counting.parameters import ParameterCount, count_config
 from tiedlm.counting.safetensors_header import StoredTensor
-from tiedlm.counting.stored_weights import CheckpointCount, PackedWeights, TieClaim, count_checkpoint
+from tiedlm.counting.stored_weights import PackedWeights, count_checkpoint
+from tiedlm.counting.tensor_names import UNKNOWN, Layout, kind_of_buffer
+from tiedlm.counting.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError, printable
 
 
@@ -22,6 +25,8 @@ class Answer:
     """The model's `config.json`, where there is one: what `--what-if` changes."""
     checkpoint: CheckpointCount | None = None
     notes: tuple[str, ...] = ()
+    layout: Layout = UNKNOWN
+    """The names of the tensors, where the model had to be built."""
 
     def document(self) -> dict[str, object]:
         """The JSON of `count-params --json`."""
@@ -35,19 +40,31 @@ def answer_config(name: str, config: Mapping[str, Any], *notes: str) -> Answer:
     Raises:
         InputError: neither is possible.
     """
+    layout = UNKNOWN
     try:
         count = count_config(name, config)
+        code = own_code(config)
+        if code is not None:
+            notes = (f"auto_map names {printable(code[:80])}, which was not run; this is its closed form", *notes)
     except NoClosedForm as reason:
         from tiedlm.counting.meta_device import count_built  # here: the closed forms need none of it
 
-        count = count_built(name, config, str(reason))
-    named = config.get("architectures")
-    if isinstance(named, list) and named and count.architecture not in named:
-        notes = (f"counted as {count.architecture}; the configuration names {printable(str(named[0])[:80])}", *notes)
-    return Answer(count, config, None, notes)
+        built = count_built(name, config, str(reason))
+        count, layout = built.count, built.layout
+    named = named_class(config)
+    if named is not None and count.architecture not in config["architectures"]:
+        headless = "" if has_output_matrix(named) else ", which has no output matrix over the vocabulary"
+        told = f"counted as {count.architecture}; the configuration names {printable(named[:80])}{headless}"
+        notes = (told, *notes)
+    return Answer(count, config, None, notes, layout)
 
 
-def answer_tensors(name: str, tensors: list[StoredTensor], config: Mapping[str, Any] | None) -> Answer:
+def answer_tensors(
+    name: str,
+    tensors: list[StoredTensor],
+    config: Mapping[str, Any] | None,
+    aliases: Mapping[str, str] | None = None,
+) -> Answer:
     """Count what is stored, and hold it to the configuration, if there is one that can be counted.
 
     Raises:
@@ -55,36 +72,52 @@ def answer_tensors(name: str, tensors: list[StoredTensor], config: Mapping[str, 
     """
     planned: Answer | None = None
     notes: tuple[str, ...] = ()
+    claim: TieClaim | None = None
     if config is not None:
         try:
             planned = answer_config(name, config)
-            notes = planned.notes
+            notes, claim = planned.notes, _claim(planned)
         except InputError as error:  # what is stored is an answer too
-            notes = (f"its configuration cannot be counted: {error}",)
+            notes, claim = (f"its configuration cannot be counted: {error}",), _bare_claim(config)
     try:
-        checkpoint = count_checkpoint(tensors, name, None if planned is None else _claim(planned))
+        checkpoint = count_checkpoint(tensors, name, claim, aliases)
     except PackedWeights as error:
         if planned is None:
             raise
         return Answer(planned.count, config, None, (*notes, f"counted by its configuration alone: {error}"))
     count = _stored_count(name, checkpoint, planned)
     if planned is not None:
-        notes += (_difference(count, planned.count), *_same_but_untied(checkpoint))
+        notes += (_difference(checkpoint, count, planned.count), *_same_but_untied(checkpoint))
+    notes += checkpoint.odd_biases + _prediction_layers(tensors, config, checkpoint.duplicates)
     return Answer(count, config, checkpoint, notes)
 
 
 def _claim(planned: Answer) -> TieClaim:
     count = planned.count
-    named = (planned.config or {}).get("architectures") or [count.architecture]
-    has_head = isinstance(named, list) and str(named[0]).endswith(HEADS)
+    named = named_class(planned.config or {}) or count.architecture or ""
     layers = [group for group in ("encoder_layers", "decoder_layers") if count.groups.get(group)]
-    return TieClaim(bool(count.tie_word_embeddings), has_head, layers[0] if layers else None)
+    return TieClaim(
+        bool(count.tie_word_embeddings),
+        count.source,
+        has_output_matrix(named),
+        count.output_shape is None,
+        layers[0] if layers else None,
+        planned.layout,
+        count.groups,
+    )
+
+
+def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
+    """What a configuration says that nobody here can count: its flag, and the name of its class."""
+    stated = stated_tie(config)
+    named = named_class(config)
+    has_head = named is None or has_output_matrix(named)
+    return TieClaim(None, None, has_head) if stated is None else TieClaim(*stated, has_head)
 
 
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:
     vocab_size, width = checkpoint.input_embedding.shape
     form = None if planned is None else planned.count
-    has_head = checkpoint.claim is not None and checkpoint.claim.has_head
     return ParameterCount(
         name,
         vocab_size,
@@ -93,13 +126,28 @@ def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None
         checkpoint.is_tied,
         checkpoint.groups,
         None if form is None else form.architecture,
-        None,
-        form.multiply_adds if form is not None and has_head else None,
+        _who_says(checkpoint),
+        form.multiply_adds if form is not None and checkpoint.claim is not None and checkpoint.has_head else None,
+        has_head=checkpoint.has_head,
+        output_shape=checkpoint.output_shape,
     )
 
 
-def _difference(stored: ParameterCount, planned: ParameterCount) -> str:
+def _who_says(checkpoint: CheckpointCount) -> str | None:
+    """Who decides whether a stored model is tied."""
+    if checkpoint.is_tied is None:
+        return None
+    if checkpoint.copies == "different" or (checkpoint.copies == "identical" and checkpoint.is_tied):
+        return "its stored matrices"
+    if checkpoint.pair.is_aliased:
+        return "the metadata of its file, which give the one matrix both names"
+    return None if checkpoint.claim is None else checkpoint.claim.who
+
+
+def _difference(checkpoint: CheckpointCount, stored: ParameterCount, planned: ParameterCount) -> str:
     """What the file has more or less than the model of its configuration with as many matrices."""
+    if checkpoint.packed:
+        return f"counted by its configuration: {checkpoint.packed}"
     expected = planned.groups | {"decoder_weight": planned.saved if stored.groups["decoder_weight"] else 0}
     form = f"the closed form of {planned.architecture}"
     if planned.multiply_adds is None:  # built, and not told apart by group
@@ -113,6 +161,23 @@ def _difference(stored: ParameterCount, planned: ParameterCount) -> str:
 
 
 def _same_but_untied(checkpoint: CheckpointCount) -> tuple[str, ...]:
-    if checkpoint.copies != "identical" or checkpoint.is_tied:
+    if checkpoint.copies != "identical" or checkpoint.is_tied or not checkpoint.has_head:
         return ()
     return ("the configuration says untied, and the two matrices are still bit for bit the same",)
+
+
+def _prediction_layers(
+    tensors: Sequence[StoredTensor], config: Mapping[str, Any] | None, duplicates: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Layers after the last, which predict further tokens (DeepSeek-V3 report, arXiv 2412.19437, §2.2)."""
+    num_layers, num_more = ((config or {}).get(key) for key in ("num_hidden_layers", "num_nextn_predict_layers"))
+    if type(num_layers) is not int or type(num_more) is not int or not 0 < num_more <= 100:
+        return ()
+    prefixes = tuple(f"model.layers.{number}." for number in range(num_layers, num_layers + num_more))
+    own = [tensor for tensor in tensors if tensor.name.startswith(prefixes) and kind_of_buffer(tensor) is None]
+    if not own:
+        return ()
+    copies = [tensor.name for tensor in own if tensor.name in duplicates]
+    number = sum(tensor.num_elements for tensor in own if tensor.name not in copies)
+    told = f"multi-token prediction: {number:,} parameters in layers after the last"
+    return (told + (f", and copies of the two matrices, counted once ({', '.join(copies[:4])})" if copies else ""),)

@@ -43,7 +43,7 @@ def gpt2(reader: ConfigReader) -> Blueprint:
             "final_norm": layer_norm(hidden),
             "decoder_weight": decoder_weight(vocab, hidden, tied),
         },
-        {"with the causal masks that some checkpoints store": num_layers * max_positions**2},
+        other_totals={"with the causal masks that some checkpoints store": num_layers * max_positions**2},
     )
 
 
@@ -80,7 +80,8 @@ def t5(reader: ConfigReader, is_mt5: bool = False) -> Blueprint:
             "final_norm": 2 * norm,
             "decoder_weight": decoder_weight(vocab, hidden, tied),
         },
-        {
+        num_input_modules=3,  # `shared`, and one of each stack
+        other_totals={
             "with the relative positions of cross-attention, stored in old checkpoints and never read": buckets
             * num_heads
         }

@@ -7,8 +7,17 @@ from functools import partial
 from typing import Any
 
 from tiedlm.counting.blueprint import Blueprint, ConfigReader, NoClosedForm
+from tiedlm.counting.configuration import check_own_code
 from tiedlm.counting.decoder_closed_forms import DECODERS, decoder, gpt2, gpt_neox, opt, t5
-from tiedlm.counting.masked_lm_closed_forms import albert, bert, deberta, distilbert, electra, modernbert
+from tiedlm.counting.masked_lm_closed_forms import (
+    albert,
+    bert,
+    deberta,
+    distilbert,
+    electra,
+    modernbert,
+    mosaic_bert,
+)
 from tiedlm.errors import InputError
 
 FAMILIES: dict[str, Callable[[ConfigReader], Blueprint]] = {
@@ -54,11 +63,15 @@ def draw_blueprint(raw: Mapping[str, Any], source: str) -> Blueprint:
 
     Raises:
         InputError: a value is none that a model can have.
+        OwnCode: the model is built by code of its repository.
         NoClosedForm: the family, or something that the configuration asks for, is not known here.
     """
     model_type = raw.get("model_type")
     if not isinstance(model_type, str):
         raise InputError(f"{source}: model_type is missing, so it is no configuration of a model; give a config.json")
+    if model_type == "bert" and raw.get("auto_map") and "alibi_starting_size" in raw:
+        return mosaic_bert(ConfigReader(raw, source))
+    check_own_code(raw, source)
     if model_type not in FAMILIES:
         raise NoClosedForm(f"model_type={model_type[:60]!r}")
     return FAMILIES[model_type](ConfigReader(raw, source, ALIASES.get(model_type)))

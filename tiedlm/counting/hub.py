@@ -59,7 +59,7 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     if isinstance(weights, str):
         return read_header(Path(weights))[0]
     if isinstance(index, str) and _has_all_shards(Path(index)):
-        return read_index(Path(index))
+        return read_index(Path(index))[0]
 
     def ask() -> SafetensorsRepoMetadata:
         _check_index(hub_name)

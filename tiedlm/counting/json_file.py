@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from tiedlm.errors import InputError
 from tiedlm.regular_file import read_regular_file
 
 MAX_JSON_BYTES = 16_000_000
+TAGGED_FLOATS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+"""As `transformers` 5 writes them: `{"__float__": "Infinity"}` (`configuration_utils.py`)."""
 MAX_JSON_VALUES = 250_000
 """Commas, braces and brackets, which bound the objects that a text becomes."""
 
@@ -43,7 +46,7 @@ def parse_json_object(text: bytes, source: str, unique_keys: bool = False) -> di
     if num_values > MAX_JSON_VALUES:
         raise UnreadableJson(f"{source}: holds over {MAX_JSON_VALUES:,} JSON values; give a smaller file")
     try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates if unique_keys else None)
+        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_table if unique_keys else _table)
     except RecursionError as error:
         raise UnreadableJson(f"{source}: its JSON is nested too deeply; give a sound file") from error
     except ValueError as error:  # bad UTF-8 or JSON, a key twice, or an integer of more than 4,300 digits
@@ -53,7 +56,14 @@ def parse_json_object(text: bytes, source: str, unique_keys: bool = False) -> di
     return parsed
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _table(pairs: list[tuple[str, Any]]) -> Any:
+    """An object, or the number that it stands for."""
+    if len(pairs) == 1 and pairs[0][0] == "__float__" and isinstance(pairs[0][1], str):
+        return TAGGED_FLOATS.get(pairs[0][1], dict(pairs))
+    return dict(pairs)
+
+
+def _unique_table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")

@@ -96,6 +96,28 @@ def electra(reader: ConfigReader) -> Blueprint:
     )
 
 
+def mosaic_bert(reader: ConfigReader) -> Blueprint:
+    """MosaicBERT and DNABERT-2: ALiBi for positions, and gated feed-forward layers (Portes et al. 2023, §2).
+
+    Their code is their repositories' own (mosaicml/examples, `bert_layers.py`); its class binds the output matrix to
+    the embeddings.
+    """
+    hidden, inner = reader.size("hidden_size", 768), reader.size("intermediate_size", 3_072)
+    reader.check_divides("num_attention_heads", reader.size("num_attention_heads", 12), "hidden_size", hidden)
+    attention = dense(hidden, 3 * hidden) + dense(hidden, hidden) + layer_norm(hidden)
+    layer = attention + dense(hidden, 2 * inner, bias=False) + dense(inner, hidden) + layer_norm(hidden)
+    return _bert_like(
+        reader,
+        "BertForMaskedLM",
+        vocab=reader.size("vocab_size", 30_522),
+        width=hidden,
+        hidden=hidden,
+        type_rows=reader.size("type_vocab_size", 2, minimum=0),
+        layers=reader.size("num_hidden_layers", 12) * layer,
+        has_positions=False,
+    )
+
+
 def _bert_like(
     reader: ConfigReader,
     architecture: str,
@@ -107,6 +129,7 @@ def _bert_like(
     layers: Part,
     projection: Part = Part(),  # noqa: B008 (frozen)
     is_plain_bert: bool = False,
+    has_positions: bool = True,
 ) -> Blueprint:
     """Embeddings E wide, layers H wide, and a head that transforms back to E and has an output-only bias.
 
@@ -136,14 +159,14 @@ def _bert_like(
         tied,
         {
             "word_embeddings": table(vocab, width),
-            "position_embeddings": table(reader.size("max_position_embeddings", 512), width),
+            "position_embeddings": table(reader.size("max_position_embeddings", 512) if has_positions else 0, width),
             "token_type_embeddings": table(type_rows, width),
             "embeddings_norm": layer_norm(width),
             "embedding_projection": projection,
             "encoder_layers": layers,
             **head,
         },
-        other_totals,
+        other_totals=other_totals,
     )
 
 
@@ -191,7 +214,7 @@ def deberta(reader: ConfigReader) -> Blueprint:
             "decoder_weight": decoder_weight(vocab, width, tied),
             "decoder_bias": vector(vocab),
         },
-        _alias(tied, vocab, width),
+        other_totals=_alias(tied, vocab, width),
     )
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from tiedlm.counting.blueprint import ConfigReader
-from tiedlm.counting.parameters import HEADS, ParameterCount, order_groups
+from tiedlm.counting.build_limits import check_cheaply, module_budget, unknown_family
+from tiedlm.counting.configuration import (
+    INNER_KEYS,
+    TIE_KEY,
+    default_of,
+    has_output_matrix,
+    stated_tie,
+)
+from tiedlm.counting.parameters import ParameterCount, order_groups
+from tiedlm.counting.tensor_names import Layout
 from tiedlm.errors import InputError
 
-COMMON_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-LAYERS_KEYS = ("layer", "depth", "block", "stage", "group")
-MAX_LAYERS, MAX_MODULES = 2_000, 100_000
-"""Layers times experts: a model is built module by module, which takes time."""
 # What runs code of others, or costs time and decides no parameter of a language model.
 DROPPED_KEYS = ("auto_map", "quantization_config", "num_labels", "id2label", "label2id")
 DROPPED_ENDS = ("_implementation", "_dtype", "_kernel", "_kernels")
-TWO_MODELS = ("encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder")
 
 
-def count_built(name: str, raw: Mapping[str, Any], reason: str) -> ParameterCount:
+@dataclass(frozen=True)
+class BuiltModel:
+    """A model without numbers."""
+
+    count: ParameterCount
+    layout: Layout
+
+
+def count_built(name: str, raw: Mapping[str, Any], reason: str) -> BuiltModel:
     """Build and count a model that has no closed form; `reason` says why it has none.
 
     No code of a repository is run, whatever the configuration says.
@@ -31,7 +40,7 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> ParameterCoun
     Raises:
         InputError: `transformers` is not installed, does not know the model, or cannot build it.
     """
-    _check_cheaply(name, raw)
+    check_cheaply(name, raw)
     try:
         import torch
         import transformers
@@ -40,94 +49,157 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> ParameterCoun
             f"{name}: there is no closed form for {reason}, and building the model needs transformers; "
             "pip install 'tiedlm[hf]'"
         ) from error
+    library = f"transformers {transformers.__version__}"
+    if raw["model_type"] not in transformers.CONFIG_MAPPING:
+        raise unknown_family(name, raw, library)
     options = {key: value for key, value in _harmless(raw).items() if key != "model_type"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
             config = transformers.AutoConfig.for_model(raw["model_type"], **options, attn_implementation="eager")
-            with torch.device("meta"):
+            who, default_ties = _decide_tie(config, raw, transformers.__version__)
+            with torch.device("meta"), module_budget(torch):
                 model = _model_class(config, transformers)(config)
             model.tie_weights()
-            word_embeddings, decoder = model.get_input_embeddings(), model.get_output_embeddings()
+            embedding, output = _matrices(model, config)
+            layout = Layout() if embedding is None else _layout(model, embedding, output)
         except Exception as error:  # whatever a stranger's values set off in any of hundreds of classes
             raise InputError(
-                f"{name}: there is no closed form for {reason}, and transformers {transformers.__version__} cannot "
-                f"build it ({type(error).__name__}: {' '.join(str(error).split())[:200]}); correct it, or install what "
-                "it needs"
+                f"{name}: there is no closed form for {reason}, and {library} cannot build it "
+                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); correct it, or install what it needs"
             ) from error
-    if word_embeddings is None or decoder is None:
-        raise InputError(
-            f"{name}: {type(model).__name__} has no output matrix over a vocabulary; give a language model"
-        )
-    return _count(name, model, word_embeddings.weight, decoder, raw.get("tie_word_embeddings"))
+    if embedding is None:
+        raise InputError(f"{name}: {type(model).__name__} has no embedding matrix of words; give a language model")
+    return BuiltModel(_built_count(name, model, embedding, output, raw, who, default_ties), layout)
 
 
-def _check_cheaply(name: str, raw: Mapping[str, Any]) -> None:
-    """Refuse what could not be built anyway, before the seconds that the libraries take to import."""
-    reader = ConfigReader(raw, name)
-    for key in COMMON_SIZES:
-        if raw.get(key) is not None:
-            reader.size(key, 1)
-    if raw["model_type"] in TWO_MODELS:
-        raise InputError(f"{name}: holds two models, each with embeddings of its own; give the config.json of one")
-    layers = max([1, *(value for key, value in _numbers(raw) if any(part in key for part in LAYERS_KEYS))])
-    experts = max([1, *(value for key, value in _numbers(raw) if "expert" in key)])
-    if layers > MAX_LAYERS or layers * experts > MAX_MODULES:
-        raise InputError(f"{name}: {layers:,} layers × {experts:,} experts are too many to build; correct them")
-    spec = importlib.util.find_spec("transformers") if "transformers" not in sys.modules else None
-    if spec is not None and spec.origin is not None:
-        tables = Path(spec.origin).parent.glob("models/auto/*.py")
-        named = "".join(table.read_text(encoding="utf-8") for table in tables)
-        if '"bert"' in named and f'"{raw["model_type"]}"' not in named:
-            raise InputError(f"{name}: model_type={raw['model_type'][:60]!r} is not known to transformers; correct it")
+def _decide_tie(config: Any, raw: Mapping[str, Any], version: str) -> tuple[str, bool | None]:
+    """Who says whether it ties; and what the class's own default is, where that was overruled.
+
+    A model of several parts without a flag is as its language model is: so it was when those were released, and their
+    classes' own flag came later (`transformers` 5).
+    """
+    stated = stated_tie(raw)
+    default = getattr(config, TIE_KEY, None)
+    if stated is not None:
+        if not isinstance(raw.get(TIE_KEY), bool):
+            setattr(config, TIE_KEY, stated[0])
+        is_silent = not isinstance(raw.get(TIE_KEY), bool) and isinstance(default, bool)
+        return stated[1], default if is_silent and default != stated[0] else None
+    for key in INNER_KEYS:
+        inner = getattr(config, key, None)
+        inner_default = getattr(inner, TIE_KEY, None)
+        if isinstance(raw.get(key), Mapping) and isinstance(inner_default, bool):
+            setattr(config, TIE_KEY, inner_default)
+            who = default_of(f"{type(inner).__name__}, its {key},", version)
+            return who, None if default == inner_default else default
+    return default_of(type(config).__name__, version), None
 
 
 def _model_class(config: Any, transformers: Any) -> Any:
     """The class that the configuration names, if it is one with a language-model head; else the one for its type."""
     for architecture in config.architectures or []:
         named = getattr(transformers, architecture, None) if isinstance(architecture, str) else None
-        if named is not None and architecture.endswith(HEADS):
+        if named is not None and has_output_matrix(architecture):
             return named
     mappings = transformers.models.auto.modeling_auto
-    for mapping in (
-        mappings.MODEL_FOR_MASKED_LM_MAPPING,
-        mappings.MODEL_FOR_CAUSAL_LM_MAPPING,
-        mappings.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-    ):
+    kinds = ["MASKED_LM", "CAUSAL_LM"]
+    both = ["SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM"]
+    # An encoder–decoder has a causal class too, of its decoder alone; it is not the model.
+    for kind in both + kinds if getattr(config, "is_encoder_decoder", False) else kinds + both:
+        mapping = getattr(mappings, f"MODEL_FOR_{kind}_MAPPING", {})
         if type(config) in mapping:
             return mapping[type(config)]
     raise ValueError(f"{type(config).__name__} has no class with a language-model head")
 
 
-def _count(name: str, model: Any, weight: Any, decoder: Any, config_ties: object) -> ParameterCount:
+def _matrices(model: Any, config: Any) -> tuple[Any, Any]:
+    """The embedding matrix and the output module, or what multiplies like one: the only other matrix of V rows."""
+    try:
+        module = model.get_input_embeddings()
+    except NotImplementedError:
+        module = None
+    output = model.get_output_embeddings()
+    output = output if hasattr(output, "weight") else None
+    tables = [inner for inner in model.modules() if getattr(getattr(inner, "weight", None), "ndim", 0) == 2]
+    rows = [getattr(config.get_text_config(), "vocab_size", None), *(output.weight.shape[:1] if output else ())]
+    tall = [inner for inner in tables if inner.weight.shape[0] == rows[-1]]
+    if not hasattr(module, "weight"):
+        module = next((inner for inner in tall if "Embedding" in type(inner).__name__), None)
+    if output is None or "Embedding" in type(output).__name__:  # as of FSMT: a table that looks up
+        output = next((inner for inner in tall if "Linear" in type(inner).__name__), None)
+    weight = None if module is None else module.weight
+    users = sum(inner.weight is output.weight for inner in model.modules() if hasattr(inner, "weight")) if output else 0
+    # Two encoders' tables may differ, as of T5Gemma; the tie is of the one that the output shares.
+    return output.weight if users > 1 else weight, output
+
+
+def _built_count(
+    name: str,
+    model: Any,
+    weight: Any,
+    output: Any,
+    raw: Mapping[str, Any],
+    who: str,
+    default_ties: bool | None,
+) -> ParameterCount:
     total = sum(parameter.numel() for parameter in model.parameters())
-    is_tied = decoder.weight is weight
     other_totals = {}
-    if is_tied and config_ties is False:  # as of T5: the class ties what was trained untied
-        other_totals["built from its configuration by transformers, whose class ties whatever it says"] = total
+    by_construction = output is None
+    is_tied = by_construction or output.weight is weight
+    can_tie = by_construction or output.weight.shape == weight.shape
+    built_total = total
+    stated = stated_tie(raw)
+    if is_tied and not by_construction and stated is not None and not stated[0]:
+        # as of T5: the class ties what was trained untied
+        other_totals["built from its configuration by transformers, whose class ties whatever it says"] = built_total
         is_tied, total = False, total + weight.numel()
-    bias = 0 if getattr(decoder, "bias", None) is None else decoder.bias.numel()
-    groups = {"word_embeddings": weight.numel(), "decoder_weight": 0 if is_tied else decoder.weight.numel()}
-    groups |= {"decoder_bias": bias}
+    if default_ties is not None and can_tie and not by_construction:
+        verb = "ties" if default_ties else "does not tie"
+        other_totals[f"built by transformers from its configuration, whose class {verb} where no flag stands"] = (
+            built_total + (-weight.numel() if default_ties else weight.numel())
+        )
+    bias = getattr(output, "bias", None)
+    groups = {"word_embeddings": weight.numel(), "decoder_bias": 0 if bias is None else bias.numel()}
+    groups["decoder_weight"] = 0 if is_tied else output.weight.numel()
     groups["other"] = total - sum(groups.values())
     vocab_size, width = weight.shape
-    if decoder.weight.shape != weight.shape:
-        raise InputError(
-            f"{name}: the embedding matrix is {tuple(weight.shape)} and the output matrix "
-            f"{tuple(decoder.weight.shape)}, so they cannot be tied; {total:,} parameters"
-        )
-    hidden_size = getattr(model.config.get_text_config(), "hidden_size", width)
     return ParameterCount(
         name,
         vocab_size,
-        hidden_size,
+        getattr(model.config.get_text_config(), "hidden_size", width),
         width,
         is_tied,
         order_groups(groups),
         type(model).__name__,
+        "its class, whose head has no output matrix of its own" if by_construction else who,
         other_totals=other_totals,
+        output_shape=None if can_tie else tuple(output.weight.shape),
     )
+
+
+def _layout(model: Any, weight: Any, output: Any) -> Layout:
+    """Its names in the model, and in files, for which `transformers` gives some tensors other names."""
+    modules = model.named_modules(remove_duplicate=False)
+    outputs = {f"{path}.weight".lstrip(".") for path, module in modules if module is output}
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    inputs = {name for name, parameter in parameters.items() if parameter is weight} - outputs
+    # Experts are stored one by one and built as one tensor; no name of theirs is asked for.
+    few = {name: parameter for name, parameter in parameters.items() if parameter.ndim <= 2}
+    buffers = dict(model.named_buffers(remove_duplicate=False))
+    return Layout(
+        frozenset(inputs | _names_in_files(model, {name: parameters[name] for name in inputs})),
+        frozenset(outputs | _names_in_files(model, {name: parameters[name] for name in outputs})),
+        frozenset(parameters.keys() | _names_in_files(model, few)),
+        frozenset(buffers.keys() | _names_in_files(model, buffers)),
+    )
+
+
+def _names_in_files(model: Any, tensors: Mapping[str, Any]) -> set[str]:
+    from transformers import core_model_loading  # since 5.0; its conversions are undone when a model is saved
+
+    return set(core_model_loading.revert_weight_conversion(model, dict(tensors)))
 
 
 def _harmless(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,14 +209,3 @@ def _harmless(raw: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in raw.items()
         if not key.startswith("_") and not key.endswith(DROPPED_ENDS) and key not in DROPPED_KEYS
     }
-
-
-def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    if isinstance(value, Mapping):
-        for inner_key, inner in value.items():
-            yield from _numbers(inner, str(inner_key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _numbers(inner, key)
-    elif isinstance(value, int):
-        yield key, value

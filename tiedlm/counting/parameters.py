@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tiedlm.counting.configuration import default_of, stated_tie
 from tiedlm.counting.families import draw_blueprint
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ GROUPS = {
     "decoder_weight": True,
     "decoder_bias": True,
 }
-HEADS = ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForPreTraining")
-"""How the names of classes with an output matrix end in `transformers`."""
 HEAD_GROUPS = ("head_transform", "decoder_weight", "decoder_bias")
 CHECKPOINT_BYTES = {"float32": 4, "bfloat16": 2}
 """Of one stored parameter."""
@@ -86,6 +85,21 @@ class ParameterCount:
     """Of one token by group; None where no closed form knows them."""
     other_totals: dict[str, int] = field(default_factory=dict)
     """Other totals that people meet for the same model, by what they count."""
+    has_head: bool = True
+    """Whether it predicts words: an encoder alone or a discriminator has no matrix to tie to."""
+    output_shape: tuple[int, int] | None = None
+    """Of an output matrix whose shape is another than the embedding's, so that the two cannot be one."""
+
+    @property
+    def no_tie(self) -> str | None:
+        """In a sentence, why the tie does not apply."""
+        if self.output_shape is not None:
+            rows, columns = self.output_shape
+            return (
+                f"cannot be tied: the embedding matrix is {self.vocab_size:,} × {self.embedding_size:,}, the output "
+                f"matrix {rows:,} × {columns:,}"
+            )
+        return None if self.has_head else "no language-model head, so the tie does not apply"
 
     @property
     def total(self) -> int:
@@ -94,8 +108,8 @@ class ParameterCount:
 
     @property
     def saved(self) -> int:
-        """What tying saves, or would save: vocab_size × embedding_size."""
-        return self.vocab_size * self.embedding_size
+        """What tying saves, or would save: vocab_size × embedding_size, unless the two matrices cannot be one."""
+        return 0 if self.output_shape is not None else self.vocab_size * self.embedding_size
 
     @property
     def saved_fraction(self) -> float:
@@ -105,7 +119,7 @@ class ParameterCount:
     @property
     def total_tied(self) -> int:
         """The total if it were tied."""
-        return self.total - self.groups["decoder_weight"]
+        return self.total if self.output_shape is not None else self.total - self.groups["decoder_weight"]
 
     @property
     def total_untied(self) -> int:
@@ -149,6 +163,7 @@ class ParameterCount:
             "hidden_size": self.hidden_size,
             "embedding_size": self.embedding_size,
             "tie_word_embeddings": self.tie_word_embeddings,
+            "no_tie": self.no_tie,
             "groups": self.groups,
             "total": self.total,
             "total_tied": self.total_tied,
@@ -182,7 +197,9 @@ def count_config(name: str, raw: Mapping[str, Any], source: str | None = None) -
         InputError: a value is none that a model can have.
         NoClosedForm: the family, or something that the configuration asks for, is not known.
     """
-    return count_blueprint(name, draw_blueprint(raw, name), source)
+    plan = draw_blueprint(raw, name)
+    stated = stated_tie(raw)
+    return count_blueprint(name, plan, source or (default_of(plan.architecture) if stated is None else stated[1]))
 
 
 def count_blueprint(name: str, plan: Blueprint, source: str | None = None) -> ParameterCount:
@@ -190,8 +207,9 @@ def count_blueprint(name: str, plan: Blueprint, source: str | None = None) -> Pa
     total = sum(part.parameters for part in plan.parts.values())
     other_totals = {what: total + difference for what, difference in plan.other_totals.items()}
     if plan.tie_word_embeddings:
-        other_totals["the tied matrix counted twice, as torchinfo 1.8.0 does"] = (
-            total + plan.vocab_size * plan.embedding_size
+        times = {1: "twice", 3: "four times"}[plan.num_input_modules]
+        other_totals[f"the tied matrix counted {times}, as torchinfo 1.8.0 does"] = (
+            total + plan.num_input_modules * plan.vocab_size * plan.embedding_size
         )
     return ParameterCount(
         name,

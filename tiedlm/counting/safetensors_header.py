@@ -155,8 +155,8 @@ def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
-def read_index(path: Path) -> list[StoredTensor]:
-    """The tensors of all the files that a `.safetensors.index.json` names, which lie beside it.
+def read_index(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
+    """The tensors of all the files that a `.safetensors.index.json` names, which lie beside it, and their metadata.
 
     Raises:
         InputError: the index is unsound, names a file elsewhere, or disagrees with its files.
@@ -164,16 +164,18 @@ def read_index(path: Path) -> list[StoredTensor]:
     weight_map = read_json(path).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise InputError(f"{path}: has no weight_map from tensors to files; give a .safetensors.index.json")
-    tensors = []
+    tensors: list[StoredTensor] = []
+    metadata: dict[str, str] = {}
     for file_name in sorted(set(weight_map.values())):
         if not SHARD_NAME.fullmatch(file_name):
             raise InputError(f"{path}: names {_short(file_name)}, which is no .safetensors file beside it; correct it")
-        held, _ = read_header(path.parent / file_name)
+        held, told = read_header(path.parent / file_name)
         named = {tensor for tensor, file in weight_map.items() if file == file_name}
         if {tensor.name for tensor in held} != named:
             raise InputError(f"{path}: names other tensors for {file_name} than the file holds; get both anew")
         tensors += held
-    return tensors
+        metadata |= told
+    return tensors, metadata
 
 
 def _short(value: object) -> str:

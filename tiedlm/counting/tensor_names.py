@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 
 from tiedlm.counting.safetensors_header import StoredTensor
 
@@ -20,6 +21,8 @@ GROUP_NAMES = {
         "embed_in.weight",
         "^embeddings.weight",
         "^backbone.embeddings.weight",
+        "word_embedding.weight",
+        "^transformer.w.weight",
     ),
     "decoder_weight": (
         "decoder.weight",
@@ -28,6 +31,8 @@ GROUP_NAMES = {
         "generator_lm_head.weight",
         "embed_out.weight",
         "^output.weight",
+        "pred_layer.proj.weight",
+        "lm_head.out_proj.weight",
     ),
     "decoder_bias": (
         "decoder.bias",
@@ -35,6 +40,8 @@ GROUP_NAMES = {
         "lm_head.bias",
         "vocab_projector.bias",
         "generator_lm_head.bias",
+        "lm_loss.bias",
+        "pred_layer.proj.bias",
     ),
     "pooler": ("pooler",),
     "next_sentence_head": ("seq_relationship",),
@@ -71,21 +78,104 @@ GROUP_NAMES = {
 BUFFER_NAMES = {
     "causal masks": ("attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"),
     "rotary frequencies": ("inv_freq",),
+    "output biases that are not trained": ("final_logits_bias",),
+    "routing biases": (
+        "gate.e_score_correction_bias",
+        "router.e_score_correction_bias",
+        "mlp.e_score_correction_bias",
+        "block_sparse_moe.e_score_correction_bias",
+        "feed_forward.expert_bias",
+        "gate.expert_bias",
+        "balancing_biases",
+    ),
+    "constants of attention and activations": (
+        "slope_rate",
+        "query_decay",
+        "key_decay",
+        "diagonal_decay",
+        "act_fn.beta",
+        "act_fn.eps",
+        "layer_scalar",
+        "global_mean",
+        "global_invstd",
+    ),
+    "running statistics": ("running_mean", "running_var", "num_batches_tracked"),
+    "ranges and scales of I-BERT": (
+        "act_scaling_factor",
+        "fc_scaling_factor",
+        "weight_scaling_factor",
+        "weight_integer",
+        "bias_integer",
+        "norm_scaling_factor",
+        "x_min",
+        "x_max",
+        "LayerNorm.shift",
+        "layer_norm.shift",
+    ),
+    "scales of quantised weights": (
+        "weight_scale_inv",
+        "weight_scale",
+        "weight_scale_2",
+        "weight_scale_second",
+        "weight_zero_point",
+        "weight_global_scale",
+        "input_scale",
+        "input_zero_point",
+        "input_global_scale",
+        "output_scale",
+        "output_zero_point",
+        "activation_scale",
+        "scale_weight",
+        "scale_input",
+        "q_scale",
+        "k_scale",
+        "v_scale",
+        "prob_scale",
+        "SCB",
+        "scales",
+        "qzeros",
+        "absmax",
+        "nested_absmax",
+        "quant_map",
+        "nested_quant_map",
+        "scb",
+    ),
 }
 PACKED_DTYPES = ("U8", "I8", "U16", "I16", "U32", "I32")
 
 
-def group_of(tensor: StoredTensor, layers_group: str | None) -> str:
+@dataclass(frozen=True)
+class Layout:
+    """What a model that was built reads the tensors of a file as; its names come before the tables of this module."""
+
+    inputs: frozenset[str] = frozenset()
+    """Names of the embedding matrix that look up; where it is tied, none of these is the output's."""
+    outputs: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
+    buffers: frozenset[str] = frozenset()
+
+
+UNKNOWN = Layout()
+
+
+def group_of(name: str, shape: tuple[int, ...], layers_group: str | None, layout: Layout = UNKNOWN) -> str:
     """The group of a parameter, or `other`; layers whose names tell no more are of `layers_group`, or `layers`."""
-    group = _fit(_path(tensor), "parameters") or "other"
-    if group in ("word_embeddings", "decoder_weight") and (len(tensor.shape) != 2 or not tensor.num_elements):
+    is_matrix = len(shape) == 2 and 0 not in shape
+    if name in layout.inputs | layout.outputs:
+        return "word_embeddings" if name in layout.inputs else "decoder_weight"
+    group = _fit(_path(name), "parameters") or "other"
+    if group in ("word_embeddings", "decoder_weight") and (not is_matrix or name in layout.parameters):
         return "other"
     return layers_group or "layers" if group == "encoder_layers" else group
 
 
-def kind_of_buffer(tensor: StoredTensor) -> str | None:
+def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN) -> str | None:
     """What a tensor is that is no parameter; None for a parameter."""
-    kind = _fit(_path(tensor), "buffers")
+    if tensor.name in layout.parameters:
+        return None
+    kind = _fit(_path(tensor.name), "buffers")
+    if kind is None and tensor.name in layout.buffers:
+        return "buffers of its class"
     if kind == "causal masks" and tensor.is_floating and len(tensor.shape) == 1:
         return None  # a bias that is one
     return kind or (None if tensor.is_floating else "whole numbers (positions, masks)")
@@ -93,11 +183,28 @@ def kind_of_buffer(tensor: StoredTensor) -> str | None:
 
 def is_packed(tensor: StoredTensor) -> bool:
     """Whether it is a quantised matrix, several weights to a number (GPTQ, AWQ, bitsandbytes, MLX)."""
-    return tensor.dtype in PACKED_DTYPES and len(tensor.shape) >= 2 and _fit(_path(tensor), "buffers") is None
+    return tensor.dtype in PACKED_DTYPES and len(tensor.shape) >= 2 and _fit(_path(tensor.name), "buffers") is None
 
 
-def _path(tensor: StoredTensor) -> str:
-    return re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{tensor.name}.")
+def is_embedding(tensor: StoredTensor) -> bool:
+    """Whether a packed tensor stands for one of the two matrices: `lm_head.qweight`, `model.embed_tokens.weight`."""
+    return is_known_matrix(f"{tensor.name.rpartition('.')[0]}.weight")
+
+
+def is_known_matrix(name: str) -> bool:
+    """Whether a name is of one of the two matrices."""
+    return group_of(name, (1, 1), None) in ("word_embeddings", "decoder_weight")
+
+
+def looks_like_embedding(name: str) -> bool:
+    """Whether the name of an unknown matrix speaks of embeddings, and of none but words'."""
+    return "emb" in name.lower() and not any(
+        part in name.lower() for part in ("pos", "type", "seg", "patch", "time", "layer", "norm")
+    )
+
+
+def _path(name: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{name}.")
 
 
 @functools.cache  # the layers of a model have their names in common

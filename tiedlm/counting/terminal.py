@@ -18,7 +18,7 @@ from tiedlm.counting.parameters import (
     ParameterCount,
     saved_formula,
 )
-from tiedlm.counting.stored_weights import CheckpointCount
+from tiedlm.counting.tie_verdict import CheckpointCount
 from tiedlm.errors import printable
 
 BAR_WIDTH = 24
@@ -48,11 +48,12 @@ def render_answer(answer: Answer) -> RenderableType:
     return Group(*parts)
 
 
+NAMES_SHOWN = 3
 TIES = {True: "tied", False: "untied", None: "one embedding matrix, and nothing tells whether a head shares it"}
 
 
 def _title(count: ParameterCount) -> Text:
-    tie = TIES[count.tie_word_embeddings]
+    tie = count.no_tie or TIES[count.tie_word_embeddings]
     title = Text.assemble((printable(count.name), "bold"), f": {count.architecture or 'a checkpoint'}, ", (tie, "bold"))
     if count.source:
         title.append(f"\n{tie} according to {count.source}", style="dim")
@@ -62,6 +63,7 @@ def _title(count: ParameterCount) -> Text:
 def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
     output = checkpoint.output_embedding
     names = checkpoint.input_embedding.name + (f" and {output.name}" if output else "")
+    names += " (the output matrix)" if checkpoint.pair.only_output else ""
     dtypes = ", ".join(f"{number:,} {dtype}" for dtype, number in checkpoint.dtypes.items())
     lines = [
         f"{checkpoint.num_tensors:,} tensors, {size(checkpoint.num_bytes)}: {dtypes}",
@@ -70,7 +72,9 @@ def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
     again = "not compared, taken for a copy" if checkpoint.copies == "unknown" else "a copy, counted once"
     lines += [f"{again}: {name}, {number:,}" for name, number in checkpoint.duplicates.items()]
     lines += [f"no parameters, not counted: {kind}, {number:,}" for kind, number in checkpoint.not_parameters.items()]
-    lines += [f"of the embeddings' shape, under no known name: {name}" for name in checkpoint.may_be_output[:3]]
+    lines += [
+        f"of the embeddings' shape, under no known name: {name}" for name in checkpoint.pair.may_be_output[:NAMES_SHOWN]
+    ]
     return Text("\n".join(lines))
 
 

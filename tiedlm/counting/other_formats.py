@@ -1,0 +1,42 @@
+"""Files of weights that are not read here: why, and which of them lie beside what was counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+"""Opening one runs whatever its author put into it (https://docs.python.org/3/library/pickle.html)."""
+OTHERS = (".msgpack", ".h5", ".gguf", ".onnx", ".npz", ".ot")
+NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|tokenizer).*")
+MAX_NAMES = 4
+
+
+def why_not_opened(path: Path) -> str | None:
+    """In a sentence, why a file of weights is refused; None for any other file."""
+    ending = path.suffix.lower()
+    if ending in PICKLES:
+        return (
+            f"{path}: is a pickle, which can run code when it is opened, so it is not opened; save it as .safetensors"
+        )
+    if ending in OTHERS:
+        return f"{path}: {ending} files are not read here; give the model's config.json or .safetensors"
+    return None
+
+
+def unread_note(folder: Path, read: Iterable[Path]) -> tuple[str, ...]:
+    """A note of the weights in a folder that the answer does not rest on, if there are any."""
+    known = {path.name for path in read}
+    names = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() in (".safetensors", *PICKLES, *OTHERS)
+        and path.name not in known
+        and not NO_WEIGHTS.fullmatch(path.name)
+        and path.is_file()
+    )
+    if not names:
+        return ()
+    shown = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
+    return (f"beside it lie weights that were not read: {shown}",)
