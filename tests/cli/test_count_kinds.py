@@ -421,6 +421,7 @@ def test_a_model_that_predicts_no_words_has_no_tie(
     status, document, _ = command(tmp_path)
     assert (status, document["total"]) == (0, unique(model))
     assert (document["tie_word_embeddings"], document["checkpoint"]["mismatch"]) == (None, None)
+    assert document["architecture"] == class_name
     assert document["no_tie"] == "no language-model head, so the tie does not apply"
     assert any("has no output matrix over the vocabulary" in note for note in document["notes"])
 

@@ -118,6 +118,9 @@ def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:
     vocab_size, width = checkpoint.input_embedding.shape
     form = None if planned is None else planned.count
+    architecture = None if form is None else form.architecture
+    if planned is not None and not checkpoint.has_head:
+        architecture = named_class(planned.config or {})
     return ParameterCount(
         name,
         vocab_size,
@@ -125,7 +128,7 @@ def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None
         width,
         checkpoint.is_tied,
         checkpoint.groups,
-        None if form is None else form.architecture,
+        architecture,
         _who_says(checkpoint),
         form.multiply_adds if form is not None and checkpoint.claim is not None and checkpoint.has_head else None,
         has_head=checkpoint.has_head,

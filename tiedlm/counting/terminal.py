@@ -55,7 +55,7 @@ TIES = {True: "tied", False: "untied", None: "one embedding matrix, and nothing 
 def _title(count: ParameterCount) -> Text:
     tie = count.no_tie or TIES[count.tie_word_embeddings]
     title = Text.assemble((printable(count.name), "bold"), f": {count.architecture or 'a checkpoint'}, ", (tie, "bold"))
-    if count.source:
+    if count.source and count.no_tie is None:
         title.append(f"\n{tie} according to {count.source}", style="dim")
     return title
 
@@ -82,7 +82,7 @@ def _group_table(count: ParameterCount) -> Table:
     table = plain_table("group", "tied", "untied")
     table.add_column()
     for group, number in count.groups.items():
-        is_output = group == OUTPUT_MATRIX
+        is_output = group == OUTPUT_MATRIX and count.output_shape is None
         untied = count.saved if is_output else number
         if untied:
             bar = Text(_bar(untied / count.total_untied, "▒" if is_output else "█"))
@@ -107,6 +107,8 @@ def _bar(fraction: float, block: str) -> str:
 
 
 def _saved_panel(count: ParameterCount) -> Panel:
+    if count.output_shape is not None:
+        return Panel(Text(str(count.no_tie)), title_align="left", border_style="cyan", expand=False)
     width = "H" if count.embedding_size == count.hidden_size else "E"
     verb = {True: "saved", False: "to be saved by tying", None: "in a matrix"}[count.tie_word_embeddings]
     formula = saved_formula(count.vocab_size, count.embedding_size)

@@ -1,0 +1,114 @@
+"""Every language-model class of the installed `transformers`, its default configuration made small enough to save."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import transformers
+from transformers.models.auto import modeling_auto
+
+KINDS = ("MASKED_LM", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")
+SMALL = {  # key → its small value; the first that fits counts
+    r".*token_(id|index)s?": 3,
+    r".*vocab_size.*|.*_vocab": 120,
+    r".*(n_routed|num|n)_(local_|routed_)?experts|moe_num_experts": 4,
+    r".*head_dim.*|d_kv|kv_channels|d_head|d_qkv|attention_head_size|.*head_size": 8,
+    r".*(key_value|kv)_heads|num_key_value_heads|.*kv_n_heads": 2,
+    r".*heads?|attn_heads|n_head": 4,
+    r"(?!.*(hidden_size|max_window|first|start)).*(layers?|depth|blocks)": 2,
+    r".*(intermediate|ffn|feed_forward|mlp).*(size|dim)|d_ff|d_inner|n_inner|.*ffn_dim|hidden_dim|ff_dim": 48,
+    r".*(hidden_size|embedding_size|embed_dim|emb_dim|embd)|d_model|dim|model_dim|width|lru_width": 32,
+    r".*lora_rank": 8,
+    r".*(position|context_length|seq_len|source_positions|target_positions).*": 64,
+    r"num_filters": 2,
+}
+ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_ssm": 64, "mamba_d_state": 8}
+OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of sizes
+    "esm": {"vocab_size": 120},
+    "neomme": {"rope_parameters": {"full_attention": {"partial_rotary_factor": 1.0}}},
+    "reformer": {"axial_pos_embds_dim": [8, 24], "axial_pos_shape": [8, 8]},
+    "bamba": MAMBA,
+    "falcon_h1": MAMBA,
+    "granitemoehybrid": MAMBA,
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
+    "dory": {  # written as twice as many layers, of attention and of feed-forward in turn
+        "n_input_layers": 2,
+        "n_recurrent_layers": 2,
+        "n_output_layers": 2,
+        "num_hidden_layers": 6,
+        "layer_types": ["full_attention", "mlp"] * 3,
+    },
+    "dbrx": {"attn_config": {"rope_theta": 10_000.0}},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8},
+    "ministral": {"head_dim": 8},
+    "nemotron": {"num_key_value_heads": 4},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "mamba2": {"num_heads": 8, "head_dim": 8},
+    "qwen4_exp_text": {
+        "num_experts_per_tok": 2,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 8,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 2,
+    },
+    "perceiver": {
+        "d_latents": 32,
+        "d_model": 24,
+        "num_latents": 8,
+        "qk_channels": 16,
+        "v_channels": 32,
+        "num_self_attends_per_block": 2,
+    },
+}
+
+
+def classes() -> list[str]:
+    """Masked, causal and sequence-to-sequence models, by the tables of `transformers`."""
+    found: dict[str, None] = {}
+    for kind in KINDS:
+        for names in getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES").values():
+            found |= dict.fromkeys([names] if isinstance(names, str) else names)
+    return list(found)
+
+
+def shrunk(class_name: str) -> dict[str, Any]:
+    """The default configuration of a class as its `config.json`, smaller."""
+    config_class = getattr(transformers, class_name).config_class
+    small = _merged(_shrunk_table(config_class().to_dict()), OWN.get(config_class.model_type, {}))
+    decoder = {"is_decoder": True} if class_name == "ReformerModelWithLMHead" else {}
+    return small | decoder | {"model_type": config_class.model_type, "architectures": [class_name]}
+
+
+def _merged(table: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in own.items():
+        table[key] = _merged(dict(table.get(key) or {}), value) if isinstance(value, Mapping) else value
+    return table
+
+
+def _shrunk_table(table: Mapping[str, Any]) -> dict[str, Any]:
+    layers = {
+        value for key, value in table.items() if key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    }
+    small = {key: _shrunk(key, value, layers) for key, value in table.items() if key != "per_layer_config"}
+    if table.get("num_key_value_heads") == table.get("num_attention_heads") != None:  # noqa: E711 (a number)
+        small["num_key_value_heads"] = small["num_attention_heads"]
+    return small
+
+
+def _shrunk(key: str, value: Any, layers: set[int]) -> Any:
+    if isinstance(value, Mapping):
+        return _shrunk_table(value)
+    if isinstance(value, list | tuple):
+        short = [value[0], value[-1]] if len(value) in layers and len(value) > 2 else value
+        return [_shrunk(key, inner, layers) for inner in short]
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    small = next((number for pattern, number in SMALL.items() if re.fullmatch(pattern, key)), value)
+    return min(value, small) if value > 0 else value
