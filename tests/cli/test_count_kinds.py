@@ -625,3 +625,19 @@ def test_the_file_is_left_as_it_was(command: Command, tmp_path: Path) -> None:
     command(tmp_path)
     after = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_an_adapter_is_told_with_its_base(copied: bool, command: Command, tmp_path: Path) -> None:
+    tensors = {
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(4, 32),
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight": torch.ones(32, 4),
+    }
+    name = "base_model.model.lm_head.weight"
+    save_file(tensors | ({name: torch.ones(120, 32)} if copied else {}), tmp_path / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "base_model_name_or_path": "Qwen/Qwen2.5-3B"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    status, _, said = command(tmp_path)
+    assert status == 2
+    assert "is an adapter (LORA) of Qwen/Qwen2.5-3B, with 256 parameters in 2 matrices of low rank" in said
+    assert (f"copies of the embeddings {name}" if copied else "no copies of the embeddings") in said

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiedlm.counting.adapter import adapter_sentence
 from tiedlm.counting.cross_check import Answer, answer_config, answer_tensors
 from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
 from tiedlm.counting.json_file import UnreadableJson, read_json
@@ -108,6 +109,9 @@ def _count_folder(folder: Path) -> Answer:
     for file_name in (*WEIGHTS, "config.json"):
         if (folder / file_name).is_file():
             return _count_file(folder / file_name)
+    adapter = adapter_sentence(folder)
+    if adapter is not None:
+        raise InputError(adapter)
     from tiedlm.record import RECORD_PATTERN
 
     if any(RECORD_PATTERN.fullmatch(path.name) for path in folder.iterdir()):
