@@ -185,7 +185,7 @@ def test_any_text(texts: dict[str, bytes], suffix: str, tokenizer: str, tmp_path
     folder.mkdir()
     for split, content in texts.items():
         (folder / f"{split}{'.txt' if content == GOOD_TEXT else suffix}").write_bytes(content)
-    raw = {**TOY, "corpus": {"name": "text", "tokenizer": tokenizer, "seq_length": 8}}
+    raw = {**TOY, "corpus": {"name": "text", "tokenizer": tokenizer, "seq_length": 8, "fraction": 1.0}}
     raw["train"] = {**TOY["train"], "num_steps": 1, "num_evaluations": 1}  # type: ignore[dict-item]
     raw["model"] = {**TOY["model"], "hidden_size": 4, "intermediate_size": 4}  # type: ignore[dict-item]
     run_or_sentence(Experiment.model_validate(raw), folder, tmp_path / "out")

@@ -28,10 +28,10 @@ OF_TEXT = {"num_unk": 0, "unk_nll_nats": 0.0, "num_words": 400, "num_bytes": 2_0
 
 
 def made_up(
-    arm: str, seed: int, nats: float, noise: float = 0.02, experiment: Experiment | None = None, **changes: Any
+    arm: str, seed: int, nats: float, noise: float = 0.02, of: Experiment | None = None, **changes: Any
 ) -> RunRecord:
     """A record with the given loss a token; block sums scatter around it the same way in every arm."""
-    experiment = experiment or toy_experiment()
+    experiment = of or toy_experiment()
     config = experiment.run_config(arm)
     generator = random.Random(seed)
     blocks = [BLOCK * (nats + noise * generator.gauss(0, 1)) for _ in range(NUM_BLOCKS)]
@@ -272,7 +272,8 @@ def test_the_document_has_the_promised_keys() -> None:
         "fraction": 3200 / arm["parameters"]["total"],
         "formula": "100 × 32 = 3,200",
     }
-    assert document["differences"][0].keys() == {"arms", "split", "delta_nats", "perplexity_ratio", "verdict", "reason"}
+    promised = {"arms", "split", "delta_nats", "perplexity_ratio", "verdict"}
+    assert document["differences"][0].keys() == promised | {"p_holm", "detectable_nats", "bands", "reason"}
     assert document["differences"][0]["delta_nats"].keys() == {"mean", "ci95", "p_value", "values", "method"}
 
 

@@ -28,9 +28,7 @@ def many_arms(losses: dict[str, list[float]]) -> list[RunRecord]:
     """Records of arms that differ in their learning rates, beside tied."""
     experiment = toy_experiment(arms=ARMS)
     return [
-        made_up(arm, seed, value, experiment=experiment)
-        for arm, values in losses.items()
-        for seed, value in enumerate(values)
+        made_up(arm, seed, value, of=experiment) for arm, values in losses.items() for seed, value in enumerate(values)
     ]
 
 

@@ -52,13 +52,13 @@ def text(corpus: Corpus) -> dict[str, list[str]]:
 def tokenized(folder: Path, tokenizer: str = "word", seq_length: int = 16) -> TokenizedCorpus:
     """A folder's corpus, tokenized."""
     corpus = load_corpus(str(folder))
-    return tokenize(corpus, CorpusConfig(name=str(folder), tokenizer=tokenizer, seq_length=seq_length))
+    return tokenize(corpus, CorpusConfig(name=str(folder), tokenizer=tokenizer, seq_length=seq_length, fraction=1.0))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_known_corpora_have_their_published_counts(name: str, real_data: Path) -> None:
-    config = CorpusConfig(name=name, tokenizer="word", seq_length=64)
+    config = CorpusConfig(name=name, tokenizer="word", seq_length=64, fraction=1.0)
     for folder in (real_data, real_data / KNOWN[name].folder):
         tokens = tokenize(load_corpus(name, folder), config)
         num_tokens, num_words = PUBLISHED[name]
@@ -71,7 +71,7 @@ def test_known_corpora_have_their_published_counts(name: str, real_data: Path) -
 def test_a_promised_vocabulary_is_reached() -> None:
     corpus = load_corpus("pydoc")
     for tokenizer in ("bpe:4096", f"bpe:{SURE_BPE_SIZE}"):
-        config = CorpusConfig(name="pydoc", tokenizer=tokenizer, seq_length=64)
+        config = CorpusConfig(name="pydoc", tokenizer=tokenizer, seq_length=64, fraction=1.0)
         assert tokenize(corpus, config).vocab_size == declared_vocab_size(config)
 
 
@@ -176,7 +176,7 @@ def test_bpe_takes_any_text_and_gives_it_back(corpus_folder: Path) -> None:
 
 def test_a_vocabulary_that_the_text_does_not_give_is_told(corpus_folder: Path) -> None:
     heard = Heard()
-    config = CorpusConfig(name=str(corpus_folder), tokenizer="bpe:4096", seq_length=16)
+    config = CorpusConfig(name=str(corpus_folder), tokenizer="bpe:4096", seq_length=16, fraction=1.0)
     tokens = tokenize(load_corpus(str(corpus_folder)), config, watcher=heard)
     assert tokens.vocab_size < 4096
     words = f"corpus.tokenizer=bpe:4096: the text has no more to merge than gives a vocabulary of {tokens.vocab_size}"
@@ -200,7 +200,8 @@ from tiedlm.config import CorpusConfig
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 
-tokens = tokenize(load_corpus(sys.argv[1]), CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64))
+config = CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64, fraction=1.0)
+tokens = tokenize(load_corpus(sys.argv[1]), config)
 assert tokens.blocks("train", 64).shape[1] == 64
 tokens.unigram_perplexity("valid")
 print(tokens.num_tokens["train"], Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])

@@ -134,6 +134,7 @@ def asked_here(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     return hub
 
 
@@ -141,7 +142,8 @@ def test_wikitext_arrives_from_the_hub(real_data: Path, asked_here: FakeHub) -> 
     write_hub(asked_here.folder, "wikitext-2", real_data)
     heard = Heard()
     tokens = tokenize(
-        load_corpus("wikitext-2", watcher=heard), CorpusConfig(name="wikitext-2", tokenizer="word", seq_length=64)
+        load_corpus("wikitext-2", watcher=heard),
+        CorpusConfig(name="wikitext-2", tokenizer="word", seq_length=64, fraction=1.0),
     )
     assert tokens.num_tokens == KNOWN["wikitext-2"].num_tokens
     size = sum(path.stat().st_size for path in asked_here.folder.rglob("*.parquet"))
@@ -293,7 +295,7 @@ def test_a_known_corpus_is_found_by_its_text_in_any_layout(layout: str, tmp_path
     found: dict[str, Corpus] = {name: load_corpus(name, tmp_path) for name in ("ptb", "wikitext-2")}
     for name, corpus in found.items():
         assert corpus.sha256 == KNOWN[name].sha256
-        tokens = tokenize(corpus, CorpusConfig(name=name, tokenizer="word", seq_length=64))
+        tokens = tokenize(corpus, CorpusConfig(name=name, tokenizer="word", seq_length=64, fraction=1.0))
         assert tokens.num_tokens == KNOWN[name].num_tokens
 
 

@@ -35,7 +35,7 @@ NUM_TOKENS = NUM_LINES * (len(LINE.split()) + 1)
 
 
 def tokenized(corpus: Corpus, tokenizer: str = "word") -> TokenizedCorpus:
-    return tokenize(corpus, CorpusConfig(name=corpus.name, tokenizer=tokenizer, seq_length=8))
+    return tokenize(corpus, CorpusConfig(name=corpus.name, tokenizer=tokenizer, seq_length=8, fraction=1.0))
 
 
 def as_text(path: Path) -> None:
@@ -238,7 +238,8 @@ from tiedlm.config import CorpusConfig
 from tiedlm.data.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 
-tokens = tokenize(load_corpus(sys.argv[1]), CorpusConfig(name=sys.argv[1], tokenizer=sys.argv[2], seq_length=64))
+config = CorpusConfig(name=sys.argv[1], tokenizer=sys.argv[2], seq_length=64, fraction=1.0)
+tokens = tokenize(load_corpus(sys.argv[1]), config)
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
 

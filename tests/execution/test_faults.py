@@ -120,7 +120,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [" ".join(generator.choices(words, k=12)) for _ in range(num_lines)]
         (folder / "text" / f"{split}.txt").write_text("\n".join(lines) + "\n")
     sections = {**TOY, "name": "faults", "corpus": {**TOY["corpus"], "name": "text"}}  # type: ignore[dict-item]
-    sections["train"] = {**TOY["train"], "num_steps": 1000}  # type: ignore[dict-item]
+    sections["train"] = {**TOY["train"], "num_steps": 500}  # type: ignore[dict-item]
     lines = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict)]
     for name, section in sections.items():
         if isinstance(section, dict):

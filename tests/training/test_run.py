@@ -240,7 +240,7 @@ def test_the_list_of_knobs_is_complete() -> None:
     experiment = toy_experiment()
     for section, knobs in KNOBS.items():
         assert knobs.keys() == type(getattr(experiment, section)).model_fields.keys() == TOY[section].keys()  # type: ignore[attr-defined]
-    assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms"}  # tested through the commands
+    assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms", "grid"}  # tested through the commands
 
 
 def test_peak_memory_is_told_where_the_kernel_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:

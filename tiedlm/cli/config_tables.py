@@ -23,7 +23,7 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
         value = getattr(part, name)
         if isinstance(value, BaseModel):
             yield from _keys(f"{name}.", value)
-        elif name != "arms":
+        elif name != "arms" and value is not None:
             yield f"{section}{name}", str(value), " ".join((field.description or "").replace("`", "").split())
         for arm, overrides in value.items() if name == "arms" else ():
             for of_arm, keys in overrides.items():

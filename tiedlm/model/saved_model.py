@@ -6,10 +6,11 @@ file can be wrong but it cannot run code.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
@@ -41,10 +42,11 @@ def load_model(path: str | Path) -> MaskedLM:
     """
     path = Path(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            stored = SavedModelConfig.model_validate_json((file.metadata() or {})[METADATA_KEY])
-            model = MaskedLM(stored.model, stored.vocab_size)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+        content = path.read_bytes()  # and not by its name, which the library takes as UTF-8 alone
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        stored = SavedModelConfig.model_validate_json(header["__metadata__"][METADATA_KEY])
+        model = MaskedLM(stored.model, stored.vocab_size)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
     except (ValueError, KeyError, RuntimeError) as error:  # the last: of a size that no memory holds

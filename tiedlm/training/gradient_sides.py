@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,9 @@ def gradient_sides(model: MaskedLM, batch: MaskedBatch, autocast: torch.amp.auto
     """Norms of both, and their cosine, for the loss of one batch without dropout; the model stays as it is.
 
     Of an untied model they lie in two matrices of one shape and are compared all the same.
+
+    Raises:
+        FloatingPointError: a norm is not finite.
     """
     rows: list[Tensor] = []
 
@@ -36,12 +41,13 @@ def gradient_sides(model: MaskedLM, batch: MaskedBatch, autocast: torch.amp.auto
         assert of_output is not None
         if model.is_tied:  # where the two are added up
             of_output = of_output - embeddings.gradient_scale * of_input
-        norms = of_input.norm().item(), of_output.norm().item()
-        product = (of_input * of_output).sum().item()
+        norms = of_input.double().norm().item(), of_output.double().norm().item()
+        product = (of_input.double() * of_output.double()).sum().item()
     finally:
         hook.remove()
         model.train(was_training)
         model.zero_grad()
-    return GradientSides(
-        input_norm=norms[0], output_norm=norms[1], cosine=max(-1.0, min(1.0, product / (norms[0] * norms[1])))
-    )
+    if not all(map(math.isfinite, (*norms, product))):
+        raise FloatingPointError(f"gradient norms {norms[0]} and {norms[1]}")
+    cosine = product / (norms[0] * norms[1]) if all(norms) else 0.0
+    return GradientSides(input_norm=norms[0], output_norm=norms[1], cosine=max(-1.0, min(1.0, cosine)))

@@ -78,6 +78,12 @@ class Monitor:
         }
         blocks = self._some("train", GRADIENT_TOKENS)
         batch = fold_batch(blocks, fold_ranks(blocks, self.config.train.eval_mask_seed), 0)
+        try:
+            gradients = gradient_sides(self.model, batch.to(torch.device(self.runtime.device)), self.runtime.autocast())
+        except FloatingPointError as error:
+            raise RunFailed(
+                f"step {step.step}: {error}; lower the learning rates or model.initializer_range"
+            ) from error
         self.curve.append(
             CurvePoint(
                 step=step.step,
@@ -85,9 +91,7 @@ class Monitor:
                 train_seconds=step.train_seconds,
                 train_loss_nats=losses["train"],
                 valid_loss_nats=losses["valid"],
-                gradients=gradient_sides(
-                    self.model, batch.to(torch.device(self.runtime.device)), self.runtime.autocast()
-                ),
+                gradients=gradients,
             )
         )
 
