@@ -70,7 +70,7 @@ def test_version(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [command for command in readme_commands() if "hub:" not in command])
+@pytest.mark.parametrize("command", dict.fromkeys(command for command in readme_commands() if "hub:" not in command))
 def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Path) -> None:
     """As they stand, but with a small model and two steps, and with the toy corpus for text that must be given."""
     here = corpus_folder.parent

@@ -75,12 +75,10 @@ def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(folder: Path) -> No
     assert tree(folder) == before
 
 
-@pytest.mark.parametrize(("seeds", "expected"), [("0,2", [0, 2]), ("'0, 1, 2'", [0, 1, 2])])
-def test_seeds_may_be_named(folder: Path, seeds: str, expected: list[int]) -> None:
-    answer = run_tiedlm(folder, f"{COMPARE} --seeds {seeds} --dry-run --json")
-    assert json.loads(answer.stdout)["already_there"] == [
-        f"{arm} seed {seed}" for seed in expected for arm in ("tied", "untied")
-    ]
+def test_seeds_may_be_named_with_blanks_between_them(folder: Path) -> None:
+    answer = run_tiedlm(folder, f"{COMPARE} --seeds '0, 2' --dry-run --json")
+    expected = [f"{arm} seed {seed}" for seed in (0, 2) for arm in ("tied", "untied")]
+    assert json.loads(answer.stdout)["already_there"] == expected
 
 
 def test_fewer_seeds_than_are_there_are_compared(folder: Path) -> None:

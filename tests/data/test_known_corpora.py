@@ -6,6 +6,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -134,7 +136,6 @@ def asked_here(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     template = f"{hub.endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
     return hub
 
 
@@ -229,14 +230,26 @@ def test_a_data_set_of_the_hub_and_a_tokenizer_of_the_hub(hub: FakeHub, tmp_path
     assert "has no test: 5 % of the documents of train" in finished.stderr
 
 
-def test_a_data_set_larger_than_the_disk_is_not_fetched(asked_here: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = asked_here.folder / "datasets" / "someone" / "stories"
+SMALL_DISK = """
+import collections, shutil
+usage = collections.namedtuple("usage", "total used free")
+shutil.disk_usage = lambda _: usage(10_000, 7_000, 3_000)
+from tiedlm.cli.main import main
+main()
+"""
+
+
+def test_a_data_set_larger_than_the_disk_is_not_fetched(hub: FakeHub, tmp_path: Path) -> None:
+    place = hub.folder / "datasets" / "someone" / "stories"
     place.mkdir(parents=True)
     (place / "train.txt").write_text("once upon a time\n" * 100)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 7_000, 3_000))  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match=r"needs over 3,400 bytes of the disk of .*, which has 3,000 free"):
-        load_corpus("hub:someone/stories")
-    assert not any(request.startswith("GET") and "train.txt" in request for request in asked_here.requests)
+    command = [sys.executable, "-c", SMALL_DISK, "train", "--tied", "--corpus", "hub:someone/stories"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert re.search(r"needs over 3,400 bytes of the disk of \S+, which has 3,000 free", finished.stderr), (
+        finished.stderr
+    )
+    assert not any(request.startswith("GET") and "train.txt" in request for request in hub.requests)
 
 
 @pytest.mark.parametrize(
