@@ -14,7 +14,8 @@ ExperimentArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="EXPERIMENT",
-        help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-bert, wikitext-2.",
+        help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-bert, "
+        "wikitext-2.",
         show_default=False,
     ),
 ]
@@ -147,7 +148,7 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         metavar=" ",
-        help="Search the experiment's [grid] for each arm, on valid, and compare the arms at their own best.",
+        help="Search the grid of the experiment's file for each arm, on valid, and compare each at its own best.",
         rich_help_panel=TRAINED,
     ),
 ]
