@@ -12,8 +12,9 @@ import pytest
 
 from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import made_up
-from tests.conftest import TOY
+from tests.conftest import TOY, toy_experiment
 from tiedlm.api.cells import make_cells, parse_scan
+from tiedlm.api.search import tuned
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.scan import ScanDesign
 from tiedlm.comparison.search import FIRST_SEARCH_SEED
@@ -99,10 +100,23 @@ def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
     ],
 )
 def test_a_scan_that_cannot_be_is_refused(option: str, words: str) -> None:
-    from tests.conftest import toy_experiment
-
     with pytest.raises(InputError, match=words):
         make_cells(toy_experiment(), parse_scan([option]))
+
+
+@pytest.mark.parametrize("key", ["train.num_steps", "corpus.seq_length", "model.tie_word_embeddings"])
+def test_a_search_over_what_arms_must_share_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
+    experiment = toy_experiment(grid={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
+    with pytest.raises(InputError, match=key.partition(".")[2] if "corpus" not in key else "corpus"):
+        tuned(experiment, out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cell_of_a_search_sets_what_an_arm_has_set_itself() -> None:
+    experiment = toy_experiment(arms={"untied": {"train": {"learning_rate": 0.5}}})
+    cells = make_cells(experiment, {"train.learning_rate": [0.1, 0.2]}, ["tied", "untied"])
+    rates = [[cell.experiment.run_config(arm).train.learning_rate for arm in ("tied", "untied")] for cell in cells]
+    assert rates == [[0.1, 0.1], [0.2, 0.2]]
 
 
 def toml(name: str, more: str = "") -> str:

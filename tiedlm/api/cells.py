@@ -49,8 +49,10 @@ def parse_scan(options: Sequence[str]) -> dict[str, list[Any]]:
     return wanted
 
 
-def make_cells(experiment: Experiment, values: Mapping[str, Sequence[Any]]) -> list[Cell]:
-    """Every combination, the last key changing fastest.
+def make_cells(
+    experiment: Experiment, values: Mapping[str, Sequence[Any]], arms: Sequence[str] | None = None
+) -> list[Cell]:
+    """Every combination, the last key changing fastest; of the experiment, or of these arms and nothing else in it.
 
     Raises:
         InputError: a combination is no experiment, two are one, or there are too many.
@@ -61,4 +63,8 @@ def make_cells(experiment: Experiment, values: Mapping[str, Sequence[Any]]) -> l
         raise InputError(
             f"{', '.join(values)}: over {MAX_CELLS:,} combinations, or two that are one; give fewer, different values"
         )
-    return [Cell(of_cell, changed(experiment, of_cell), folder) for folder, of_cell in folders.items()]
+    places = [""] if arms is None else [f"arms.{arm}." for arm in arms]
+    return [
+        Cell(of_cell, changed(experiment, {place + key: of_cell[key] for place in places for key in of_cell}), folder)
+        for folder, of_cell in folders.items()
+    ]

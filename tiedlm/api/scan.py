@@ -42,7 +42,7 @@ def scan(
     folder = scan_folder(experiment, out)
     design = ScanDesign(experiment=experiment.name, values={key: list(of_key) for key, of_key in values.items()})
     cells = make_cells(experiment, values)
-    earlier = load_scan_design(folder) if folder.is_dir() else None
+    earlier = load_scan_design(folder)
     if earlier not in (None, design):
         raise InputError(f"--out {folder}: has another scan ({earlier}); give the same --scan, or choose another --out")
     from tiedlm.execution.preflight import make_folder  # here, since it imports torch

@@ -30,7 +30,7 @@ def tuned(
     `out/search/CELL`. The test split has no part in the choice.
 
     Raises:
-        InputError: the experiment has no grid, or a cell of it is no experiment.
+        InputError: the experiment has no grid, or a cell of it is none in which arms may differ.
         RunsFailed: runs failed.
     """
     if experiment.grid is None:
@@ -39,7 +39,7 @@ def tuned(
     folder = out_folder(experiment, out)
     names = list(experiment.arm_names if arms is None else arms)
     seeds = range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + experiment.grid.seeds)
-    cells = make_cells(experiment, experiment.grid.values)
+    cells = make_cells(experiment, experiment.grid.values, names)
     earlier = load_grid(folder)
     if earlier not in (None, experiment.grid):
         raise InputError(f"--out {folder}: was searched over another grid ({earlier}); choose another --out")

@@ -12,6 +12,8 @@ from rich.console import Console, RenderableType
 from tiedlm.errors import printable
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from tiedlm.comparison.comparison import Comparison
     from tiedlm.comparison.scan import Scan
     from tiedlm.execution.plan import Plan
@@ -35,25 +37,24 @@ def tell_place(what: str, path: Path) -> None:
 def show_comparison(comparison: Comparison, folder: Path, as_json: bool) -> None:
     """A comparison, and where its report lies."""
     from tiedlm.report.terminal import render_comparison
-    from tiedlm.report.write import REPORT_FILE
 
-    if as_json:
-        typer.echo(comparison.model_dump_json(indent=1))
-    else:
-        stdout.print(render_comparison(comparison))
-        stdout.print()
-        tell_place("report", folder / REPORT_FILE)
+    _show_report(comparison, render_comparison(comparison), folder, as_json)
 
 
 def show_scan(scan: Scan, folder: Path, as_json: bool) -> None:
     """A scan, and where its report lies."""
     from tiedlm.report.scan_report import render_scan
+
+    _show_report(scan, render_scan(scan), folder, as_json)
+
+
+def _show_report(document: BaseModel, shown: RenderableType, folder: Path, as_json: bool) -> None:
     from tiedlm.report.write import REPORT_FILE
 
     if as_json:
-        typer.echo(scan.model_dump_json(indent=1))
+        typer.echo(document.model_dump_json(indent=1))
     else:
-        stdout.print(render_scan(scan))
+        stdout.print(shown)
         stdout.print()
         tell_place("report", folder / REPORT_FILE)
 
