@@ -14,7 +14,7 @@ ExperimentArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="EXPERIMENT",
-        help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-bert, "
+        help="A TOML file, or a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-map, ptb-bert, "
         "wikitext-2.",
         show_default=False,
     ),
