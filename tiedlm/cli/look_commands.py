@@ -1,0 +1,88 @@
+"""`report`, `config` and `doctor`, which train nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiedlm.cli.app import app
+from tiedlm.cli.console import show, show_comparison, show_scan
+from tiedlm.cli.options import (
+    DataDirOption,
+    ExperimentArgument,
+    JsonOption,
+    SetOption,
+)
+from tiedlm.errors import InputError
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            metavar=" ",
+            help="Draw again even if no record has changed.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Render the tables, REPORT.md and the plots again from the records of a folder.
+
+    Example: tiedlm report results/ptb
+    """
+    from tiedlm.report.write import update_report
+    from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
+
+    if (folder / SCAN_DESIGN_FILE).exists():
+        show_scan(update_scan(folder, force), folder, as_json)
+    else:
+        show_comparison(update_report(folder, force), folder, as_json)
+
+
+@app.command()
+def config(
+    experiment: ExperimentArgument = None,
+    settings: SetOption = None,
+    list_experiments: Annotated[
+        bool, typer.Option("--list", metavar=" ", help="List the shipped experiments with their questions.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every key of an experiment with its value and its meaning, or list the shipped experiments.
+
+    Example: tiedlm config ptb --set train.learning_rate=1e-2
+    """
+    from tiedlm import load_experiment
+    from tiedlm.cli.config_tables import keys_of, questions, render_keys, render_questions
+
+    if list_experiments:
+        if experiment or settings:
+            raise InputError("--list goes with no experiment and no --set; leave them out")
+        show(questions(), render_questions(questions()), as_json)
+        return
+    loaded = load_experiment(experiment, settings or [])
+    document = loaded.model_dump(mode="json")
+    show(document, render_keys(keys_of(loaded)), as_json)
+
+
+@app.command()
+def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
+    """Look at this machine: versions, device, cache, data, and a test of the tie and of determinism.
+
+    Example: tiedlm doctor --data-dir DATA
+
+    Exit status 1: something that the experiments rely on does not hold here.
+    """
+    from dataclasses import asdict
+
+    from tiedlm.cli.doctor import examine, render_findings
+
+    findings = examine(data_dir)
+    show([asdict(finding) for finding in findings], render_findings(findings), as_json)
+    if any(finding.status == "failed" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,222 @@
+"""`compare` and `train`: their options, and what they print. What they do is imported only once they are called."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tiedlm.cli.app import app
+from tiedlm.cli.arguments import all_settings, check_together, one_arm, parse_jobs, parse_seeds
+from tiedlm.cli.console import show_comparison, show_plan, show_scan, stderr, stdout, tell_place
+from tiedlm.cli.options import (
+    RUN,
+    TRAINED,
+    CheckpointOption,
+    CorpusOption,
+    DataDirOption,
+    DeviceOption,
+    DryRunOption,
+    ExperimentArgument,
+    JsonOption,
+    OutOption,
+    PrecisionOption,
+    QuietOption,
+    ResumeOption,
+    ScanOption,
+    SetOption,
+    StepsOption,
+    TextColumnOption,
+    TokenizerOption,
+    TuneOption,
+)
+from tiedlm.errors import InputError, RunsFailed
+
+MAX_SEEDS_OF_A_WIDTH = 20
+
+
+@app.command()
+def compare(
+    experiment: ExperimentArgument = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|N,N,…",
+            help="Seeds of each arm: how many, or which.",
+            show_default="the experiment's",
+            rich_help_panel=TRAINED,
+        ),
+    ] = None,
+    to_within: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NATS",
+            help="Train as many more seeds as the 95 % interval takes to be within ± this, in nats a token.",
+            show_default=False,
+            rich_help_panel=TRAINED,
+        ),
+    ] = None,
+    max_seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The most seeds that --to-within may train.",
+            show_default=str(MAX_SEEDS_OF_A_WIDTH),
+            rich_help_panel=TRAINED,
+        ),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,NAME,…", help="Which arms to compare.", show_default="all", rich_help_panel=TRAINED),
+    ] = None,
+    tune: TuneOption = False,
+    scanned: ScanOption = None,
+    jobs: Annotated[
+        str, typer.Option(metavar="N|auto", help="Runs side by side; auto is one a processor.", rich_help_panel=RUN)
+    ] = "auto",
+    corpus: CorpusOption = None,
+    data_dir: DataDirOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
+    out: OutOption = None,
+    settings: SetOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the runs that have no record yet, then compare the arms.
+
+    Example: tiedlm compare wikitext-2 --seeds 3 --out mine
+    """
+    from tiedlm import RunOptions, compare, load_experiment
+    from tiedlm.api.cells import parse_scan
+    from tiedlm.api.runs import out_folder, plan_comparison
+    from tiedlm.api.scan import scan, scan_folder
+    from tiedlm.api.search import tuned
+    from tiedlm.api.seeds import chosen_runs
+    from tiedlm.cli.progress import ProgressDisplay
+
+    has_width = to_within is not None
+    check_together({"--dry-run": dry_run, "--to-within": has_width, "--tune": tune, "--scan": bool(scanned)})
+    if max_seeds is not None and to_within is None:
+        raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
+    num_side_by_side = parse_jobs(jobs)
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
+    names = None if arms is None else [name.strip() for name in arms.split(",")]
+    numbers = None if seeds is None else parse_seeds(seeds)
+    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, display)
+    chosen_runs(loaded, names, numbers)
+    display.announce(loaded.name, loaded.corpus.name)
+    if scanned:
+        folder = scan_folder(loaded, out)
+        values = parse_scan(scanned)
+        found = scan(
+            loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+        )
+        show_scan(found, folder, as_json)
+        return
+    if tune:
+        loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    if dry_run:
+        plan = plan_comparison(
+            loaded, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+        )
+        show_plan(plan, as_json)
+        return
+    try:
+        comparison = compare(
+            loaded,
+            names,
+            numbers,
+            to_within=to_within,
+            max_seeds=MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds,
+            out=folder,
+            data_dir=data_dir,
+            text_column=text_column,
+            options=options,
+        )
+    except RunsFailed as failed:
+        if failed.comparison is not None:
+            show_comparison(failed.comparison, folder, as_json)
+        raise
+    if not (display.plan or quiet):
+        sentence = (
+            f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
+        )
+        stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    show_comparison(comparison, folder, as_json)
+
+
+@app.command()
+def train(
+    experiment: ExperimentArgument = None,
+    tied: Annotated[
+        bool,
+        typer.Option(
+            "--tied", metavar=" ", help="The arm whose output matrix is the embedding table.", rich_help_panel=TRAINED
+        ),
+    ] = False,
+    untied: Annotated[
+        bool,
+        typer.Option(
+            "--untied", metavar=" ", help="The arm with an output matrix of its own.", rich_help_panel=TRAINED
+        ),
+    ] = False,
+    arm: Annotated[
+        str | None, typer.Option(metavar="NAME", help="An arm by its name.", rich_help_panel=TRAINED)
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Of start values, batches, masks and dropout.", rich_help_panel=TRAINED),
+    ] = 0,
+    corpus: CorpusOption = None,
+    data_dir: DataDirOption = None,
+    text_column: TextColumnOption = None,
+    tokenizer: TokenizerOption = None,
+    out: OutOption = None,
+    settings: SetOption = None,
+    steps: StepsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    resume: ResumeOption = True,
+    checkpoint_seconds: CheckpointOption = 60.0,
+    dry_run: DryRunOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train one arm with one seed and write its record and its model.
+
+    Example: tiedlm train ptb --untied --seed 6 --out mine
+    """
+    from tiedlm import RunOptions, load_experiment, train
+    from tiedlm.api.runs import out_folder, plan_runs, text_finder
+    from tiedlm.api.seeds import check_seed
+    from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.report.terminal import render_record
+
+    name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
+    loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
+    loaded.run_config(name)
+    check_seed(seed)
+    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
+    display.announce(loaded.name, loaded.corpus.name)
+    if dry_run:
+        find_text = text_finder(loaded, data_dir, text_column, options)
+        show_plan(plan_runs(loaded, [(name, seed)], folder, find_text, options), as_json)
+        return
+    record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    if not (display.plan or quiet):
+        stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
+    if as_json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        stdout.print(render_record(record))
+        tell_place("record", folder / record.file_name)
+        tell_place("model", (folder / record.file_name).with_suffix(".safetensors"))
