@@ -36,7 +36,7 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
 def render_keys(keys: list[tuple[str, str, str]]) -> Table:
     """A row a key."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=max(len(place) for place, _, _ in keys))
+    table.add_column(no_wrap=True)
     for place, value, meaning in keys:
         table.add_row(Text(place, style="bold", no_wrap=True), Text(value), Text(meaning, style="dim"))
     return table
