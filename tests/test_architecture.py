@@ -33,15 +33,17 @@ MAY_IMPORT = {
     "comparison": "version errors config record counting",
     "report": "errors atomic_file config regular_file record counting comparison",
     "execution": "errors atomic_file regular_file config record counting data model training comparison",
-    "api": "errors masked_batch config experiment_file record counting data model training comparison report execution",
+    "exchange": "errors atomic_file masked_batch config record data model training",
+    "api": "errors atomic_file masked_batch config experiment_file record counting data model training comparison "
+    "report execution exchange",
     "__init__": "version errors model execution api",
     "cli": "version errors generators config experiment_file record counting data model training comparison report "
-    "execution api __init__",
+    "execution exchange api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
 WITH_TORCH = (
-    *("generators", "data.masking", "model.", "training.", "execution.worker", "execution.preflight"),
+    *("generators", "data.masking", "model.", "training.", "exchange.", "execution.worker", "execution.preflight"),
     *("execution.scheduler", "execution.plan", "execution.dry_run", "cli.doctor"),
 )
 MODULES = sorted(

@@ -12,7 +12,9 @@ from tiedlm.version import __version__
 
 if TYPE_CHECKING:
     from tiedlm.api.count import count_params
+    from tiedlm.api.evaluate import evaluate
     from tiedlm.api.experiment import load_experiment
+    from tiedlm.api.export import export
     from tiedlm.api.runs import compare, train
     from tiedlm.errors import InputError, RunsFailed
     from tiedlm.execution.run_options import Listener, RunOptions
@@ -26,6 +28,8 @@ __all__ = [
     "__version__",
     "compare",
     "count_params",
+    "evaluate",
+    "export",
     "load_experiment",
     "load_model",
     "train",
@@ -37,6 +41,8 @@ _HOMES = {
     "RunsFailed": "tiedlm.errors",
     "compare": "tiedlm.api.runs",
     "count_params": "tiedlm.api.count",
+    "evaluate": "tiedlm.api.evaluate",
+    "export": "tiedlm.api.export",
     "load_experiment": "tiedlm.api.experiment",
     "load_model": "tiedlm.model.saved_model",
     "train": "tiedlm.api.runs",

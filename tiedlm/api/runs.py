@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from tiedlm.api.experiment import load_experiment
 from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
 from tiedlm.api.similarity import measure_similarity
+from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.config import Experiment
 from tiedlm.data.corpus import Corpus, is_own_text, load_corpus
+from tiedlm.data.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from tiedlm.data.tokens import TokenizedCorpus
     from tiedlm.execution.plan import Plan
     from tiedlm.execution.worker import Job
 
@@ -108,9 +111,13 @@ def compare(
 def _count_tokens(
     experiment: Experiment, find_text: Callable[[], Corpus], options: RunOptions
 ) -> npt.NDArray[np.int64]:
+    return _tokenized(experiment, find_text, options).token_counts("train")
+
+
+def _tokenized(experiment: Experiment, find_text: Callable[[], Corpus], options: RunOptions) -> TokenizedCorpus:
     from tiedlm.data.tokens import tokenize  # here so that the other commands stay light
 
-    return tokenize(find_text(), experiment.corpus, options.listener).token_counts("train")
+    return tokenize(find_text(), experiment.corpus, options.listener)
 
 
 def plan_comparison(
@@ -200,9 +207,7 @@ def _prepare(
     options: RunOptions,
 ) -> tuple[list[Job], Plan]:
     """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
-    from tiedlm.data.tokens import tokenize  # here, as below, so that the other commands stay light
-
-    corpus = tokenize(find_text(), experiment.corpus, options.listener)
+    corpus = _tokenized(experiment, find_text, options)
     start_server()
 
     from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
@@ -231,6 +236,8 @@ def train_missing(
     """
     records = _reusable_records(experiment, folder, find_text, options)
     if not missing_runs(records, runs):
+        if any(folder.glob("*.safetensors")) and not (folder / TOKENIZER_FILE).exists():
+            _keep_tokenizer(_tokenized(experiment, find_text, options), folder)
         return
     jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
 
@@ -242,6 +249,7 @@ def train_missing(
         if any((folder / record_file_name(job.arm, job.seed)).exists() for job in jobs):
             raise InputError(f"--out {folder}: another command has just trained there; give this one again")
         clear_leftovers(folder)
+        _keep_tokenizer(jobs[0].corpus, folder)
         options.listener.begin(plan)
         try:
             failures = run_jobs(jobs, plan.side_by_side, options.listener)
@@ -250,3 +258,8 @@ def train_missing(
             clear_leftovers(folder)
     if failures:
         raise RunsFailed(failures, len(jobs))
+
+
+def _keep_tokenizer(corpus: TokenizedCorpus, folder: Path) -> None:
+    """Write the tokenizer beside the models, which are of no use without it."""
+    write_atomically(folder / TOKENIZER_FILE, corpus.tokenizer_text())

@@ -2,7 +2,8 @@
 
 from tiedlm.cli import run_commands  # isort: skip
 from tiedlm.cli import look_commands  # isort: skip
+from tiedlm.cli import model_commands  # isort: skip
 from tiedlm.cli import count_command  # isort: skip
 from tiedlm.cli.app import app
 
-__all__ = ["app", "count_command", "look_commands", "run_commands"]
+__all__ = ["app", "count_command", "look_commands", "model_commands", "run_commands"]

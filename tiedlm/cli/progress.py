@@ -195,3 +195,31 @@ class ProgressDisplay(Listener):
         done_here = done - sum(self.steps_before[name] / run.num_steps for name, run in self.state.items())
         left = datetime.timedelta(seconds=round(elapsed * (self.num_runs - done) / done_here))
         return f"{left} left"
+
+
+class PhaseDisplay:
+    """Shows one thing after another that is done: a bar in a terminal, a line each elsewhere, nothing when quiet."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet, self.phase = console, quiet, ""
+        self.bars = NarrowBars(*BAR_COLUMNS, console=console) if console.is_terminal and not quiet else None
+
+    def __enter__(self) -> PhaseDisplay:
+        if self.bars is not None:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def update(self, phase: str, done: float) -> None:
+        """What is done now, and its share."""
+        is_new, self.phase = phase != self.phase, phase
+        if self.bars is not None:
+            for task in self.bars.task_ids if is_new else ():
+                self.bars.remove_task(task)
+            task = self.bars.add_task(phase, total=1.0, figures="") if is_new else self.bars.task_ids[0]
+            self.bars.update(task, completed=done, figures=f"{done:.0%}")
+        elif is_new and not self.quiet:
+            self.console.print(phase, highlight=False, markup=False, soft_wrap=True)

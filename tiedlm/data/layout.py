@@ -16,6 +16,7 @@ from tiedlm.data.text_file import SHOWN_SUFFIXES, read_pieces, split_suffix
 from tiedlm.errors import InputError
 
 SPLITS = ("train", "valid", "test")
+TOKENIZER_FILE = "tokenizer.json"  # beside the ids of a text, and beside the models that were trained on them
 SPLIT_OF = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),

@@ -43,6 +43,8 @@ class Vocabulary:
     size: int
     text: str
     """The tokenizer as `tokenizer.json` has it."""
+    roles: dict[str, int]
+    """Its own id of each of our special tokens that it has."""
 
 
 def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vocabulary:
@@ -79,12 +81,34 @@ def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vo
         is_whole = not are_seen()
     if not is_whole:  # and whoever handles the signal has not ended the command
         tokenizer.train_from_iterator(read(), trainer)
+    return _trained(tokenizer)
+
+
+def read_vocabulary(text: str, spec: str) -> Vocabulary:
+    """The vocabulary of a tokenizer that a run kept as text; `spec` is its `corpus.tokenizer`.
+
+    Raises:
+        InputError: it is no tokenizer.
+    """
+    if tokenizer_is_given(spec):
+        return given_vocabulary(Path(spec.partition(":")[2]), text)
+    return _trained(Tokenizer.from_str(text))
+
+
+def _trained(tokenizer: Tokenizer) -> Vocabulary:
     tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
+    vocabulary = tokenizer.get_vocab()
     # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
-    size_here = max(tokenizer.get_vocab().values()) + 1
-    ids = np.arange(size_here, dtype=np.int32)
+    size = max(vocabulary.values()) + 1
+    ids = np.arange(size, dtype=np.int32)
     ids[:UNK_ID] = UNK_ID
-    return Vocabulary(tokenizer, ids, tokenizer.get_vocab()[EOS], size_here, tokenizer.to_str())
+    roles = {**{role: SPECIAL_TOKENS.index(role) for role in SPECIAL_TOKENS}, EOS: vocabulary[EOS]}
+    return Vocabulary(tokenizer, ids, vocabulary[EOS], size, tokenizer.to_str(), roles)
+
+
+def tokenizer_is_given(spec: str) -> bool:
+    """Whether `corpus.tokenizer` names the tokenizer of another model."""
+    return spec.partition(":")[0] in ("file", "hub")
 
 
 def tokenizer_file(spec: str, watcher: Watcher) -> Path | None:
@@ -148,7 +172,8 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
     words = sorted(set(vocabulary.values()) - {taken[role] for role in SPECIAL_TOKENS if role in taken})
     ids[words] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(words))
     size = len(SPECIAL_TOKENS) + len(words)
-    return Vocabulary(tokenizer, ids, int(ids[taken[EOS]]) if EOS in taken else size, size + (EOS not in taken), text)
+    eos_id = int(ids[taken[EOS]]) if EOS in taken else size
+    return Vocabulary(tokenizer, ids, eos_id, size + (EOS not in taken), text, taken)
 
 
 def sha256_of(text: str) -> str:

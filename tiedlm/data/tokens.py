@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tiedlm.config import MAX_SEQ_LENGTH, CorpusConfig
 from tiedlm.data.cache import cached_folder
 from tiedlm.data.corpus import Corpus
-from tiedlm.data.layout import SPLITS
+from tiedlm.data.layout import SPLITS, TOKENIZER_FILE
 from tiedlm.data.pieces import Piece, TextCounts
 from tiedlm.data.tokenizer import (
     Vocabulary,
@@ -66,6 +66,10 @@ class TokenizedCorpus:
         """(num_tokens,), memory-mapped."""
         return np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="r", shape=(self.num_tokens[split],))
 
+    def tokenizer_text(self) -> str:
+        """The tokenizer as `tokenizer.json` has it."""
+        return Path(self.folder, TOKENIZER_FILE).read_text(encoding="utf-8")
+
     def _ids_file(self, split: str) -> Path:
         return Path(self.folder) / f"{split}.ids"
 
@@ -80,12 +84,16 @@ class TokenizedCorpus:
 
         The level of a model that has learned how often tokens occur and nothing else.
         """
-        smoothed = self.token_counts("train") + 1.0
-        smoothed[[PAD_ID, MASK_ID]] = 0.0
-        asked = self.token_counts(split)
-        occurs = asked > 0
-        nll = -np.log(smoothed[occurs] / smoothed.sum())
-        return float(np.exp(nll @ asked[occurs] / asked.sum()))
+        return unigram_perplexity(self.token_counts("train"), self.token_counts(split))
+
+
+def unigram_perplexity(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> float:
+    """Perplexity of tokens that occur `counts` (V,) times, under their frequencies in train, each count plus one."""
+    smoothed = train_counts + 1.0
+    smoothed[[PAD_ID, MASK_ID]] = 0.0
+    occurs = counts > 0
+    nll = -np.log(smoothed[occurs] / smoothed.sum())
+    return float(np.exp(nll @ counts[occurs] / counts.sum()))
 
 
 def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = None) -> TokenizedCorpus:
@@ -144,7 +152,8 @@ def _check_words(corpus: Corpus) -> None:
             )
 
 
-def _encode(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
+def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
+    """The ids of some text, each line with its end."""
     encodings = vocabulary.tokenizer.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
     end = len(vocabulary.ids)  # no id of the tokenizer, so that nothing in the text can be taken for the line's end
     of_pieces = (
@@ -156,7 +165,7 @@ def _encode(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]
 
 
 def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
-    (folder / "tokenizer.json").write_text(vocabulary.text, encoding="utf-8")
+    (folder / TOKENIZER_FILE).write_text(vocabulary.text, encoding="utf-8")
     meta: dict[str, Any] = {
         "vocab_size": vocabulary.size,
         "tokenizer_sha256": sha256_of(vocabulary.text),
@@ -175,7 +184,7 @@ def _write_ids(path: Path, vocabulary: Vocabulary, corpus: Corpus, split: str) -
     counts, num_tokens, num_unk = TextCounts(0, 0, 0), 0, 0
     with path.open("wb") as file:
         for batch in corpus.batches(split):
-            ids = _encode(vocabulary, batch)
+            ids = encode_pieces(vocabulary, batch)
             file.write(ids.tobytes())
             counts = counts.plus(batch)
             num_tokens += len(ids)

@@ -6,16 +6,16 @@ is left to chance and no mean of means is ever taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.data.masking import NUM_FOLDS, fold_batch, fold_ranks
-from tiedlm.masked_batch import UNK_ID
-from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.masked_batch import UNK_ID, MaskedBatch
 
 TOKENS_PER_BATCH = 8192  # of the encoder; bounds memory, does not change the result
 
@@ -41,9 +41,30 @@ class EvalTotals:
         return float(self.block_nll_nats.sum() / self.block_num_tokens.sum())
 
 
+class Scorer(Protocol):
+    """A module that scores predictions, as `MaskedLM` does."""
+
+    training: bool
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As of a module."""
+
+    def eval(self) -> object:
+        """As of a module."""
+
+    def train(self, mode: bool = True) -> object:
+        """As of a module."""
+
+    def to(self, device: str) -> object:
+        """As of a module."""
+
+    def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
+        """Each prediction's loss in nats, and whether it is right: two of (B, P)."""
+
+
 @torch.no_grad()
 def evaluate(
-    model: MaskedLM,
+    model: Scorer,
     blocks: Tensor,
     eval_mask_seed: int,
     autocast: torch.amp.autocast_mode.autocast,

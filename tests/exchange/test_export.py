@@ -1,0 +1,192 @@
+"""Models out: what `transformers` reads from an exported folder is the model, the tokenizer and the tie of the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from torch.testing import assert_close
+
+from tests.conftest import toy_experiment
+from tests.training.test_run import run_toy, tokenized
+from tiedlm import InputError, evaluate, export
+from tiedlm.data.layout import TOKENIZER_FILE
+from tiedlm.data.pieces import Piece
+from tiedlm.data.tokenizer import Vocabulary, given_vocabulary, read_vocabulary
+from tiedlm.data.tokens import encode_pieces
+from tiedlm.exchange.export import export_run
+from tiedlm.exchange.fast_tokenizer import model_tokenizer
+from tiedlm.exchange.trained_run import TrainedRun, open_run
+from tiedlm.model.saved_model import save_model
+
+transformers = pytest.importorskip("transformers")
+TEXT = "the dog likes a bone today"
+MASKED = "the dog likes a [MASK] today"
+
+
+def trained(folder: Path, arm: str = "tied", **settings: Any) -> Path:
+    """A toy run with its tokenizer, whose weights are drawn anew so that each of them matters."""
+    permuted = {"model": {"tie_word_embeddings": True, "output_rows": "any:0"}}
+    experiment = toy_experiment(arms={"permuted": permuted}, **{"train.num_steps": 1, **settings})
+    corpus = folder / "corpus"
+    run_toy(experiment, corpus, folder / "runs", arm)
+    (folder / "runs" / TOKENIZER_FILE).write_text(tokenized(experiment, corpus).tokenizer_text())
+    path = folder / "runs" / f"{arm}-seed0.safetensors"
+    run = open_run(path)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in run.model.parameters():
+        parameter.data.normal_(std=0.3, generator=generator)
+    save_model(run.model, run.record.data.vocab_size, path)
+    return path
+
+
+@pytest.mark.parametrize("arm", ["tied", "untied", "permuted"])
+@pytest.mark.parametrize("encoder", ["bert", "modernbert"])
+@pytest.mark.usefixtures("corpus_folder")
+def test_transformers_loads_what_is_exported_and_gives_our_logits(encoder: str, arm: str, tmp_path: Path) -> None:
+    path = trained(tmp_path, arm, **{"model.encoder": encoder})
+    folder = export(path, tmp_path / "exported")
+    theirs, told = transformers.AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(told.values()), told
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    encoded = tokenizer([MASKED, "the cow"], padding=True, return_tensors="pt")
+    run = open_run(path)
+    ids = encoded["input_ids"]
+    assert ids[0].tolist() == run_ids(run, MASKED)
+    positions = torch.arange(ids.shape[1]).expand(len(ids), -1)
+    with torch.no_grad():
+        expected = run.model.eval()(ids, positions)
+        found = theirs.eval()(**encoded).logits
+    is_read = encoded["attention_mask"].bool()
+    assert_close(found[is_read], expected[is_read], atol=1e-5, rtol=0)
+    assert expected.std() > 0.2  # so that 1e-5 is small against what is compared
+    is_tied = theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    assert is_tied == theirs.config.tie_word_embeddings == (arm == "tied")
+    top = transformers.pipeline("fill-mask", str(folder))(MASKED)[0]
+    place = ids[0].tolist().index(tokenizer.mask_token_id)
+    assert top["token"] == expected[0, place].argmax().item()
+    assert top["score"] == pytest.approx(expected[0, place].softmax(-1).max().item(), abs=1e-5)
+    others = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "README.md")
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", *others}
+
+
+def run_ids(run: TrainedRun, text: str) -> list[int]:
+    """Between two ends of a line, by the tokens of training; `[MASK]` by its place."""
+    words = [run.vocabulary.tokenizer.token_to_id(word) for word in text.split()]
+    return [run.vocabulary.eos_id, *words, run.vocabulary.eos_id]
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "bpe:270"])
+def test_an_exported_model_has_the_perplexity_of_its_run(tokenizer: str, corpus_folder: Path, tmp_path: Path) -> None:
+    path = trained(tmp_path, **{"corpus.tokenizer": tokenizer, "corpus.name": str(corpus_folder)})
+    folder = export(path, tmp_path / "exported")
+    ours, theirs = (evaluate(model, str(corpus_folder)) for model in (path, folder))
+    for mine, other in zip(ours.splits, theirs.splits, strict=True):
+        assert other.masked_lm_perplexity == pytest.approx(mine.masked_lm_perplexity, rel=1e-4)
+        assert (other.num_tokens, other.masked_lm_accuracy) == (mine.num_tokens, mine.masked_lm_accuracy)
+        assert other.unigram_perplexity == mine.unigram_perplexity
+        assert [band.num_tokens for band in other.bands] == [band.num_tokens for band in mine.bands]
+    assert (ours.is_tied, ours.num_parameters) == (theirs.is_tied, theirs.num_parameters)
+
+
+def test_a_run_evaluated_again_has_the_figures_of_its_record(corpus_folder: Path, tmp_path: Path) -> None:
+    experiment = toy_experiment(**{"corpus.name": str(corpus_folder)})
+    record = run_toy(experiment, corpus_folder, tmp_path / "runs")
+    (tmp_path / "runs" / TOKENIZER_FILE).write_text(tokenized(experiment, corpus_folder).tokenizer_text())
+    found = evaluate(tmp_path / "runs/tied-seed0.json")
+    for split in found.splits:
+        metrics = record.metrics[split.split]
+        assert split.masked_lm_loss_nats == pytest.approx(metrics.masked_lm_loss_nats, rel=1e-9)
+        assert split.bits_per_byte == pytest.approx(metrics.bits_per_byte, rel=1e-9)
+        assert split.unigram_perplexity == metrics.unigram_perplexity
+        assert [band.num_tokens for band in split.bands] == [band.num_tokens for band in metrics.bands]
+
+
+def wordpiece() -> Tokenizer:
+    """As BERT's: special tokens in the vocabulary, in another order than ours."""
+    words = [
+        "[UNK]",
+        "[CLS]",
+        "the",
+        "dog",
+        "lik",
+        "##es",
+        "[SEP]",
+        "a",
+        "bone",
+        "[MASK]",
+        "today",
+        "[PAD]",
+        "t",
+        "##o",
+    ]
+    tokenizer = Tokenizer(models.WordPiece({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+def unigram() -> Tokenizer:
+    """As XLM-R's, its `<mask>` the last token."""
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "▁the", "▁dog", "▁a", "▁bone", "▁", "d", "o", "g", "<mask>"]
+    tokenizer = Tokenizer(models.Unigram([(token, -float(place)) for place, token in enumerate(tokens)], 3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
+
+
+@pytest.mark.parametrize("build", [wordpiece, unigram])
+def test_the_exported_tokenizer_of_another_model_has_the_ids_of_training(build: Any) -> None:
+    vocabulary = given_vocabulary(Path("tokenizer.json"), build().to_str())
+    exported = model_tokenizer(vocabulary)
+    for text in (TEXT, "The DOG zzz", "dogdog a [MASK bone", ""):
+        ids = encode_pieces(vocabulary, [Piece(text, ends_line=True)]).tolist()
+        assert exported.encode(text).ids == [vocabulary.eos_id, *ids]
+    assert (
+        exported.encode("the [MASK]").ids[2] == 1 if build is wordpiece else exported.encode("the <mask>").ids[-2] == 1
+    )
+    assert exported.get_vocab_size() == vocabulary.size
+
+
+@pytest.mark.parametrize("spec", ["word", "bpe:270"])
+def test_a_masked_word_leaves_its_neighbours_as_they_are(spec: str, corpus_folder: Path) -> None:
+    experiment = toy_experiment(**{"corpus.tokenizer": spec})
+    vocabulary: Vocabulary = read_vocabulary(tokenized(experiment, corpus_folder).tokenizer_text(), spec)
+    before, after = (encode_pieces(vocabulary, [Piece(text, False)]).tolist() for text in ("the dog likes a", " today"))
+    ids = model_tokenizer(vocabulary).encode(MASKED).ids
+    assert ids == [vocabulary.eos_id, *before, 1, *after, vocabulary.eos_id]
+
+
+@pytest.mark.usefixtures("corpus_folder")
+def test_a_model_without_the_transform_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    path = trained(tmp_path, **{"model.head_transform": False})
+    with pytest.raises(InputError, match=r"head_transform=false: ModernBertForMaskedLM has dense → GELU → LayerNorm"):
+        export(path, tmp_path / "exported")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"corpus", "runs"}
+
+
+@pytest.mark.usefixtures("corpus_folder")
+def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
+    path = trained(tmp_path)
+    run = open_run(path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine").write_text("kept")
+    with pytest.raises(InputError, match="is there already, and not an empty folder"):
+        export_run(run, tmp_path / "full")
+    assert (tmp_path / "full/mine").read_text() == "kept"
+    with pytest.raises(InputError, match="is no run; give DIR/ARM-seedN"):
+        export(tmp_path / "full/mine", tmp_path / "exported")
+    tokenizer = path.parent / TOKENIZER_FILE
+    document = json.loads(tokenizer.read_text())
+    tokenizer.write_text(json.dumps(document, indent=3))
+    with pytest.raises(InputError, match=r"is not the tokenizer of tied-seed0\.json"):
+        export(path, tmp_path / "exported")
+    tokenizer.unlink()
+    with pytest.raises(InputError, match="the run's tokens have no names"):
+        export(path, tmp_path / "exported")
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="a run is both its record and its model"):
+        export(path, tmp_path / "exported")

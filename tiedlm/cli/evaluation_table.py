@@ -1,0 +1,77 @@
+"""What `tiedlm evaluate` shows: the model, and a table of splits and of frequency bands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tiedlm.errors import printable
+
+if TYPE_CHECKING:
+    from tiedlm.exchange.text_evaluation import Evaluation
+
+
+def render_evaluation(evaluation: Evaluation) -> RenderableType:
+    """For a terminal."""
+    tie = "tied" if evaluation.is_tied else "untied"
+    blocks = f"blocks of {evaluation.seq_length} tokens, {'with' if evaluation.has_line_ends else 'without'} line ends"
+    lines = [
+        f"{evaluation.model}",
+        f"{evaluation.kind}, {evaluation.num_parameters:,} parameters, {tie} as measured on its tensors",
+        f"{evaluation.corpus}, {blocks}, {evaluation.precision}",
+    ]
+    notes = [
+        "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal perplexity, "
+        "nor with that of another vocabulary. Bits a byte are, of the same text."
+    ]
+    if any(split.share < 1.0 for split in evaluation.splits):
+        notes.append("Bits a byte of a part of a split: at the whole split's number of bytes a token.")
+    return Group(
+        *(Text(printable(line)) for line in lines),
+        "",
+        _splits(evaluation),
+        "",
+        _bands(evaluation),
+        "",
+        *map(Text, notes),
+    )
+
+
+def _splits(evaluation: Evaluation) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for title in ("perplexity", "accuracy", "bits a byte", "unigram", "[UNK]", "tokens"):
+        table.add_column(Text(title), justify="right")
+    for split in evaluation.splits:
+        tokens = f"{split.num_tokens:,}" + ("" if split.share == 1.0 else f", {split.share:.1%}")
+        table.add_row(
+            split.split,
+            f"{split.masked_lm_perplexity:,.2f}",
+            f"{split.masked_lm_accuracy:.1%}",
+            f"{split.bits_per_byte:.3f}",
+            f"{split.unigram_perplexity:,.0f}",
+            f"{split.unk_fraction:.1%}",
+            tokens,
+        )
+    return table
+
+
+def _bands(evaluation: Evaluation) -> Table:
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        title="Nats a token, by how often the token occurs in train",
+        title_justify="left",
+    )
+    table.add_column("")
+    least = [band.least_count for band in evaluation.splits[0].bands]
+    for low, high in zip(least, [*least[1:], None], strict=True):
+        table.add_column(f"{low:,} to {high - 1:,}" if high else f"{low:,} or more", justify="right")
+    for split in evaluation.splits:
+        table.add_row(
+            split.split, *("–" if band.loss_nats is None else f"{band.loss_nats:.3f}" for band in split.bands)
+        )
+    return table

@@ -1,0 +1,88 @@
+"""`export`, `evaluate` and `explain`, which take a model that is trained already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiedlm.cli.app import app
+from tiedlm.cli.console import show, stderr, tell_place
+from tiedlm.cli.options import DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's model or record, DIR/ARM-seedN.safetensors.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; not there yet, or empty.")],
+) -> None:
+    """Write a run as a folder that `transformers` reads: model, tokenizer and model card.
+
+    Example: tiedlm export results/ptb/tied-seed0.safetensors ptb-tied
+    """
+    from tiedlm import export
+
+    tell_place("model", export(run, folder))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
+            "the Hugging Face Hub.",
+        ),
+    ],
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH", help="The text, as for compare.", show_default="the one on which a run was trained"
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="valid|test", help="Which splits.")] = "valid,test",
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="So many tokens of each split, for a quick look.", show_default="all"),
+    ] = None,
+    seq_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Tokens of a block, with those that its tokenizer adds; not of our own models.",
+            show_default="as many as the model reads, 512 at most",
+        ),
+    ] = None,
+    data_dir: DataDirOption = None,
+    text_column: TextColumnOption = None,
+    device: DeviceOption = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="auto|fp32|bf16", help="Of matrix products; auto is bf16 where the device has it.")
+    ] = "fp32",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a masked LM on a text: every token is predicted once, under the mask.
+
+    Example: tiedlm evaluate google-bert/bert-base-uncased --corpus wikitext-2 --max-tokens 20000
+    """
+    from tiedlm import evaluate
+    from tiedlm.cli.evaluation_table import render_evaluation
+    from tiedlm.cli.progress import PhaseDisplay
+
+    with PhaseDisplay(stderr, quiet) as display:
+        evaluation = evaluate(
+            model,
+            corpus,
+            [name.strip() for name in split.split(",")],
+            max_tokens=max_tokens,
+            seq_length=seq_length,
+            data_dir=data_dir,
+            text_column=text_column,
+            device=device,
+            precision=precision,
+            on_progress=display.update,
+        )
+    show(evaluation.document(), render_evaluation(evaluation), as_json)

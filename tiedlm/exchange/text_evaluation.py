@@ -1,0 +1,165 @@
+"""A scored model and a text → what the fold evaluation says of each split, in figures that are kept or shown."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tiedlm.data.corpus import Corpus
+from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
+from tiedlm.data.pieces import TextCounts
+from tiedlm.data.tokens import unigram_perplexity
+from tiedlm.errors import InputError
+from tiedlm.exchange.scored_model import ScoredModel
+from tiedlm.masked_batch import PAD_ID, UNK_ID
+from tiedlm.training.fold_evaluation import EvalTotals, evaluate
+
+
+@dataclass(frozen=True)
+class BandScore:
+    """Of the tokens that occur at least so often in train, and less often than those of the next band."""
+
+    least_count: int
+    num_tokens: int
+    loss_nats: float | None
+    """None where no token is of this band."""
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """One split, or a part of it."""
+
+    split: str
+    num_tokens: int
+    """That were predicted."""
+    share: float
+    """Of the split's tokens; 1.0 is all."""
+    masked_lm_loss_nats: float
+    masked_lm_perplexity: float
+    masked_lm_accuracy: float
+    bits_per_byte: float
+    """Of a part: at the split's mean of bytes a token."""
+    unigram_perplexity: float
+    unk_fraction: float
+    bands: list[BandScore]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model on a text."""
+
+    model: str
+    kind: str
+    num_parameters: int
+    is_tied: bool
+    vocab_size: int
+    seq_length: int
+    has_line_ends: bool
+    corpus: str
+    text_sha256: dict[str, str]
+    precision: str
+    splits: list[SplitScore]
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `--json`."""
+        return asdict(self)
+
+
+def evaluate_text(
+    scored: ScoredModel,
+    corpus: Corpus,
+    splits: tuple[str, ...],
+    max_tokens: int | None,
+    precision: str,
+    autocast: torch.amp.autocast_mode.autocast,
+    on_progress: Callable[[str, float], None],
+) -> Evaluation:
+    """Score splits of a corpus; of each at most `max_tokens` in blocks evenly spaced. The model's device is used.
+
+    Raises:
+        InputError: a split is shorter than a block, or the model's loss on it is no number.
+    """
+    on_progress("reading train", 0.0)
+    train_counts = np.zeros(scored.vocab_size, np.int64)
+    for batch in corpus.batches("train"):
+        train_counts += np.bincount(scored.encode(batch), minlength=scored.vocab_size)
+    bands = torch.from_numpy(frequency_bands(train_counts))
+    scores = []
+    for split in splits:
+        phase = f"evaluating {split}"
+        ids, counts = _read(scored, corpus, split)
+        blocks = _blocks(ids, scored.seq_length, corpus.name, split)
+        num_rows = len(blocks) if max_tokens is None else min(len(blocks), max(1, max_tokens // scored.seq_length))
+        some = blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
+        tell = functools.partial(on_progress, phase)
+        totals = evaluate(scored.model, some, scored.eval_mask_seed, autocast, bands, on_batch=tell)
+        scores.append(_score(split, totals, ids, counts, train_counts, scored))
+    return Evaluation(
+        model=scored.name,
+        kind=scored.kind,
+        num_parameters=scored.num_parameters,
+        is_tied=scored.is_tied,
+        vocab_size=scored.vocab_size,
+        seq_length=scored.seq_length,
+        has_line_ends=scored.has_line_ends,
+        corpus=corpus.name,
+        text_sha256=corpus.sha256,
+        precision=precision,
+        splits=scores,
+    )
+
+
+def _read(scored: ScoredModel, corpus: Corpus, split: str) -> tuple[npt.NDArray[np.int32], TextCounts]:
+    parts, counts = [], TextCounts(0, 0, 0)
+    for batch in corpus.batches(split):
+        parts.append(scored.encode(batch))
+        counts = counts.plus(batch)
+    return np.concatenate(parts), counts
+
+
+def _blocks(ids: npt.NDArray[np.int32], seq_length: int, name: str, split: str) -> torch.Tensor:
+    """(num_tokens,) → (N, T), the last block padded."""
+    if len(ids) < seq_length:
+        raise InputError(
+            f"corpus {name!r}: its {split} split has {len(ids)} tokens, fewer than one block of {seq_length}; "
+            "give more text, or a smaller --seq-length"
+        )
+    padded = np.full((-(-len(ids) // seq_length), seq_length), PAD_ID, dtype=np.int32)
+    padded.reshape(-1)[: len(ids)] = ids
+    return torch.from_numpy(padded)
+
+
+def _score(
+    split: str,
+    totals: EvalTotals,
+    ids: npt.NDArray[np.int32],
+    counts: TextCounts,
+    train_counts: npt.NDArray[np.int64],
+    scored: ScoredModel,
+) -> SplitScore:
+    loss_nats = totals.masked_lm_loss_nats
+    if not math.isfinite(loss_nats):
+        raise InputError(f"{scored.name}: its loss on {split} is {loss_nats}; the model is damaged")
+    num_tokens = int(totals.block_num_tokens.sum())
+    num_bytes = counts.num_bytes - (0 if scored.has_line_ends else counts.num_lines)
+    return SplitScore(
+        split=split,
+        num_tokens=num_tokens,
+        share=num_tokens / len(ids),
+        masked_lm_loss_nats=loss_nats,
+        masked_lm_perplexity=math.exp(loss_nats),
+        masked_lm_accuracy=float(totals.block_num_correct.sum()) / num_tokens,
+        bits_per_byte=loss_nats / math.log(2) * len(ids) / num_bytes,
+        unigram_perplexity=unigram_perplexity(train_counts, np.bincount(ids, minlength=scored.vocab_size)),
+        unk_fraction=float((ids == UNK_ID).mean()),
+        bands=[
+            BandScore(least, int(of_band), float(nats / of_band) if of_band else None)
+            for least, nats, of_band in zip(LEAST_COUNTS, totals.band_nll_nats, totals.band_num_tokens, strict=True)
+        ],
+    )

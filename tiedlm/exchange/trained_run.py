@@ -1,0 +1,58 @@
+"""A run on disk: its record, its model and its vocabulary, each held to what the record says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiedlm.data.layout import TOKENIZER_FILE
+from tiedlm.data.tokenizer import Vocabulary, read_tokenizer, read_vocabulary, sha256_of
+from tiedlm.errors import InputError
+from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.model.saved_model import load_model
+from tiedlm.record import RECORD_PATTERN, RunRecord, load_record
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Everything that is left of a run."""
+
+    record: RunRecord
+    model: MaskedLM
+    vocabulary: Vocabulary
+
+
+def is_run(path: Path) -> bool:
+    """Whether it is the record or the model of a run, by its name."""
+    return RECORD_PATTERN.fullmatch(path.with_suffix(".json").name) is not None and path.suffix != ""
+
+
+def open_run(path: Path) -> TrainedRun:
+    """Read a run by its record or its model, `DIR/ARM-seedN.json` or `.safetensors`; the other lies beside it.
+
+    Raises:
+        InputError: something of it is missing, damaged, or of another run.
+        TieError: the model's tie is not what its header says.
+    """
+    if not is_run(path):
+        raise InputError(f"{path}: is no run; give DIR/ARM-seedN.safetensors, as tiedlm train writes it")
+    record_path, model_path = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    for part in (record_path, model_path):
+        if not part.is_file():
+            raise InputError(f"{part}: is not there, and a run is both its record and its model; train it again")
+    record, model = load_record(record_path), load_model(model_path)
+    if model.config != record.config.trained_model or model.head.decoder.out_features != record.data.vocab_size:
+        raise InputError(f"{model_path}: is not the model of the record beside it; train it again")
+    return TrainedRun(record, model, _vocabulary(record, path.parent / TOKENIZER_FILE))
+
+
+def _vocabulary(record: RunRecord, path: Path) -> Vocabulary:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: is not there, so the run's tokens have no names; tiedlm compare writes it, also where every "
+            "run has its record: give the same command again"
+        )
+    text = read_tokenizer(path)
+    if sha256_of(text) != record.data.tokenizer_sha256:
+        raise InputError(f"{path}: is not the tokenizer of {record.file_name}; delete it and give its command again")
+    return read_vocabulary(text, record.config.corpus.tokenizer)
