@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tiedlm.api.count import count_params
     from tiedlm.api.evaluate import evaluate
     from tiedlm.api.experiment import load_experiment
+    from tiedlm.api.explain import explain
     from tiedlm.api.export import export
     from tiedlm.api.runs import compare, train
     from tiedlm.errors import InputError, RunsFailed
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "count_params",
     "evaluate",
+    "explain",
     "export",
     "load_experiment",
     "load_model",
@@ -42,6 +44,7 @@ _HOMES = {
     "compare": "tiedlm.api.runs",
     "count_params": "tiedlm.api.count",
     "evaluate": "tiedlm.api.evaluate",
+    "explain": "tiedlm.api.explain",
     "export": "tiedlm.api.export",
     "load_experiment": "tiedlm.api.experiment",
     "load_model": "tiedlm.model.saved_model",

@@ -86,3 +86,30 @@ def evaluate(
             on_progress=display.update,
         )
     show(evaluation.document(), render_evaluation(evaluation), as_json)
+
+
+@app.command()
+def explain(
+    sentence: Annotated[
+        str, typer.Argument(metavar="SENTENCE", help="With one [MASK], where a word shall be guessed.")
+    ] = "the company said its [MASK] rose",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
+            "the Hugging Face Hub.",
+            show_default="the tied and the untied one that come with tiedlm",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a sentence through the head of a masked LM: what does the multiplication do?
+
+    Example: tiedlm explain "the company said its [MASK] rose"
+    """
+    from tiedlm import explain
+    from tiedlm.cli.explanation_text import render_explanations
+
+    explanations = explain(sentence, model)
+    show([one.document() for one in explanations], render_explanations(explanations), as_json)

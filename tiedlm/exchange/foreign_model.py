@@ -84,7 +84,7 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
     Raises:
         InputError: it cannot be had, is no masked LM, or has no tokenizer with a mask token.
     """
-    model, tokenizer = _load(source)
+    model, tokenizer = load_foreign(source)
     own = getattr(model.config, OWN_KEY, None)
     own = own if isinstance(own, dict) else None
     for role in ("mask", "pad"):
@@ -118,7 +118,12 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
     )
 
 
-def _load(source: str) -> tuple[Any, Any]:
+def load_foreign(source: str) -> tuple[Any, Any]:
+    """A masked LM of `transformers` in fp32, ready to be read, and its tokenizer; no code of a repository is run.
+
+    Raises:
+        InputError: it cannot be had, or is no masked LM.
+    """
     try:
         import transformers
     except ImportError as error:

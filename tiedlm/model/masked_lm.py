@@ -56,19 +56,20 @@ class MaskedLM(nn.Module):
 
     def forward(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
         """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
-        return self.head(self._hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
+        return self.head(self.hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
 
     def loss(self, batch: MaskedBatch) -> Tensor:
         """The masked-LM loss of a batch, in nats: ()."""
-        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        hidden_states = self.hidden_states(batch.input_ids, batch.masked_lm_positions)
         return self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
 
     def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
         """Each prediction's loss in nats, and whether it is right: two of (B, P), without a gradient."""
-        hidden_states = self._hidden_states(batch.input_ids, batch.masked_lm_positions)
+        hidden_states = self.hidden_states(batch.input_ids, batch.masked_lm_positions)
         return self.head.score(hidden_states, batch.masked_lm_ids)
 
-    def _hidden_states(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
+    def hidden_states(self, input_ids: Tensor, masked_lm_positions: Tensor) -> Tensor:
+        """What the encoder gives to the head: (B, T) and (B, P) → (B, P, H)."""
         padding = input_ids == PAD_ID
         is_padding = padding if bool(padding.any()) else None
         return self.encoder(self.embeddings(input_ids), masked_lm_positions, is_padding)  # type: ignore[no-any-return]

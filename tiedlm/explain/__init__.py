@@ -1,0 +1,1 @@
+"""One sentence through the head of a masked LM, in numbers that can be read."""

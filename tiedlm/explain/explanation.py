@@ -1,0 +1,141 @@
+"""What the head does at one masked place: its parts as numbers, from the hidden vector to the probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tiedlm.explain.head_view import HeadView
+
+NUM_CANDIDATES = 6
+NUM_NEIGHBOURS = 5
+NUM_SHOWN = 4
+"""Numbers of a vector that are shown."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector by its beginning, its size and its length √(Σ x²)."""
+
+    size: int
+    length: float
+    begins: list[float]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A word that may be meant: score = |guess| · |row| · cosine + bias."""
+
+    token: str
+    token_id: int
+    row_length: float
+    cosine: float
+    product: float
+    """The inner product of guess and row."""
+    bias: float
+    score: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A word whose row points in nearly the same direction."""
+
+    token: str
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A word's row in one of the matrices."""
+
+    vector: Vector
+    neighbours: list[Neighbour]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One sentence through the head of one model."""
+
+    model: str
+    tokens: list[str]
+    place: int
+    vocab_size: int
+    hidden_size: int
+    row_size: int
+    """Numbers of a row; below `hidden_size` where the table is factorised."""
+    is_tied: bool
+    hidden: Vector
+    guess: Vector
+    candidates: list[Candidate]
+    log_sum_exp: float
+    """log Σ exp(score) over the vocabulary: a probability is exp(score − this)."""
+    word: str
+    """The first candidate that is no special token; the rows below are its."""
+    output_row: Row
+    """In the matrix that scores it."""
+    input_row: Row
+    """In the word-embedding table, by which it enters the model."""
+    cosine_of_rows: float
+    """Between the two; 1 where they are one."""
+
+    def document(self) -> dict[str, object]:
+        """The JSON of `--json`."""
+        return asdict(self)
+
+
+def explain_head(view: HeadView) -> Explanation:
+    """Compute every part from the tensors of the head."""
+    guess, rows = view.guess.float(), view.output_rows.float()
+    products = rows @ guess  # (V,)
+    scores = products + view.bias
+    log_probabilities = scores.log_softmax(0)
+    lengths = rows.norm(dim=1)
+    top = scores.topk(min(NUM_CANDIDATES, len(scores))).indices.tolist()
+    candidates = [
+        Candidate(
+            token=view.token_names(token),
+            token_id=token,
+            row_length=float(lengths[token]),
+            cosine=float(F.cosine_similarity(rows[token], guess, dim=0)),
+            product=float(products[token]),
+            bias=float(view.bias[token]),
+            score=float(scores[token]),
+            probability=float(log_probabilities[token].exp()),
+        )
+        for token in top
+    ]
+    first = next((token for token in top if view.is_word(token)), top[0])
+    table = view.input_rows.float()
+    return Explanation(
+        model=view.name,
+        tokens=view.tokens,
+        place=view.place,
+        vocab_size=len(rows),
+        hidden_size=len(view.hidden),
+        row_size=rows.shape[1],
+        is_tied=view.is_tied,
+        hidden=_vector(view.hidden),
+        guess=_vector(guess),
+        candidates=candidates,
+        log_sum_exp=float(scores.logsumexp(0)),
+        word=view.token_names(first),
+        output_row=_row(view, rows, first),
+        input_row=_row(view, table, first),
+        cosine_of_rows=float(F.cosine_similarity(rows[first], table[first], dim=0)),
+    )
+
+
+def _vector(vector: Tensor) -> Vector:
+    return Vector(len(vector), float(vector.norm()), vector[:NUM_SHOWN].tolist())
+
+
+def _row(view: HeadView, rows: Tensor, token: int) -> Row:
+    cosines = F.cosine_similarity(rows, rows[token], dim=1)
+    nearest = torch.argsort(cosines, descending=True).tolist()
+    others = (other for other in nearest if other != token and view.is_word(other))
+    chosen = [other for _, other in zip(range(NUM_NEIGHBOURS), others, strict=False)]
+    return Row(_vector(rows[token]), [Neighbour(view.token_names(other), float(cosines[other])) for other in chosen])

@@ -1,0 +1,150 @@
+"""A sentence with a masked word → what goes into the head, and the head's tensors, of any masked LM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tiedlm.data.tokenizer import Vocabulary, read_vocabulary
+from tiedlm.errors import InputError, printable
+from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
+from tiedlm.exchange.foreign_model import load_foreign
+from tiedlm.exchange.trained_run import is_run, open_run
+from tiedlm.masked_batch import MASK, MASK_ID
+from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.model.saved_model import load_model
+
+PAIR = Path(__file__).parent / "pair"
+PAIR_TOKENIZER = "word"
+
+
+@dataclass(frozen=True)
+class HeadView:
+    """The head at one masked place."""
+
+    name: str
+    tokens: list[str]
+    """Of the sentence, as the model reads them."""
+    place: int
+    """Of the masked one among them."""
+    hidden: Tensor
+    """(H,), from the encoder."""
+    guess: Tensor
+    """(E,), what the rows of the output matrix are multiplied by; E is H but where the table is factorised."""
+    output_rows: Tensor
+    """(V, E): W, which is the table itself in a tied model."""
+    input_rows: Tensor
+    """(V, E): the word-embedding table."""
+    bias: Tensor
+    """(V,); zeros where the model has none."""
+    is_tied: bool
+    token_names: Callable[[int], str]
+    is_word: Callable[[int], bool]
+    """Whether a token is more than a special one."""
+
+
+def view_head(model: str | Path, sentence: str) -> HeadView:
+    """Of a run, `DIR/ARM-seedN.safetensors`, or a masked LM that `transformers` reads.
+
+    Raises:
+        InputError: the model cannot be had, or the sentence has no masked word.
+    """
+    if is_run(Path(model)):
+        run = open_run(Path(model))
+        return _own(str(model), run.model, run.vocabulary, sentence)
+    return _foreign(str(model), sentence)
+
+
+def view_shipped(arm: str, sentence: str) -> HeadView:
+    """Of a model that comes with the package, tied or untied."""
+    vocabulary = read_vocabulary((PAIR / "tokenizer.json").read_text(encoding="utf-8"), PAIR_TOKENIZER)
+    return _own(
+        f"the {arm} model that comes with tiedlm", load_model(PAIR / f"{arm}.safetensors"), vocabulary, sentence
+    )
+
+
+@torch.no_grad()
+def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> HeadView:
+    tokenizer = model_tokenizer(vocabulary)
+    mask = special_names(vocabulary)[MASK]
+    ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
+    place = _place(ids, MASK_ID, mask, model.config.max_position_embeddings)
+    model.eval()
+    hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
+    rows = slice(None) if model.head.output_rows is None else model.head.output_rows
+    special = {vocabulary.tokenizer.id_to_token(own_id) for own_id in vocabulary.roles.values()}
+
+    def token_name(token: int) -> str:
+        return _readable(tokenizer.id_to_token(token))
+
+    return HeadView(
+        name=name,
+        tokens=[token_name(token) for token in ids],
+        place=place,
+        hidden=hidden,
+        guess=model.head.transform(hidden),
+        output_rows=model.head.decoder.weight.detach()[rows],
+        input_rows=model.embeddings.word_embeddings.weight.detach(),
+        bias=model.head.decoder.bias.detach()[rows],
+        is_tied=model.is_tied and model.head.output_rows is None,
+        token_names=token_name,
+        is_word=lambda token: tokenizer.id_to_token(token) not in special,
+    )
+
+
+@torch.no_grad()
+def _foreign(name: str, sentence: str) -> HeadView:
+    model, tokenizer = load_foreign(name)
+    decoder = model.get_output_embeddings()
+    if decoder is None or tokenizer.mask_token is None:
+        raise InputError(f"{printable(name)}: has no output matrix or no mask token; give a masked LM")
+    ids = tokenizer(sentence.replace(MASK, tokenizer.mask_token))["input_ids"]
+    place = _place(ids, tokenizer.mask_token_id, tokenizer.mask_token, tokenizer.model_max_length)
+    guesses: list[Tensor] = []
+
+    def keep(_: Any, inputs: tuple[Tensor, ...]) -> None:
+        guesses.append(inputs[0])
+
+    handle = decoder.register_forward_pre_hook(keep)
+    answer = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+    handle.remove()
+    bias = getattr(decoder, "bias", None)
+    table = model.get_input_embeddings().weight
+    special = set(tokenizer.all_special_ids)
+
+    def token_name(token: int) -> str:
+        return _readable(tokenizer.convert_ids_to_tokens(token) or f"row {token}")
+
+    return HeadView(
+        name=name,
+        tokens=[token_name(token) for token in ids],
+        place=place,
+        hidden=answer.hidden_states[-1][0, place],
+        guess=guesses[-1][0, place],
+        output_rows=decoder.weight.detach(),
+        input_rows=table.detach(),
+        bias=torch.zeros(len(decoder.weight)) if bias is None else bias.detach(),
+        is_tied=decoder.weight is table,
+        token_names=token_name,
+        is_word=lambda token: token not in special,
+    )
+
+
+def _place(ids: list[int], mask_id: int, mask: str, longest: int) -> int:
+    if ids.count(mask_id) != 1:
+        raise InputError(
+            f"the sentence has {ids.count(mask_id)} times {mask}; write it once, where the model shall guess a word"
+        )
+    if len(ids) > longest:
+        raise InputError(f"the sentence has {len(ids):,} tokens, and the model reads {longest:,}; give a shorter one")
+    return ids.index(mask_id)
+
+
+def _readable(token: str | None) -> str:
+    """A token as a person writes it: byte-level BPE and SentencePiece mark the blank before a word."""
+    return printable((token or "").replace("Ġ", " ").replace("▁", " ").strip() or "' '")
