@@ -34,16 +34,26 @@ MAY_IMPORT = {
     "report": "errors atomic_file config regular_file record counting comparison",
     "execution": "errors atomic_file regular_file config record counting data model training comparison",
     "exchange": "errors atomic_file masked_batch config record data model training",
+    "explain": "errors masked_batch data model exchange",
     "api": "errors atomic_file masked_batch config experiment_file record counting data model training comparison "
-    "report execution exchange",
+    "report execution exchange explain",
     "__init__": "version errors model execution api",
     "cli": "version errors generators config experiment_file record counting data model training comparison report "
-    "execution exchange api __init__",
+    "execution exchange explain api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
 WITH_TORCH = (
-    *("generators", "data.masking", "model.", "training.", "exchange.", "execution.worker", "execution.preflight"),
+    *(
+        "generators",
+        "data.masking",
+        "model.",
+        "training.",
+        "exchange.",
+        "explain.",
+        "execution.worker",
+        "execution.preflight",
+    ),
     *("execution.scheduler", "execution.plan", "execution.dry_run", "cli.doctor"),
 )
 MODULES = sorted(

@@ -2,8 +2,9 @@
 
     python experiments/explain/make_pair.py --out results/explain-pair
 
-Trains a tied and an untied masked LM on the Penn Treebank, everything else equal, and writes them with their tokenizer and
-a card to `tiedlm/explain/pair`, in half precision: what is shown of them has two digits, and a package should be small.
+Trains a tied and an untied masked LM on the Penn Treebank, everything else equal, and writes them with their
+tokenizer and a card to `tiedlm/explain/pair`, in half precision: what is shown of them has two digits, and a package
+should be small.
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ def card(records: list[RunRecord]) -> str:
     return "\n".join(
         [
             "# The two models of `tiedlm explain`\n",
-            f"Masked LMs of width {first.config.model.hidden_size} on the Penn Treebank, whose text is licensed by the LDC and "
-            "is not here. Stored in half precision.\n",
+            f"Masked LMs of width {first.config.model.hidden_size} on the Penn Treebank, whose text is "
+            "licensed by the LDC and is not here. Stored in half precision.\n",
             "| arm | parameters | valid masked-LM perplexity | test | SHA-256 of the record |",
             "|---|---:|---:|---:|---|",
             *rows,
-            f"\nTrained by `tiedlm compare {EXPERIMENT} {settings} --seeds 1`, commit {first.provenance.git_commit}, seed 0 of "
-            f"both arms; put here by `python experiments/explain/make_pair.py`. SHA-256 of train: "
+            f"\nTrained by `tiedlm compare {EXPERIMENT} {settings} --seeds 1`, commit "
+            f"{first.provenance.git_commit}, seed 0 of both arms; put here by "
+            "`python experiments/explain/make_pair.py`. SHA-256 of train: "
             f"`{first.data.text_sha256['train']}`.\n",
         ]
     )

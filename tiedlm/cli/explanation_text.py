@@ -32,6 +32,7 @@ def render_explanations(explanations: list[Explanation]) -> RenderableType:
 def _steps(one: Explanation) -> Iterator[RenderableType]:
     rows = f"{one.vocab_size:,} × {one.row_size}"
     matrix = "E" if one.is_tied else "W"
+    best = next((word for word in one.candidates if word.token == one.word), one.candidates[0])
     yield Text(printable(" ".join(one.tokens)), style="bold")
     yield Text(f"as {printable(one.model)} reads it", style="dim")
     yield ""
@@ -52,23 +53,26 @@ def _steps(one: Explanation) -> Iterator[RenderableType]:
         f"{matrix} is a matrix with one row for each of the {one.vocab_size:,} words. The multiplication takes the "
         "guess times every row: number by number, summed up. That, plus a bias of the word, is the word's score.",
         f"scores = g · {matrix}ᵀ + b      ({one.row_size}) · ({rows})ᵀ + ({one.vocab_size:,})",
+        f"{printable(one.word)}: {_sum_of_products(one.guess, one.output_row.vector, best.product)}",
     )
-    best = one.candidates[0]
     yield _step(
         4,
         "The product is large where the row is long and points where the guess points: it is the length of the guess, "
         "times the length of the row, times the cosine of the angle between them (1: the same direction, 0: none in "
         "common). Softmax turns scores into probabilities that sum to 1.",
-        f"{best.token}: {one.guess.length:.2f} × {best.row_length:.2f} × {best.cosine:.2f} + {best.bias:.2f} = "
-        f"{best.score:.2f};  exp({best.score:.2f} − {one.log_sum_exp:.2f}) = {best.probability:.1%}",
+        f"{printable(best.token)}: {one.guess.length:.2f} × {best.row_length:.2f} × {_number(best.cosine)} "
+        f"{_added(best.bias)} = {_number(best.score)}",
+        f"exp({_number(best.score)} {_added(-one.log_sum_exp)}) = {best.probability:.1%}; {one.log_sum_exp:.2f} is "
+        "log Σ exp(score) over all words",
     )
     yield _candidates(one)
 
 
-def _step(number: int, sentence: str, formula: str) -> RenderableType:
+def _step(number: int, sentence: str, *formulas: str) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(Text(f"{number}"), Text(sentence))
-    table.add_row("", Text(formula, style="cyan"))
+    for formula in formulas:
+        table.add_row("", Text(formula, style="cyan"))
     return Padding(table, (0, 0, 1, 0))
 
 
@@ -81,9 +85,9 @@ def _candidates(one: Explanation) -> RenderableType:
             Text(printable(word.token)),
             f"{one.guess.length:.2f}",
             f"{word.row_length:.2f}",
-            f"{word.cosine:.2f}",
-            f"{word.bias:.2f}",
-            f"{word.score:.2f}",
+            _number(word.cosine),
+            _number(word.bias),
+            _number(word.score),
             f"{word.probability:.1%}",
         )
     return table
@@ -96,18 +100,19 @@ def _rows_of_the_word(one: Explanation) -> Iterator[RenderableType]:
         yield Text("Tied: E is the word-embedding table itself.", style="bold")
         yield Text(
             f"The row that scores “{word}” is the row by which “{word}” enters the model whenever a text holds it: the "
-            f"same {one.row_size} numbers in memory. So the guess is likely to be a word whose own vector points where "
-            f"the guess points. The {size:,} numbers of the table are stored once and used twice."
+            f"same {one.row_size} numbers in memory. So a likely word is one whose own vector points where the guess "
+            f"points. The {size:,} numbers of the table are stored once and used twice."
         )
-        yield from _row("its row, in and out", one.output_row)
+        yield from _row("row of E, in and out", one.output_row)
     else:
         yield Text("Untied: W is a matrix of its own.", style="bold")
         yield Text(
-            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their cosine "
-            f"is {one.cosine_of_rows:.2f}. The second matrix costs {one.vocab_size:,} × {one.row_size} = {size:,} numbers."
+            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their "
+            f"cosine is {_number(one.cosine_of_rows)}. The second matrix costs {one.vocab_size:,} × {one.row_size} "
+            f"= {size:,} numbers."
         )
-        yield from _row("its row in the table, in", one.input_row)
-        yield from _row("its row in W, out", one.output_row)
+        yield from _row("row of E, in", one.input_row)
+        yield from _row("row of W, out", one.output_row)
 
 
 def _row(title: str, row: Row) -> Iterator[RenderableType]:
@@ -120,8 +125,23 @@ def _row(title: str, row: Row) -> Iterator[RenderableType]:
 
 
 def _numbers(vector: Vector) -> str:
-    shown = "  ".join(f"{number:.2f}" for number in vector.begins)
+    shown = "  ".join(map(_number, vector.begins))
     return f"[{shown} …]  {vector.size} numbers, length {vector.length:.2f}"
+
+
+def _sum_of_products(guess: Vector, row: Vector, product: float) -> str:
+    """The beginning of the sum, and what all of it comes to."""
+    terms = (f"{_number(one)}·{_number(other)}" for one, other in zip(guess.begins, row.begins, strict=True))
+    return f"{' + '.join(terms)} + … = {_number(product)}"
+
+
+def _number(number: float) -> str:
+    """With two digits, and a minus that is one."""
+    return f"{number:.2f}".replace("-", "−")
+
+
+def _added(number: float) -> str:
+    return f"+ {number:.2f}" if number >= 0 else f"− {-number:.2f}"
 
 
 def _name_of_the_trick() -> list[str]:
@@ -130,7 +150,7 @@ def _name_of_the_trick() -> list[str]:
         ", ".join(count.name for count in named if count.tie_word_embeddings is wanted) for wanted in (True, False)
     )
     return [
-        "The trick is called weight tying. Press & Wolf (2017) and Inan et al. (2017) introduced it for causal language "
-        f"models. BERT's paper does not mention it, its code does it. {tied} tie; {untied} do not "
-        "(tiedlm count-params --list)."
+        "The trick is called weight tying. Press & Wolf (2017) and Inan et al. (2017) introduced it for causal "
+        "language models. BERT's paper does not mention it; its code does it. Who ties: "
+        f"{tied}. Who does not: {untied}. More: tiedlm count-params --list."
     ]

@@ -10,6 +10,9 @@ import typer
 from tiedlm.cli.app import app
 from tiedlm.cli.console import show, stderr, tell_place
 from tiedlm.cli.options import DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
+from tiedlm.errors import InputError
+
+SENTENCE = "the company said its [MASK] rose"
 
 
 @app.command()
@@ -90,26 +93,33 @@ def evaluate(
 
 @app.command()
 def explain(
-    sentence: Annotated[
-        str, typer.Argument(metavar="SENTENCE", help="With one [MASK], where a word shall be guessed.")
-    ] = "the company said its [MASK] rose",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
-            "the Hugging Face Hub.",
-            show_default="the tied and the untied one that come with tiedlm",
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] SENTENCE",
+            help="MODEL: as for evaluate; without it, the two that come with tiedlm. SENTENCE: in quotes, with one "
+            "\\[MASK] where a word shall be guessed.",
+            show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Follow a sentence through the head of a masked LM: what does the multiplication do?
 
-    Example: tiedlm explain "the company said its [MASK] rose"
+    Example: tiedlm explain "the company said its \\[MASK] rose"
     """
     from tiedlm import explain
     from tiedlm.cli.explanation_text import render_explanations
 
+    match given or [SENTENCE]:
+        case [sentence]:
+            model = None
+        case [model, sentence]:
+            pass
+        case words:
+            raise InputError(
+                f"explain {' '.join(words)[:80]!r}: is {len(words)} arguments; give the sentence in quotes, and "
+                "before it a model if you like"
+            )
     explanations = explain(sentence, model)
     show([one.document() for one in explanations], render_explanations(explanations), as_json)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tiedlm.data.tokenizer import Vocabulary, read_vocabulary
+from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
 from tiedlm.errors import InputError, printable
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_model import load_foreign
@@ -21,6 +21,8 @@ from tiedlm.model.saved_model import load_model
 
 PAIR = Path(__file__).parent / "pair"
 PAIR_TOKENIZER = "word"
+SPECIAL_NAMES = {name for names in ROLES.values() for name in names}
+"""Also where a corpus has them as words, such as the `<unk>` of the Penn Treebank."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,6 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
     model.eval()
     hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
     rows = slice(None) if model.head.output_rows is None else model.head.output_rows
-    special = {vocabulary.tokenizer.id_to_token(own_id) for own_id in vocabulary.roles.values()}
 
     def token_name(token: int) -> str:
         return _readable(tokenizer.id_to_token(token))
@@ -93,7 +94,7 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
         bias=model.head.decoder.bias.detach()[rows],
         is_tied=model.is_tied and model.head.output_rows is None,
         token_names=token_name,
-        is_word=lambda token: tokenizer.id_to_token(token) not in special,
+        is_word=lambda token: tokenizer.id_to_token(token) not in SPECIAL_NAMES,
     )
 
 
@@ -131,14 +132,14 @@ def _foreign(name: str, sentence: str) -> HeadView:
         bias=torch.zeros(len(decoder.weight)) if bias is None else bias.detach(),
         is_tied=decoder.weight is table,
         token_names=token_name,
-        is_word=lambda token: token not in special,
+        is_word=lambda token: token not in special and tokenizer.convert_ids_to_tokens(token) not in SPECIAL_NAMES,
     )
 
 
 def _place(ids: list[int], mask_id: int, mask: str, longest: int) -> int:
     if ids.count(mask_id) != 1:
         raise InputError(
-            f"the sentence has {ids.count(mask_id)} times {mask}; write it once, where the model shall guess a word"
+            f"the sentence has {mask} {ids.count(mask_id)} times; write it once, where the model shall guess a word"
         )
     if len(ids) > longest:
         raise InputError(f"the sentence has {len(ids):,} tokens, and the model reads {longest:,}; give a shorter one")
