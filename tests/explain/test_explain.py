@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("corpus_folder")
 @pytest.mark.parametrize("encoder", ["bert", "modernbert"])
 @pytest.mark.parametrize("arm", ["tied", "untied", "permuted"])
 def test_the_parts_are_those_of_the_models_own_prediction(arm: str, encoder: str, tmp_path: Path) -> None:
-    path = trained(tmp_path, arm, **{"model.encoder": encoder})
+    path = trained(tmp_path, arm, **{"model.encoder": encoder, "model.hidden_dropout_prob": 0.1})
     (one,) = explain(MASKED, path)
     run = open_run(path)
     ids = run_ids(run, MASKED)
