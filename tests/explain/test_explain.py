@@ -35,7 +35,7 @@ def test_the_parts_are_those_of_the_models_own_prediction(arm: str, encoder: str
     assert [word.token_id for word in one.candidates] == logits.topk(len(one.candidates)).indices.tolist()
     for word in one.candidates:
         assert word.score == pytest.approx(logits[word.token_id].item(), abs=1e-5)
-        assert word.product == pytest.approx(one.guess.length * word.row_length * word.cosine, rel=1e-4, abs=1e-5)
+        assert word.product == pytest.approx(one.guess.norm * word.row_norm * word.cosine, rel=1e-4, abs=1e-5)
         assert word.score == pytest.approx(word.product + word.bias, abs=1e-5)
         assert word.probability == pytest.approx(math.exp(word.score - one.log_sum_exp), rel=1e-4)
     assert one.is_tied == (arm == "tied")
@@ -55,9 +55,9 @@ def test_a_model_of_transformers_is_explained_alike(arm: str, tmp_path: Path) ->
 
 def numbers(one: Explanation) -> list[float]:
     """Every number of an explanation that a device may round."""
-    words = [[word.row_length, word.cosine, word.bias, word.score, word.probability] for word in one.candidates]
+    words = [[word.row_norm, word.cosine, word.bias, word.score, word.probability] for word in one.candidates]
     vectors = [one.hidden, one.guess, one.output_row.vector, one.input_row.vector]
-    parts = [*words, *([vector.length, *vector.begins] for vector in vectors), [one.log_sum_exp]]
+    parts = [*words, *([vector.norm, *vector.begins] for vector in vectors), [one.log_sum_exp]]
     return list(itertools.chain.from_iterable(parts))
 
 

@@ -14,7 +14,7 @@ from tiedlm.api.count import list_counts
 from tiedlm.errors import printable
 
 if TYPE_CHECKING:
-    from tiedlm.explain.explanation import Explanation, Row, Vector
+    from tiedlm.explain.explanation import Candidate, Explanation, Row, Vector
 
 MODELS_NAMED = ("bert-base-uncased", "roberta-base", "modernbert-base", "gpt2", "t5-v1.1-small", "qwen3-8b")
 
@@ -22,49 +22,64 @@ MODELS_NAMED = ("bert-base-uncased", "roberta-base", "modernbert-base", "gpt2", 
 def render_explanations(explanations: list[Explanation]) -> RenderableType:
     """The first in full; of a second, the same sentence through another model, what is different."""
     first, *others = explanations
-    parts: list[RenderableType] = [*_steps(first), *_rows_of_the_word(first)]
+    parts: list[RenderableType] = [*_question(first), *_steps(first), *_rows_of_the_word(first)]
     for other in others:
         parts += ["", Text(f"The same sentence, by {other.model}", style="bold"), "", _candidates(other)]
         parts += _rows_of_the_word(other)
-    return Group(*parts, "", *map(Text, _name_of_the_trick()))
+    return Group(*parts, "", *map(Text, _end()))
 
 
-def _steps(one: Explanation) -> Iterator[RenderableType]:
-    rows = f"{one.vocab_size:,} × {one.row_size}"
-    matrix = "E" if one.is_tied else "W"
-    best = next((word for word in one.candidates if word.token == one.word), one.candidates[0])
+def _question(one: Explanation) -> Iterator[RenderableType]:
+    numbers = one.vocab_size * one.row_size
+    untied_total = one.num_parameters + (numbers if one.is_tied else 0)
+    yield Text(
+        "A model has a table with a vector for every word, its row. By it a word enters. To guess a masked word, the "
+        "model multiplies by a matrix with a row for every word. Weight tying makes the two one: it saves "
+        f"{one.vocab_size:,} × {one.row_size} = {numbers:,} of {untied_total:,} numbers here, "
+        f"{numbers / untied_total:.0%}."
+    )
+    yield ""
     yield Text(printable(" ".join(one.tokens)), style="bold")
     yield Text(f"as {printable(one.model)} reads it", style="dim")
     yield ""
+
+
+def _steps(one: Explanation) -> Iterator[RenderableType]:
+    matrix, size = "E" if one.is_tied else "W", one.row_size
+    best = next((word for word in one.candidates if word.token == one.word), one.candidates[0])
+    word = printable(best.token)
     yield _step(
         1,
-        f"The encoder reads the whole sentence. For the place of the masked word it gives one vector of "
-        f"{one.hidden_size} numbers, h.",
+        "The encoder reads the whole sentence. For the place of the masked word it gives one vector, h. (Its norm is "
+        "the length of the arrow: the root of the sum of squares.)",
         f"h = {_numbers(one.hidden)}",
     )
     yield _step(
         2,
-        "The head turns h into a guess of the word, g. It is made of as many numbers as the vector of a word is"
-        + (f", {one.row_size}." if one.row_size != one.hidden_size else "."),
+        f"A small network, the head's transform, turns h into a guess of the word, g: a vector of {size} numbers, as many "
+        "as a row has.",
         f"g = {_numbers(one.guess)}",
     )
     yield _step(
         3,
-        f"{matrix} is a matrix with one row for each of the {one.vocab_size:,} words. The multiplication takes the "
-        "guess times every row: number by number, summed up. That, plus a bias of the word, is the word's score.",
-        f"scores = g · {matrix}ᵀ + b      ({one.row_size}) · ({rows})ᵀ + ({one.vocab_size:,})",
-        f"{printable(one.word)}: {_sum_of_products(one.guess, one.output_row.vector, best.product)}",
+        f"The multiplication. {matrix} has a row for each of the {one.vocab_size:,} words. Guess times row, number by "
+        "number, summed up, is the word's product; with a bias of the word, one more number, it is the word's score.",
+        f"scores = g · {matrix}ᵀ + b      ({size}) · ({one.vocab_size:,} × {size})ᵀ + ({one.vocab_size:,})",
+        f"“{word}”: {_sum_of_products(one.guess, one.output_row.vector, best.product)}",
+        f"{_number(best.product)} {_added(best.bias)} = {_number(best.score)}",
     )
     yield _step(
         4,
-        "The product is large where the row is long and points where the guess points: it is the length of the guess, "
-        "times the length of the row, times the cosine of the angle between them (1: the same direction, 0: none in "
-        "common). Softmax turns scores into probabilities that sum to 1.",
-        f"{printable(best.token)}: {one.guess.length:.2f} × {best.row_length:.2f} × {_number(best.cosine)} "
-        f"{_added(best.bias)} = {_number(best.score)}",
-        f"exp({_number(best.score)} {_added(-one.log_sum_exp)}) = {best.probability:.1%}; {one.log_sum_exp:.2f} is "
-        "log Σ exp(score) over all words",
+        "What a product means: norm of the guess × norm of the row × cosine of the angle between them (1: the same "
+        "direction, 0: none in common). It is large where the row points where the guess points.",
+        f"“{word}”: {one.guess.norm:.3f} × {best.row_norm:.4f} × {best.cosine:.4f} = {_number(best.product)}",
     )
+    yield _step(
+        5,
+        "Softmax turns scores into probabilities: exp(score), over the sum of exp(score) of all words.",
+        f"“{word}”: exp({_number(best.score)}) / exp({_number(one.log_sum_exp)}) = {best.probability:.1%}",
+    )
+    yield Text("The words of the highest scores:")
     yield _candidates(one)
 
 
@@ -81,16 +96,14 @@ def _candidates(one: Explanation) -> RenderableType:
     for title in ("word", "|guess|", "× |row|", "× cosine", "+ bias", "= score", "probability"):
         table.add_column(title, justify="left" if title == "word" else "right")
     for word in one.candidates:
-        table.add_row(
-            Text(printable(word.token)),
-            f"{one.guess.length:.2f}",
-            f"{word.row_length:.2f}",
-            _number(word.cosine),
-            _number(word.bias),
-            _number(word.score),
-            f"{word.probability:.1%}",
-        )
+        table.add_row(Text(printable(word.token)), f"{one.guess.norm:.2f}", *_figures(word))
     return table
+
+
+def _figures(word: Candidate) -> Iterator[str]:
+    yield f"{word.row_norm:.2f}"
+    yield from map(_number, (word.cosine, word.bias, word.score))
+    yield f"{word.probability:.1%}"
 
 
 def _rows_of_the_word(one: Explanation) -> Iterator[RenderableType]:
@@ -101,22 +114,23 @@ def _rows_of_the_word(one: Explanation) -> Iterator[RenderableType]:
         yield Text(
             f"The row that scores “{word}” is the row by which “{word}” enters the model whenever a text holds it: the "
             f"same {one.row_size} numbers in memory. So a likely word is one whose own vector points where the guess "
-            f"points. The {size:,} numbers of the table are stored once and used twice."
+            "points."
         )
         yield from _row("row of E, in and out", one.output_row)
+        yield Text("Words that are used alike have rows that point alike, so they are guessed together.")
     else:
         yield Text("Untied: W is a matrix of its own.", style="bold")
         yield Text(
-            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their "
-            f"cosine is {_number(one.cosine_of_rows)}. The second matrix costs {one.vocab_size:,} × {one.row_size} "
-            f"= {size:,} numbers."
+            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their cosine "
+            f"is {_number(one.cosine_of_rows)}. Storing W as well takes {size:,} numbers more."
         )
         yield from _row("row of E, in", one.input_row)
         yield from _row("row of W, out", one.output_row)
+        yield Text("Each matrix has learned by itself which words are used alike.")
 
 
 def _row(title: str, row: Row) -> Iterator[RenderableType]:
-    near = ", ".join(f"{printable(other.token)} {other.cosine:.2f}" for other in row.neighbours)
+    near = ", ".join(f"{printable(other.token)} {_number(other.cosine)}" for other in row.neighbours)
     table = Table.grid(padding=(0, 2, 0, 2))
     table.add_row(Text(title), Text(_numbers(row.vector), style="cyan"))
     table.add_row(Text("nearest rows, by cosine"), Text(near))
@@ -126,7 +140,7 @@ def _row(title: str, row: Row) -> Iterator[RenderableType]:
 
 def _numbers(vector: Vector) -> str:
     shown = "  ".join(map(_number, vector.begins))
-    return f"[{shown} …]  {vector.size} numbers, length {vector.length:.2f}"
+    return f"[{shown} …]  {vector.size} numbers, norm {vector.norm:.2f}"
 
 
 def _sum_of_products(guess: Vector, row: Vector, product: float) -> str:
@@ -144,13 +158,13 @@ def _added(number: float) -> str:
     return f"+ {number:.2f}" if number >= 0 else f"− {-number:.2f}"
 
 
-def _name_of_the_trick() -> list[str]:
+def _end() -> list[str]:
     named = [count for count in list_counts() if count.name in MODELS_NAMED]
     tied, untied = (
         ", ".join(count.name for count in named if count.tie_word_embeddings is wanted) for wanted in (True, False)
     )
     return [
-        "The trick is called weight tying. Press & Wolf (2017) and Inan et al. (2017) introduced it for causal "
-        "language models. BERT's paper does not mention it; its code does it. Who ties: "
-        f"{tied}. Who does not: {untied}. More: tiedlm count-params --list."
+        "One sentence does not tell which is better; tiedlm compare does. The trick is called weight tying. Press & "
+        "Wolf (2017) and Inan et al. (2017) introduced it for models that predict the next word. BERT's paper does not "
+        f"mention it; its code does it. Who ties: {tied}. Who does not: {untied}. More: tiedlm count-params --list."
     ]

@@ -124,6 +124,7 @@ def load_foreign(source: str) -> tuple[Any, Any]:
     Raises:
         InputError: it cannot be had, or is no masked LM.
     """
+    source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
     try:
         import transformers
     except ImportError as error:

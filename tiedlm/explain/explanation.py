@@ -18,10 +18,10 @@ NUM_SHOWN = 4
 
 @dataclass(frozen=True)
 class Vector:
-    """A vector by its beginning, its size and its length √(Σ x²)."""
+    """A vector by its beginning, its size and its norm √(Σ x²)."""
 
     size: int
-    length: float
+    norm: float
     begins: list[float]
 
 
@@ -31,7 +31,7 @@ class Candidate:
 
     token: str
     token_id: int
-    row_length: float
+    row_norm: float
     cosine: float
     product: float
     """The inner product of guess and row."""
@@ -68,6 +68,8 @@ class Explanation:
     row_size: int
     """Numbers of a row; below `hidden_size` where the table is factorised."""
     is_tied: bool
+    num_parameters: int
+    """Of the whole model; a shared tensor counts once."""
     hidden: Vector
     guess: Vector
     candidates: list[Candidate]
@@ -93,13 +95,13 @@ def explain_head(view: HeadView) -> Explanation:
     products = rows @ guess  # (V,)
     scores = products + view.bias
     log_probabilities = scores.log_softmax(0)
-    lengths = rows.norm(dim=1)
+    norms = rows.norm(dim=1)
     top = scores.topk(min(NUM_CANDIDATES, len(scores))).indices.tolist()
     candidates = [
         Candidate(
             token=view.token_names(token),
             token_id=token,
-            row_length=float(lengths[token]),
+            row_norm=float(norms[token]),
             cosine=float(F.cosine_similarity(rows[token], guess, dim=0)),
             product=float(products[token]),
             bias=float(view.bias[token]),
@@ -118,6 +120,7 @@ def explain_head(view: HeadView) -> Explanation:
         hidden_size=len(view.hidden),
         row_size=rows.shape[1],
         is_tied=view.is_tied,
+        num_parameters=view.num_parameters,
         hidden=_vector(view.hidden),
         guess=_vector(guess),
         candidates=candidates,

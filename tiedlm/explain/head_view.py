@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
 from tiedlm.errors import InputError, printable
@@ -45,6 +45,8 @@ class HeadView:
     bias: Tensor
     """(V,); zeros where the model has none."""
     is_tied: bool
+    num_parameters: int
+    """Of the whole model; a shared tensor counts once."""
     token_names: Callable[[int], str]
     is_word: Callable[[int], bool]
     """Whether a token is more than a special one."""
@@ -93,6 +95,7 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
         input_rows=model.embeddings.word_embeddings.weight.detach(),
         bias=model.head.decoder.bias.detach()[rows],
         is_tied=model.is_tied and model.head.output_rows is None,
+        num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: tokenizer.id_to_token(token) not in SPECIAL_NAMES,
     )
@@ -131,9 +134,14 @@ def _foreign(name: str, sentence: str) -> HeadView:
         input_rows=table.detach(),
         bias=torch.zeros(len(decoder.weight)) if bias is None else bias.detach(),
         is_tied=decoder.weight is table,
+        num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: token not in special and tokenizer.convert_ids_to_tokens(token) not in SPECIAL_NAMES,
     )
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _place(ids: list[int], mask_id: int, mask: str, longest: int) -> int:
