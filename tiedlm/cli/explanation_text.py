@@ -56,8 +56,8 @@ def _steps(one: Explanation) -> Iterator[RenderableType]:
     )
     yield _step(
         2,
-        f"A small network, the head's transform, turns h into a guess of the word, g: a vector of {size} numbers, as many "
-        "as a row has.",
+        f"A small network, the head's transform, turns h into a guess of the word, g: a vector of {size} numbers, as "
+        "many as a row has.",
         f"g = {_numbers(one.guess)}",
     )
     yield _step(
@@ -121,8 +121,8 @@ def _rows_of_the_word(one: Explanation) -> Iterator[RenderableType]:
     else:
         yield Text("Untied: W is a matrix of its own.", style="bold")
         yield Text(
-            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their cosine "
-            f"is {_number(one.cosine_of_rows)}. Storing W as well takes {size:,} numbers more."
+            f"“{word}” has two rows, learned apart: by one it enters the model, by the other it is scored. Their "
+            f"cosine is {_number(one.cosine_of_rows)}. Storing W as well takes {size:,} numbers more."
         )
         yield from _row("row of E, in", one.input_row)
         yield from _row("row of W, out", one.output_row)
