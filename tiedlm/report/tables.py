@@ -1,0 +1,172 @@
+"""Comparison → the tables of a report, as text in cells; each form of the report has its own way to draw them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from statistics import fmean
+from typing import NamedTuple
+
+from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
+from tiedlm.comparison.search import best_values
+from tiedlm.counting.terminal import percent
+from tiedlm.report.terminal import digits, plus_minus
+
+
+class Strong(str):
+    """A cell that stands out."""
+
+
+class Table(NamedTuple):
+    """Cells as they are read, not yet escaped for any form; the first column names the row."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def pair_name(difference: Difference) -> str:
+    """What is subtracted from what."""
+    return f"{difference.arms[1]} − {difference.arms[0]}"
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """The values behind each interval, so that a reader can test them differently."""
+    rows = [
+        [
+            item.split,
+            pair_name(item),
+            ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
+            f"{item.delta_nats.mean:+.4f}",
+            f"[{item.delta_nats.ci95[0]:+.4f}, {item.delta_nats.ci95[1]:+.4f}]",
+            "–" if item.delta_nats.p_value is None else f"{item.delta_nats.p_value:.2g}",
+            "–" if item.p_holm is None else f"{item.p_holm:.2g}",
+            "–" if item.detectable_nats is None else f"{item.detectable_nats:.2g}",
+        ]
+        for item in comparison.differences
+    ]
+    header = ["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p", "Holm's p", "detectable"]
+    return Table(header, rows)
+
+
+def band_names(bands: list[BandDifference]) -> list[str]:
+    """How often the tokens of each band occur in train."""
+    least = [band.least_count for band in bands]
+    return [f"{low:,} to {high - 1:,}" for low, high in itertools.pairwise(least)] + [f"{least[-1]:,} or more"]
+
+
+def band_table(comparison: Comparison) -> Table | None:
+    """Where the difference lies: at rare tokens or at frequent ones; None where records are older than bands."""
+    found = [item for item in comparison.differences if item.bands is not None]
+    if not found:
+        return None
+    bands = {item.split: item.bands or [] for item in found}
+    names = band_names(next(iter(bands.values())))
+    sizes = [[split, "tokens", *(f"{band.num_tokens:,}" for band in of_split)] for split, of_split in bands.items()]
+    rows = [
+        [item.split, pair_name(item), *map(band_cell, item.bands or [])]
+        for split in bands
+        for item in found
+        if item.split == split
+    ]
+    return Table(["split", "difference", *names], [*sizes, *rows])
+
+
+def band_cell(band: BandDifference) -> str:
+    """`+0.303 [+0.273, +0.334]`."""
+    interval = "" if band.ci95 is None else f" [{band.ci95[0]:+.3f}, {band.ci95[1]:+.3f}]"
+    return f"{band.mean:+.3f}{interval}"
+
+
+def gradient_table(comparison: Comparison) -> Table | None:
+    """How the two uses of the table pull at it, over training; None where records are older than that."""
+    rows = []
+    for arm, summary in comparison.arms.items():
+        curves = list(summary.curves.values())
+        for points in zip(*curves, strict=True):
+            sides = [point.gradients for point in points if point.gradients is not None]
+            if len(sides) == len(points):
+                means = [
+                    fmean(getattr(side, name) for side in sides) for name in ("input_norm", "output_norm", "cosine")
+                ]
+                ratio = f"{means[1] / means[0]:.2f}" if means[0] else "–"
+                rows.append(
+                    [arm, f"{points[0].step:,}", f"{means[0]:.4f}", f"{means[1]:.4f}", ratio, f"{means[2]:+.3f}"]
+                )
+    header = ["arm", "step", "input side, norm", "output side, norm", "output / input", "cosine"]
+    return Table(header, rows) if rows else None
+
+
+def similarity_table(comparison: Comparison) -> Table | None:
+    """Whether a table that serves both sides is more like an input matrix or more like an output matrix."""
+    if comparison.similarity is None:
+        return None
+    rows = [
+        [item.arm, item.matrix, str(item.num_seeds), f"{item.linear_cka:.3f}", f"{item.neighbour_overlap:.3f}"]
+        for item in comparison.similarity
+    ]
+    return Table(["arm", "matrix", "seeds", "linear CKA", "neighbour overlap"], rows)
+
+
+def vocabulary_table(comparison: Comparison) -> Table:
+    """The loss by units that no tokenizer decides."""
+    rows = []
+    for arm, summary in comparison.arms.items():
+        for split, metrics in summary.metrics.items():
+            without = metrics.masked_lm_perplexity_without_unk
+            rows.append(
+                [
+                    arm,
+                    split,
+                    digits(metrics.bits_per_byte, 4),
+                    digits(metrics.nats_per_word, 4),
+                    percent(metrics.unk_fraction),
+                    "–" if without is None else plus_minus(without),
+                ]
+            )
+    return Table(["arm", "split", "bits a byte", "nats a word", "[UNK]", "perplexity without [UNK]"], rows)
+
+
+def parameter_table(comparison: Comparison) -> Table:
+    """Stored parameters by group; what no arm has is left out."""
+    groups = next(iter(comparison.arms.values())).parameters
+    counts = {group: [summary.parameters[group] for summary in comparison.arms.values()] for group in groups}
+    rows = [[group, *(f"{count:,}" for count in row)] for group, row in counts.items() if any(row)]
+    return Table(["group", *comparison.arms], rows)
+
+
+def gap_table(comparison: Comparison) -> Table:
+    """The end of the curves: tying is said to act as a regulariser, which shows in train against valid."""
+    rows = []
+    for arm, summary in comparison.arms.items():
+        for seed, curve in summary.curves.items():
+            train, valid = curve[-1].train_loss_nats, curve[-1].valid_loss_nats
+            rows.append([arm, seed, f"{math.exp(train):,.1f}", f"{math.exp(valid):,.1f}", f"{valid - train:+.3f}"])
+    return Table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
+
+
+def search_results(comparison: Comparison) -> Table | None:
+    """Perplexity in each cell of the search, the best of an arm standing out; None where none was made."""
+    if comparison.search is None:
+        return None
+    arms = list(comparison.search[0].losses_nats)
+    best = {arm: best_values(comparison.search, arm) for arm in arms}
+    rows = []
+    for cell in comparison.search:
+        shown = {arm: f"{math.exp(fmean(cell.losses_nats[arm])):,.1f}" for arm in arms}
+        rows.append([cell.folder, *(Strong(shown[arm]) if cell.values == best[arm] else shown[arm] for arm in arms)])
+    return Table(["values", *arms], rows)
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """What a run of each arm took."""
+    rows = [
+        [
+            arm,
+            f"{summary.train_seconds:,.0f}",
+            f"{summary.tokens_per_second:,.0f}",
+            f"{summary.peak_memory_bytes / 2**20:,.0f}",
+            f"{summary.checkpoint_bytes / 2**20:,.1f}",
+        ]
+        for arm, summary in comparison.arms.items()
+    ]
+    return Table(["arm", "training, seconds", "tokens a second", "peak memory, MiB", "checkpoint, MiB"], rows)
