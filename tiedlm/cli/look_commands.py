@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tiedlm.cli.app import app
-from tiedlm.cli.console import show, show_comparison, show_scan
+from tiedlm.cli.console import show, show_comparison, show_scan, tell_place
 from tiedlm.cli.options import (
     DataDirOption,
     ExperimentArgument,
@@ -29,6 +29,12 @@ def report(
             help="Draw again even if no record has changed.",
         ),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a page of the comparison too: one file that needs no network."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder.
@@ -38,10 +44,24 @@ def report(
     from tiedlm.report.write import update_report
     from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
 
-    if (folder / SCAN_DESIGN_FILE).exists():
+    is_scan = (folder / SCAN_DESIGN_FILE).exists()
+    if html is not None:
+        from tiedlm.report.page.render import check_page_path
+
+        check_page_path(html)
+        if is_scan:
+            raise InputError(f"--html {html}: {folder} holds a scan, a page is of one comparison; give a folder in it")
+    if is_scan:
         show_scan(update_scan(folder, force), folder, as_json)
-    else:
-        show_comparison(update_report(folder, force), folder, as_json)
+        return
+    comparison = update_report(folder, force)
+    if html is not None:
+        from tiedlm.report.page.render import write_page
+
+        write_page(folder, comparison, html)
+    show_comparison(comparison, folder, as_json)
+    if html is not None and not as_json:
+        tell_place("page", html)
 
 
 @app.command()

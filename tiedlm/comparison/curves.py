@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from tiedlm.comparison.paired_statistics import paired_t
 from tiedlm.config import Strict
-from tiedlm.record import RunRecord
+from tiedlm.record import CurvePoint, RunRecord
 
 
 class DifferenceCurve(Strict):
@@ -19,6 +20,32 @@ class DifferenceCurve(Strict):
     mean: list[float]
     ci95: list[tuple[float, float]] | None
     """Of each point alone; None for one seed."""
+
+
+class MeanPoint(NamedTuple):
+    """One point of an arm's learning curve, over its seeds."""
+
+    num_tokens: int
+    train_loss_nats: float
+    valid_loss_nats: float
+    valid_std_nats: float | None
+    """None for one seed."""
+
+
+def mean_curve(seeds: Collection[Sequence[CurvePoint]]) -> list[MeanPoint]:
+    """The means over the curves of several seeds; the untrained models are left out, as above."""
+    found = []
+    for points in list(zip(*seeds, strict=True))[1:]:
+        valid = [point.valid_loss_nats for point in points]
+        found.append(
+            MeanPoint(
+                num_tokens=points[0].num_tokens,
+                train_loss_nats=statistics.fmean(point.train_loss_nats for point in points),
+                valid_loss_nats=statistics.fmean(valid),
+                valid_std_nats=statistics.stdev(valid) if len(valid) > 1 else None,
+            )
+        )
+    return found
 
 
 def difference_curve(first: Sequence[RunRecord], second: Sequence[RunRecord]) -> DifferenceCurve:

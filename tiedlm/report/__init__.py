@@ -1,1 +1,1 @@
-"""Writes a comparison for the terminal, as Markdown and as plots; formats, and computes nothing."""
+"""Writes a comparison for the terminal, as Markdown, as plots and as a page; formats, and computes nothing."""

@@ -27,12 +27,13 @@ from tiedlm.report.tables import (
     difference_table,
     gap_table,
     gradient_table,
+    headline_table,
     parameter_table,
     search_results,
     similarity_table,
     vocabulary_table,
 )
-from tiedlm.report.terminal import describe, differing_lines, num_seeds, plus_minus, title, verdict_lines
+from tiedlm.report.terminal import describe, differing_lines, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -89,16 +90,9 @@ def code(text: object) -> str:
 
 def headline(comparison: Comparison) -> str:
     """The Markdown table of the README's first screen and of the report's top."""
-    rows = [
-        f"| {escaped(title(comparison))}, {num_seeds(comparison)} | parameters | valid masked-LM perplexity | test |",
-        "|---|---:|---:|---:|",
-    ]
-    for arm, summary in comparison.arms.items():
-        valid, test = (plus_minus(summary.metrics[split].masked_lm_perplexity) for split in ("valid", "test"))
-        rows.append(f"| {arm} | {summary.parameters['total']:,} | {valid} | {test} |")
-    valid, test = (f"{summary.metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))
-    rows.append(f"| unigram | – | {valid} | {test} |")
-    return "\n".join(rows) + "\n"
+    (name, *names), rows = headline_table(comparison)
+    lines = [f"| {' | '.join([escaped(name), *names])} |", "|---|---:|---:|---:|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
 def _by_frequency(comparison: Comparison) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.curves import DifferenceCurve
-from tiedlm.record import CurvePoint
+from tiedlm.comparison.curves import DifferenceCurve, MeanPoint, mean_curve
 from tiedlm.report.terminal import num_seeds
 
 LEAST_GAP = 0.045  # between two labels, of the height of a panel
@@ -40,9 +38,9 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     curves, difference = figure.subplots(1, 2, width_ratios=(3, 2))
-    unit, words = _unit_of_tokens(comparison)
+    unit, words = unit_of_tokens(comparison)
     for style, (arm, summary) in zip(_styles(), comparison.arms.items(), strict=False):
-        _draw_arm(curves, arm, list(summary.curves.values()), unit, style)
+        _draw_arm(curves, arm, mean_curve(summary.curves.values()), unit, style)
     unigram = next(iter(comparison.arms.values())).metrics["valid"].unigram_perplexity
     curves.axhline(unigram, color="0.45", linewidth=1, linestyle=":")
     curves.annotate("token frequencies alone", (0.99, unigram), xycoords=("axes fraction", "data"), **ABOVE_LINE)
@@ -72,23 +70,27 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
         figure.savefig(temporary, dpi=130, format="png")
 
 
-def _draw_arm(axes: Axes, arm: str, seeds: list[list[CurvePoint]], unit: float, style: dict[str, Any]) -> None:
+def _draw_arm(axes: Axes, arm: str, curve: Sequence[MeanPoint], unit: float, style: dict[str, Any]) -> None:
     """The mean over seeds of valid with its band and of train, from the first evaluation after the start on."""
-    tokens = [point.num_tokens / unit for point in seeds[0][1:]]
-    for split, line in (("valid", "-"), ("train", "--")):
-        losses = [[getattr(point, f"{split}_loss_nats") for point in points] for points in zip(*seeds, strict=True)][1:]
-        means = [statistics.fmean(of_point) for of_point in losses]
-        is_valid = split == "valid"
-        width, alpha = (1.8, 1.0) if is_valid else (1.0, 0.7)
-        marks = {"label": arm} if is_valid else {"marker": ""}
-        axes.plot(tokens, [math.exp(mean) for mean in means], line, linewidth=width, alpha=alpha, **(style | marks))
-        if is_valid and len(seeds) > 1:
-            spreads = [statistics.stdev(of_point) for of_point in losses]
-            low, high = (
-                [math.exp(mean + sign * spread) for mean, spread in zip(means, spreads, strict=True)]
-                for sign in (-1, 1)
-            )
-            axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
+    tokens = [point.num_tokens / unit for point in curve]
+    valid, train = ([math.exp(getattr(point, f"{split}_loss_nats")) for point in curve] for split in ("valid", "train"))
+    axes.plot(tokens, valid, "-", linewidth=1.8, alpha=1.0, **(style | {"label": arm}))
+    band = perplexity_band(curve)
+    if band is not None:
+        axes.fill_between(tokens, *band, color=style["color"], alpha=0.18, linewidth=0)
+    axes.plot(tokens, train, "--", linewidth=1.0, alpha=0.7, **(style | {"marker": ""}))
+
+
+def perplexity_band(curve: Sequence[MeanPoint]) -> tuple[list[float], list[float]] | None:
+    """Of valid, a standard deviation of the loss down and up; None for one seed."""
+    spreads = [point.valid_std_nats for point in curve if point.valid_std_nats is not None]
+    if not spreads:
+        return None
+    low, high = (
+        [math.exp(point.valid_loss_nats + sign * spread) for point, spread in zip(curve, spreads, strict=True)]
+        for sign in (-1, 1)
+    )
+    return low, high
 
 
 def _draw_difference(axes: Axes, curve: DifferenceCurve, unit: float, style: dict[str, Any]) -> None:
@@ -137,7 +139,7 @@ def _styles() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "marker": marker, "markersize": 5}
 
 
-def _unit_of_tokens(comparison: Comparison) -> tuple[float, str]:
+def unit_of_tokens(comparison: Comparison) -> tuple[float, str]:
     """What the axis counts in, so that a short run has no labels of 0.0."""
     summary = next(iter(comparison.arms.values()))
     largest = next(iter(summary.curves.values()))[-1].num_tokens

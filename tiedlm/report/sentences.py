@@ -27,6 +27,10 @@ SIMILARITY = (
     "arm's own line is to the table of another seed. Linear CKA (Kornblith et al. 2019) is 1 for a rotated copy. "
     "The overlap is the share of a token's 10 nearest tokens that both agree on."
 )
+CURVES = (
+    "Each point is one evaluation fold of evenly spaced blocks, the same number of train and of valid, so the curves "
+    "are estimates where the tables of results are exact. The untrained models are left out."
+)
 LAST_POINTS = (
     "Last point of each curve: one evaluation fold of evenly spaced blocks, the same number of train and of valid, "
     "so these are estimates where the tables above are exact."

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
 from tiedlm.comparison.search import best_values
 from tiedlm.counting.terminal import percent
-from tiedlm.report.terminal import digits, plus_minus
+from tiedlm.report.terminal import digits, num_seeds, plus_minus, title
 
 
 class Strong(str):
@@ -27,6 +27,18 @@ class Table(NamedTuple):
 def pair_name(difference: Difference) -> str:
     """What is subtracted from what."""
     return f"{difference.arms[1]} − {difference.arms[0]}"
+
+
+def headline_table(comparison: Comparison) -> Table:
+    """What each arm has and reaches, and what token frequencies alone reach."""
+    rows = []
+    for arm, summary in comparison.arms.items():
+        perplexities = [plus_minus(summary.metrics[split].masked_lm_perplexity) for split in ("valid", "test")]
+        rows.append([arm, f"{summary.parameters['total']:,}", *perplexities])
+    metrics = next(iter(comparison.arms.values())).metrics
+    rows.append(["unigram", "–", *(f"{metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))])
+    name = f"{title(comparison)}, {num_seeds(comparison)}"
+    return Table([name, "parameters", "valid masked-LM perplexity", "test"], rows)
 
 
 def difference_table(comparison: Comparison) -> Table:
@@ -46,6 +58,18 @@ def difference_table(comparison: Comparison) -> Table:
     ]
     header = ["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p", "Holm's p", "detectable"]
     return Table(header, rows)
+
+
+def verdict_table(comparison: Comparison) -> Table:
+    """The verdict on each other arm, a split beside the other."""
+    splits = dict.fromkeys(item.split for item in comparison.differences)
+    rows: dict[str, list[str]] = {}
+    for item in comparison.differences:
+        low, high = item.delta_nats.ci95
+        cells = [f"{item.delta_nats.mean:+.3f} [{low:+.3f}, {high:+.3f}]", item.verdict]
+        rows.setdefault(pair_name(item), []).extend(cells)
+    header = ["difference, nats a token", *(cell for split in splits for cell in (split, f"verdict on {split}"))]
+    return Table(header, [[name, *cells] for name, cells in rows.items()])
 
 
 def band_names(bands: list[BandDifference]) -> list[str]:

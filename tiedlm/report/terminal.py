@@ -61,9 +61,7 @@ def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
             table.add_row(arm, *cells)
         table.add_row("unigram", "–", f"{metrics.unigram_perplexity:,.1f}", style="dim")
         parts += [Text(), table]
-    reasons = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
-    told = [*_detectable_lines(comparison), *reasons, *_holm_lines(comparison)]
-    return [*parts, *(Text(line) for line in told)]
+    return [*parts, *(Text(line) for line in reasons(comparison))]
 
 
 def _parameter_table(comparison: Comparison) -> Table:
@@ -106,7 +104,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
 
     Where there is no verdict, more lines say why, and what to do.
     """
-    lines, reasons = [], []
+    lines = []
     for difference in comparison.differences:
         delta, second = difference.delta_nats, difference.arms[1]
         interval = f"[{', '.join(map(percent_more, delta.ci95))}]"
@@ -116,9 +114,13 @@ def verdict_lines(comparison: Comparison) -> list[str]:
             lines += [f"{line}  {seeds}", f"{'':6}{interval}: how much the choice of text moves it, not of seed"]
         else:
             lines.append(f"{line} {interval} {seeds}  {p_value(difference.p_holm)}")
-        if difference.reason and difference.reason not in reasons:
-            reasons.append(difference.reason)
-    return [*lines, *_detectable_lines(comparison), *reasons, *_holm_lines(comparison)]
+    return [*lines, *reasons(comparison)]
+
+
+def reasons(comparison: Comparison) -> list[str]:
+    """Why a verdict is what it is: what could have been found, why there is none, and by which p-values it is."""
+    told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
+    return [*_detectable_lines(comparison), *told, *_holm_lines(comparison)]
 
 
 def _detectable_lines(comparison: Comparison) -> list[str]:

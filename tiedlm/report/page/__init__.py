@@ -1,0 +1,1 @@
+"""Writes a comparison as one HTML file that needs nothing else."""

@@ -1,0 +1,221 @@
+"""Comparison → the plots of the page, each a figure of matplotlib as SVG. Formats, never computes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from tiedlm.comparison.comparison import Comparison, Difference
+from tiedlm.comparison.curves import mean_curve
+from tiedlm.report.page.svg import to_svg
+from tiedlm.report.plots import COLOURS, MARKERS, perplexity_band, unit_of_tokens
+from tiedlm.report.tables import band_cell, band_names, pair_name
+
+WIDTH = 4.6  # inches: two stand side by side on a desk, and one is read on a phone
+INK, FAINT, RULE, PAPER = (
+    "#101010",
+    "#707070",
+    "#d0d0d0",
+    "#fefefe",
+)  # stand for the page's own, which are light or dark
+PAGE_COLOURS = {
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    RULE: "var(--rule)",
+    PAPER: "var(--paper)",
+    **{colour: f"var(--arm-{place})" for place, colour in enumerate(COLOURS)},
+}
+PAGE_COLOURS["#000000"] = "var(--arm-6)"
+
+
+def _axes(height: float) -> Axes:
+    """An empty plot with a grid and no frame."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.add_subplot()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=10, labelcolor=FAINT)
+    axes.grid(True, color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _name_axes(axes: Axes, x: str, y: str = "") -> None:
+    axes.set_xlabel(x, fontsize=10, color=FAINT)
+    axes.set_ylabel(y, fontsize=10, color=FAINT)
+
+
+def _svg(axes: Axes, name: str, texts: dict[str, list[str]]) -> Markup:
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    return to_svg(figure, name, PAGE_COLOURS, texts)
+
+
+def _style(place: int) -> dict[str, Any]:
+    """An arm's colour and mark."""
+    return {
+        "color": COLOURS[place % len(COLOURS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "markersize": 4.5,
+        "linewidth": 1.6,
+    }
+
+
+def draw_curves(comparison: Comparison) -> Markup:
+    """The perplexity of each arm over training, with a band of a standard deviation over seeds."""
+    axes, texts = _axes(3.4), {}
+    unit, words = unit_of_tokens(comparison)
+    for place, (arm, summary) in enumerate(comparison.arms.items()):
+        curve, style = mean_curve(summary.curves.values()), _style(place)
+        tokens = [point.num_tokens / unit for point in curve]
+        valid, train = (
+            [math.exp(getattr(point, f"{split}_loss_nats")) for point in curve] for split in ("valid", "train")
+        )
+        band = perplexity_band(curve)
+        if band is not None:
+            axes.fill_between(tokens, *band, color=style["color"], alpha=0.18, linewidth=0, gid=f"of-{place}")
+        thin = {"marker": "", "linewidth": 1.0, "alpha": 0.75}
+        axes.plot(tokens, train, "--", gid=f"of-{place}", **(style | thin))
+        axes.plot(tokens, valid, "-", gid=f"of-{place} valid", **style)
+        pairs = [] if band is None else list(zip(*band, strict=True))
+        spreads = [f" ({low:,.1f} to {high:,.1f})" for low, high in pairs] or [""] * len(curve)
+        texts[f"of-{place} valid"] = [
+            f"{arm}, {point.num_tokens:,} tokens\nvalid {of_valid:,.1f}{spread}\ntrain {of_train:,.1f}"
+            for point, of_valid, of_train, spread in zip(curve, valid, train, spreads, strict=True)
+        ]
+    unigram = next(iter(comparison.arms.values())).metrics["valid"].unigram_perplexity
+    axes.axhline(unigram, color=FAINT, linewidth=1, linestyle=":")
+    axes.annotate(
+        "token frequencies alone",
+        (0.99, unigram),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color=FAINT,
+        fontsize=9,
+    )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", length=0)
+    _name_axes(axes, f"tokens read in training{words}", "masked-LM perplexity")
+    return _svg(axes, "curves", texts)
+
+
+def draw_difference_curves(comparison: Comparison) -> Markup:
+    """How the other arms differ from the first over training, with a 95 % interval."""
+    axes, texts = _axes(3.4), {}
+    unit, words = unit_of_tokens(comparison)
+    for place, curve in enumerate(comparison.difference_curves, start=1):
+        tokens, style = [number / unit for number in curve.num_tokens], _style(place)
+        if curve.ci95 is not None:
+            low, high = zip(*curve.ci95, strict=True)
+            axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0, gid=f"of-{place}")
+        axes.plot(tokens, curve.mean, gid=f"of-{place} difference", **style)
+        intervals = [""] * len(tokens) if curve.ci95 is None else [f" [{a:+.3f}, {b:+.3f}]" for a, b in curve.ci95]
+        texts[f"of-{place} difference"] = [
+            f"{curve.arms[1]} − {curve.arms[0]}, {number:,} tokens\n{mean:+.3f}{interval} nats a token"
+            for number, mean, interval in zip(curve.num_tokens, curve.mean, intervals, strict=True)
+        ]
+    axes.axhline(0, color=INK, linewidth=1)
+    first = next(iter(comparison.arms))
+    _name_axes(axes, f"tokens read in training{words}", f"nats a token; above 0 {first} is ahead")
+    return _svg(axes, "difference-curves", texts)
+
+
+def draw_differences(comparison: Comparison, split: str) -> Markup:
+    """Each other arm's differences from the first: a mark a seed, the mean and its interval, and the line of none."""
+    found = [item for item in comparison.differences if item.split == split]
+    place_of = {arm: place for place, arm in enumerate(comparison.arms)}
+    axes = _axes(0.75 + 0.56 * len(found))
+    texts: dict[str, list[str]] = {}
+    for row, item in enumerate(found):
+        place = place_of[item.arms[1]]
+        seeds = list(comparison.arms[item.arms[1]].curves)
+        texts |= _draw_difference(axes, item, seeds, -float(row), _style(place), f"of-{place}")
+    axes.axvline(0, color=INK, linewidth=1)
+    deltas = [item.delta_nats for item in comparison.differences]
+    _share_limits(axes.set_xlim, [value for delta in deltas for value in (*delta.ci95, *delta.values)])
+    axes.set_ylim(-len(found) + 0.5, 0.62)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    first = next(iter(comparison.arms))
+    _name_axes(axes, f"{split}: nats a token; right of 0 {first} is ahead")
+    return _svg(axes, f"differences-{split}", texts)
+
+
+def _share_limits(set_limits: Callable[[float, float], Any], values: Sequence[float]) -> None:
+    """Limits that hold what all splits have and 0, so that the plots of two splits can be laid side by side."""
+    low, high = min(0.0, *values), max(0.0, *values)
+    margin = 0.06 * (high - low) or 1.0
+    set_limits(low - margin, high + margin)
+
+
+def _draw_difference(
+    axes: Axes, item: Difference, seeds: Sequence[str], height: float, style: dict[str, Any], gid: str
+) -> dict[str, list[str]]:
+    """One row of it, with its name and verdict above; its texts."""
+    delta, (low, high) = item.delta_nats, item.delta_nats.ci95
+    name = f"{pair_name(item)}: {item.verdict}"
+    above: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "color": INK, "fontsize": 10}
+    axes.annotate(name, (0.0, height + 0.33), bbox={"fc": PAPER, "ec": "none", "pad": 1.5}, **above)
+    colour = style["color"]
+    axes.plot([low, high], [height - 0.16] * 2, color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
+    axes.plot([delta.mean], [height - 0.16], gid=f"{gid} mean", color=colour, marker="|", markersize=11, mew=2.2)
+    texts = {f"{gid} mean": [f"{pair_name(item)}, {item.split}\nmean {delta.mean:+.4f} [{low:+.4f}, {high:+.4f}]"]}
+    if len(delta.values) > 1:
+        heights = [height + 0.06] * len(delta.values)
+        alone = style | {"linestyle": "", "markersize": 5, "alpha": 0.8}
+        axes.plot(delta.values, heights, gid=f"{gid} seeds", **alone)
+        texts[f"{gid} seeds"] = [
+            f"{pair_name(item)}, {item.split}\nseed {seed}: {value:+.4f}"
+            for seed, value in zip(seeds, delta.values, strict=True)
+        ]
+    return texts
+
+
+def draw_bands(comparison: Comparison, split: str) -> Markup:
+    """The difference from the first arm by how often a token occurs in train, with the interval of each band."""
+    found = [item for item in comparison.differences if item.split == split and item.bands is not None]
+    place_of = {arm: place for place, arm in enumerate(comparison.arms)}
+    axes, texts = _axes(3.2), {}
+    names: Sequence[str] = ()
+    for order, item in enumerate(found):
+        bands, place = item.bands or [], place_of[item.arms[1]]
+        names, style = band_names(bands), _style(place)
+        shift = 0.7 * ((order + 0.5) / len(found) - 0.5)
+        at = [number + shift for number in range(len(bands))]
+        for x, band in zip(at, bands, strict=True):
+            if band.ci95 is not None:
+                axes.plot([x, x], band.ci95, color=style["color"], linewidth=2, alpha=0.5, gid=f"of-{place}")
+        axes.plot(at, [band.mean for band in bands], gid=f"of-{place} bands", **(style | {"linestyle": ""}))
+        texts[f"of-{place} bands"] = [
+            f"{pair_name(item)}, {split}\n{name} times in train: {band_cell(band)} nats a token"
+            for name, band in zip(names, bands, strict=True)
+        ]
+    axes.axhline(0, color=INK, linewidth=1)
+    axes.set_xticks(range(len(names)), [name.replace(" to ", " to\n").replace(" or ", "\nor ") for name in names])
+    axes.grid(False, axis="x")
+    bands_of_all = [band for item in comparison.differences for band in item.bands or []]
+    _share_limits(axes.set_ylim, [value for band in bands_of_all for value in (band.mean, *(band.ci95 or ()))])
+    first = next(iter(comparison.arms))
+    _name_axes(axes, f"{split}: times that the token occurs in train", f"nats a token; above 0 {first} is ahead")
+    return _svg(axes, f"bands-{split}", texts)
+
+
+def draw_mark(place: int) -> Markup:
+    """An arm's mark, for the legend."""
+    figure = Figure(figsize=(0.16, 0.16))
+    FigureCanvasSVG(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.plot([0], [0], **(_style(place) | {"markersize": 7}))
+    return _svg(axes, f"mark-{place}", {})

@@ -1,0 +1,188 @@
+"""Comparison and records → one HTML file: no request leaves it, and all that is foreign in it is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tiedlm.atomic_file import write_atomically
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.counting.terminal import percent
+from tiedlm.errors import InputError, printable
+from tiedlm.record import RunRecord, load_records
+from tiedlm.report import sentences, tables
+from tiedlm.report.page import plots
+from tiedlm.report.page.records import run_table
+from tiedlm.report.page.sections import (
+    Section,
+    bands_section,
+    curves_section,
+    differences_section,
+    further_sections,
+)
+from tiedlm.report.page.shares import parameter_shares
+from tiedlm.report.tables import Table
+from tiedlm.report.terminal import (
+    count_seeds,
+    describe,
+    differing_lines,
+    num_seeds,
+    p_value,
+    percent_more,
+    reasons,
+    title,
+)
+
+MAX_CARDS_OF_ARMS = 2
+
+
+def check_page_path(path: Path) -> None:
+    """Refuse a file that the page must not be written to.
+
+    Raises:
+        InputError: it is not named as a page is, is a folder, or lies in none.
+    """
+    if path.suffix not in (".html", ".htm"):
+        raise InputError(f"--html {path}: is not the name of a page; give one that ends with .html")
+    if path.is_dir():
+        raise InputError(f"--html {path}: is a folder; give the file to write, e.g. {path / 'report.html'}")
+    if not path.parent.is_dir():
+        raise InputError(f"--html {path}: its folder does not exist; make {path.parent} first")
+
+
+def write_page(folder: Path, comparison: Comparison, path: Path, through_the_head: Section | None = None) -> None:
+    """Write the page of a comparison of a folder's records.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    records = [
+        record
+        for record in load_records(folder)
+        if record.arm in comparison.arms and str(record.seed) in comparison.arms[record.arm].curves
+    ]
+    page = render_page(comparison, records, through_the_head)
+    try:
+        write_atomically(path, page)
+    except OSError as error:
+        raise InputError(f"--html {path}: cannot be written ({error.strerror}); give another file") from error
+
+
+def render_page(comparison: Comparison, records: Sequence[RunRecord], through_the_head: Section | None = None) -> str:
+    """The page as text; the same comparison and records give the same bytes.
+
+    Args:
+        comparison: what is shown.
+        records: the runs that it compares.
+        through_the_head: a section on how some sentences pass through the heads of the arms, if there is one.
+    """
+    place = {arm: place for place, arm in enumerate(comparison.arms)}
+    of_head = [] if through_the_head is None else [through_the_head]
+    script = Markup(_environment().get_template("page.js").render())
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            comparison=comparison,
+            heading=heading(comparison),
+            corpus=title(comparison),
+            seeds=num_seeds(comparison),
+            cards=_cards(comparison) if len(comparison.arms) <= MAX_CARDS_OF_ARMS else [],
+            lede=[f"{item.split}: {describe(item)}" for item in comparison.differences if item.split == "valid"]
+            if len(comparison.arms) <= MAX_CARDS_OF_ARMS
+            else [],
+            warnings=[*differing_lines(comparison), *comparison.notes],
+            reasons=[] if len(comparison.arms) <= MAX_CARDS_OF_ARMS else reasons(comparison),
+            headline=tables.headline_table(comparison),
+            verdicts=tables.verdict_table(comparison),
+            sentences=sentences,
+            saved=sentences.saved_sentence(comparison),
+            shares=parameter_shares(comparison),
+            parameters=tables.parameter_table(comparison),
+            marks=[(arm, number, plots.draw_mark(number)) for arm, number in place.items()],
+            sections=[
+                curves_section(comparison),
+                differences_section(comparison),
+                bands_section(comparison),
+                *of_head,
+                *further_sections(comparison),
+            ],
+            overrides=_override_table(comparison),
+            cost=tables.cost_table(comparison),
+            runs=run_table(records),
+            script=script,
+            script_hash=script_hash,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tiedlm.report.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_visible,
+    )
+    environment.tests["strong"] = lambda cell: isinstance(cell, tables.Strong)
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    """What a template prints, its control characters spelled out."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+def heading(comparison: Comparison) -> str:
+    """The answer in few words."""
+    if len(comparison.arms) > MAX_CARDS_OF_ARMS:
+        first, *others = comparison.arms
+        return f"{first} against {len(others)} other arms"
+    verdicts = {item.split: item.verdict for item in comparison.differences}
+    if len(set(verdicts.values())) == 1:
+        return next(iter(verdicts.values()))
+    return "; ".join(f"{split}: {verdict}" for split, verdict in verdicts.items())
+
+
+def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Label, number and what it rests on, of the few numbers that are read first."""
+    cards = []
+    for item in comparison.differences:
+        delta = item.delta_nats
+        low, high = map(percent_more, delta.ci95)
+        basis = count_seeds(len(delta.values)) if item.p_holm is None else p_value(item.p_holm)
+        cards.append(
+            (
+                f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
+                f"{percent_more(delta.mean)} %",
+                f"95 % interval [{low}, {high}], {basis}",
+            )
+        )
+    saved = comparison.saved
+    return [
+        *cards,
+        (
+            "parameters that tying saves",
+            f"{saved.parameters:,}",
+            f"V × H, {percent(saved.fraction)} of the untied model",
+        ),
+    ]
+
+
+def _override_table(comparison: Comparison) -> Table:
+    """What each arm sets."""
+    keys = list(dict.fromkeys(key for summary in comparison.arms.values() for key in summary.overrides))
+    rows = [
+        [arm, *(str(summary.overrides.get(key, "as in the file")) for key in keys)]
+        for arm, summary in comparison.arms.items()
+    ]
+    return Table(["arm", *keys], rows)

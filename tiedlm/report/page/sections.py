@@ -1,0 +1,142 @@
+"""Comparison → the sections of the page: sentences, plots and tables in the order in which they are read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from tiedlm.comparison.comparison import NO_VERDICT, Comparison
+from tiedlm.comparison.curves import mean_curve
+from tiedlm.report import sentences, tables
+from tiedlm.report.page import plots
+from tiedlm.report.plots import perplexity_band
+from tiedlm.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture and what it says in words."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class CaptionedTable:
+    """A table with what it is."""
+
+    caption: str
+    table: Table
+    is_open: bool = False
+    """Whether it is seen at once; else it unfolds."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; its text is plain and is escaped like all else."""
+
+    name: str
+    heading: str
+    text: tuple[str, ...]
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[CaptionedTable, ...] = ()
+    has_legend: bool = False
+    """Whether the names and marks of the arms stand above its plots."""
+
+
+def curves_section(comparison: Comparison) -> Section:
+    """Learning curves."""
+    has_bands = len(comparison.seeds) > 1
+    first = next(iter(comparison.arms))
+    bands = ("; the band is ± a standard deviation over seeds", "; the band is the 95 % interval of each point alone")
+    over_seeds, interval = bands if has_bands else ("", "")
+    return Section(
+        name="curves",
+        heading="Learning curves",
+        text=(sentences.CURVES,),
+        plots=(
+            Plot(plots.draw_curves(comparison), f"Solid: valid; dashed: train{over_seeds}."),
+            Plot(plots.draw_difference_curves(comparison), f"The loss on valid minus that of {first}{interval}."),
+        ),
+        tables=(
+            CaptionedTable("The curves in numbers: masked-LM perplexity", _curve_table(comparison)),
+            CaptionedTable("Their differences in numbers: nats a token on valid", _difference_curve_table(comparison)),
+            CaptionedTable("Their last points: train against valid", tables.gap_table(comparison)),
+        ),
+        has_legend=True,
+    )
+
+
+def _curve_table(comparison: Comparison) -> Table:
+    rows = []
+    for arm, summary in comparison.arms.items():
+        curve = mean_curve(summary.curves.values())
+        band = perplexity_band(curve)
+        pairs = [] if band is None else list(zip(*band, strict=True))
+        spreads = [f"{low:,.1f} to {high:,.1f}" for low, high in pairs] or ["–"] * len(curve)
+        for point, spread in zip(curve, spreads, strict=True):
+            valid, train = (f"{math.exp(loss):,.1f}" for loss in (point.valid_loss_nats, point.train_loss_nats))
+            rows.append([arm, f"{point.num_tokens:,}", valid, spread, train])
+    return Table(["arm", "tokens read", "valid", "± a standard deviation", "train"], rows)
+
+
+def _difference_curve_table(comparison: Comparison) -> Table:
+    rows = []
+    for curve in comparison.difference_curves:
+        intervals = [f"[{low:+.3f}, {high:+.3f}]" for low, high in curve.ci95 or []] or ["–"] * len(curve.mean)
+        for number, mean, interval in zip(curve.num_tokens, curve.mean, intervals, strict=True):
+            rows.append([f"{curve.arms[1]} − {curve.arms[0]}", f"{number:,}", f"{mean:+.3f}", interval])
+    return Table(["difference", "tokens read", "mean", "95 % interval"], rows)
+
+
+def differences_section(comparison: Comparison) -> Section:
+    """Differences by seed."""
+    splits = dict.fromkeys(item.split for item in comparison.differences)
+    caption = "A mark a seed; the bar is the 95 % interval of the mean, the stroke in it the mean."
+    of_text = " Of one seed the interval is that of the choice of text alone."
+    if any(item.verdict == NO_VERDICT for item in comparison.differences):
+        caption += of_text
+    return Section(
+        name="differences",
+        heading="Differences by seed",
+        text=(sentences.NATS, sentences.DETECTABLE),
+        plots=tuple(Plot(plots.draw_differences(comparison, split), f"On {split}. {caption}") for split in splits),
+        tables=(CaptionedTable("The differences in numbers", tables.difference_table(comparison)),),
+    )
+
+
+def bands_section(comparison: Comparison) -> Section:
+    """Loss by frequency band."""
+    table = tables.band_table(comparison)
+    if table is None:
+        return Section("bands", "By frequency", ("These records are older than the loss by frequency band.",))
+    first = next(iter(comparison.arms))
+    splits = dict.fromkeys(item.split for item in comparison.differences)
+    return Section(
+        name="bands",
+        heading="By frequency",
+        text=(sentences.BANDS,),
+        plots=tuple(
+            Plot(plots.draw_bands(comparison, split), f"On {split}: loss minus that of {first}.") for split in splits
+        ),
+        tables=(CaptionedTable("The bands in numbers", table),),
+        has_legend=len(comparison.arms) > 2,
+    )
+
+
+def further_sections(comparison: Comparison) -> list[Section]:
+    """What has a table and no plot; what was not measured is left out."""
+    of_search = "" if comparison.search is None else sentences.search_sentence(comparison)
+    found = [
+        ("similarity", "What the tied table is like", sentences.SIMILARITY, tables.similarity_table(comparison), True),
+        ("gradients", "Two gradients", sentences.GRADIENTS, tables.gradient_table(comparison), False),
+        ("units", "Across vocabularies", sentences.ACROSS_VOCABULARIES, tables.vocabulary_table(comparison), True),
+        ("search", "The search", of_search, tables.search_results(comparison), True),
+    ]
+    return [
+        Section(name, heading, (text,), tables=(CaptionedTable(f"{heading}, in numbers", table, is_open),))
+        for name, heading, text, table, is_open in found
+        if table is not None
+    ]
