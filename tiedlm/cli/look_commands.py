@@ -56,9 +56,10 @@ def report(
         return
     comparison = update_report(folder, force)
     if html is not None:
+        from tiedlm.api.heads import heads_section
         from tiedlm.report.page.render import write_page
 
-        write_page(folder, comparison, html)
+        write_page(folder, comparison, html, heads_section(folder, comparison))
     show_comparison(comparison, folder, as_json)
     if html is not None and not as_json:
         tell_place("page", html)
