@@ -61,7 +61,7 @@ def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
             table.add_row(arm, *cells)
         table.add_row("unigram", "–", f"{metrics.unigram_perplexity:,.1f}", style="dim")
         parts += [Text(), table]
-    return [*parts, *(Text(line) for line in reasons(comparison))]
+    return [*parts, *(Text(line) for line in [*_detectable_lines(comparison), *reasons(comparison)])]
 
 
 def _parameter_table(comparison: Comparison) -> Table:
@@ -114,13 +114,13 @@ def verdict_lines(comparison: Comparison) -> list[str]:
             lines += [f"{line}  {seeds}", f"{'':6}{interval}: how much the choice of text moves it, not of seed"]
         else:
             lines.append(f"{line} {interval} {seeds}  {p_value(difference.p_holm)}")
-    return [*lines, *reasons(comparison)]
+    return [*lines, *_detectable_lines(comparison), *reasons(comparison)]
 
 
 def reasons(comparison: Comparison) -> list[str]:
-    """Why a verdict is what it is: what could have been found, why there is none, and by which p-values it is."""
+    """Why there is no verdict, and by which p-values there is one."""
     told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
-    return [*_detectable_lines(comparison), *told, *_holm_lines(comparison)]
+    return [*told, *_holm_lines(comparison)]
 
 
 def _detectable_lines(comparison: Comparison) -> list[str]:

@@ -146,7 +146,7 @@ def draw_differences(comparison: Comparison, split: str) -> Markup:
     _share_limits(axes.set_xlim, [value for delta in deltas for value in (*delta.ci95, *delta.values)])
     axes.set_ylim(-len(found) + 0.5, 0.62)
     axes.set_yticks([])
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     first = next(iter(comparison.arms))
     _name_axes(axes, f"{split}: nats a token; right of 0 {first} is ahead")
     return _svg(axes, f"differences-{split}", texts)

@@ -13,11 +13,10 @@ from markupsafe import Markup
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.counting.terminal import percent
 from tiedlm.errors import InputError, printable
 from tiedlm.record import RunRecord, load_records
 from tiedlm.report import sentences, tables
-from tiedlm.report.page import plots
+from tiedlm.report.page import answer, plots
 from tiedlm.report.page.records import run_table
 from tiedlm.report.page.sections import (
     Section,
@@ -28,18 +27,7 @@ from tiedlm.report.page.sections import (
 )
 from tiedlm.report.page.shares import parameter_shares
 from tiedlm.report.tables import Table
-from tiedlm.report.terminal import (
-    count_seeds,
-    describe,
-    differing_lines,
-    num_seeds,
-    p_value,
-    percent_more,
-    reasons,
-    title,
-)
-
-MAX_CARDS_OF_ARMS = 2
+from tiedlm.report.terminal import num_seeds, title
 
 
 def check_page_path(path: Path) -> None:
@@ -91,15 +79,12 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         .get_template("page.html")
         .render(
             comparison=comparison,
-            heading=heading(comparison),
+            heading=answer.heading(comparison),
             corpus=title(comparison),
             seeds=num_seeds(comparison),
-            cards=_cards(comparison) if len(comparison.arms) <= MAX_CARDS_OF_ARMS else [],
-            lede=[f"{item.split}: {describe(item)}" for item in comparison.differences if item.split == "valid"]
-            if len(comparison.arms) <= MAX_CARDS_OF_ARMS
-            else [],
-            warnings=[*differing_lines(comparison), *comparison.notes],
-            reasons=[] if len(comparison.arms) <= MAX_CARDS_OF_ARMS else reasons(comparison),
+            cards=answer.cards(comparison),
+            lede=answer.lede(comparison),
+            notes=answer.notes(comparison),
             headline=tables.headline_table(comparison),
             verdicts=tables.verdict_table(comparison),
             sentences=sentences,
@@ -140,42 +125,6 @@ def _environment() -> Environment:
 def _visible(value: Any) -> Any:
     """What a template prints, its control characters spelled out."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
-
-
-def heading(comparison: Comparison) -> str:
-    """The answer in few words."""
-    if len(comparison.arms) > MAX_CARDS_OF_ARMS:
-        first, *others = comparison.arms
-        return f"{first} against {len(others)} other arms"
-    verdicts = {item.split: item.verdict for item in comparison.differences}
-    if len(set(verdicts.values())) == 1:
-        return next(iter(verdicts.values()))
-    return "; ".join(f"{split}: {verdict}" for split, verdict in verdicts.items())
-
-
-def _cards(comparison: Comparison) -> list[tuple[str, str, str]]:
-    """Label, number and what it rests on, of the few numbers that are read first."""
-    cards = []
-    for item in comparison.differences:
-        delta = item.delta_nats
-        low, high = map(percent_more, delta.ci95)
-        basis = count_seeds(len(delta.values)) if item.p_holm is None else p_value(item.p_holm)
-        cards.append(
-            (
-                f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
-                f"{percent_more(delta.mean)} %",
-                f"95 % interval [{low}, {high}], {basis}",
-            )
-        )
-    saved = comparison.saved
-    return [
-        *cards,
-        (
-            "parameters that tying saves",
-            f"{saved.parameters:,}",
-            f"V × H, {percent(saved.fraction)} of the untied model",
-        ),
-    ]
 
 
 def _override_table(comparison: Comparison) -> Table:

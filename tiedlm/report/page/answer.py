@@ -1,0 +1,74 @@
+"""Comparison → its answer in few words, which stands before all else on the page."""
+
+from __future__ import annotations
+
+from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
+from tiedlm.counting.terminal import percent
+from tiedlm.report.terminal import count_seeds, describe, differing_lines, p_value, percent_more, reasons
+
+
+def heading(comparison: Comparison) -> str:
+    """The answer in few words."""
+    if not _is_pair(comparison):
+        first, *others = comparison.arms
+        return f"{first} against {len(others)} other arms"
+    verdicts = {item.split: item.verdict for item in comparison.differences}
+    if len(set(verdicts.values())) == 1:
+        return next(iter(verdicts.values()))
+    return "; ".join(f"{split}: {verdict}" for split, verdict in verdicts.items())
+
+
+def _lede_of_pair(comparison: Comparison) -> list[str]:
+    """The answer in sentences: its difference, its interval, and why there is no verdict where there is none."""
+    return [f"{item.split}: {describe(item)}" for item in comparison.differences if item.split == "valid"]
+
+
+def _lede_of_many(comparison: Comparison) -> list[str]:
+    """On which arms there is which verdict."""
+    of_verdict: dict[str, list[str]] = {}
+    for item in comparison.differences:
+        if item.split == "valid":
+            of_verdict.setdefault(item.verdict, []).append(item.arms[1])
+    order = sorted(of_verdict, key=lambda verdict: (verdict == NO_VERDICT, verdict == INCONCLUSIVE))
+    return [f"valid, {verdict}: {', '.join(of_verdict[verdict])}." for verdict in order]
+
+
+def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """Label, number and what it rests on, of the few numbers that are read first; none of many arms."""
+    if not _is_pair(comparison):
+        return []
+    found = []
+    for item in comparison.differences:
+        delta = item.delta_nats
+        low, high = map(percent_more, delta.ci95)
+        basis = count_seeds(len(delta.values)) if item.p_holm is None else p_value(item.p_holm)
+        found.append(
+            (
+                f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
+                f"{percent_more(delta.mean)} %",
+                f"95 % interval [{low}, {high}], {basis}",
+            )
+        )
+    saved = comparison.saved
+    return [
+        *found,
+        (
+            "parameters that tying saves",
+            f"{saved.parameters:,}",
+            f"V × H, {percent(saved.fraction)} of the untied model",
+        ),
+    ]
+
+
+def lede(comparison: Comparison) -> list[str]:
+    """The answer in sentences."""
+    return _lede_of_pair(comparison) if _is_pair(comparison) else _lede_of_many(comparison)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader must know before trusting it; of a pair the sentences say why there is no verdict."""
+    return [*differing_lines(comparison), *([] if _is_pair(comparison) else reasons(comparison)), *comparison.notes]
+
+
+def _is_pair(comparison: Comparison) -> bool:
+    return len(comparison.arms) == 2
