@@ -343,9 +343,31 @@ def test_a_corpus_without_a_known_hash_is_held_to_the_published_numbers(
     small = dataclasses.replace(KNOWN["wikitext-103"], num_lines=sizes, num_tokens={s: 4 * n for s, n in sizes.items()})
     monkeypatch.setitem(KNOWN, "wikitext-103", small)
     for split, number in sizes.items():
-        put(tmp_path / f"wiki.{split}.tokens", " a b c \n" * number)
+        put(tmp_path / f"wiki.{split}.tokens", " a <unk> c \n" * number)
     assert load_corpus("wikitext-103", tmp_path).sha256["valid"]
     lines = change((tmp_path / "wiki.test.tokens").read_text().splitlines())
     put(tmp_path / "wiki.test.tokens", "\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"not the published WikiText-103 test split \(\d+ (lines|tokens), expected"):
         load_corpus("wikitext-103", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad", "words"),
+    [
+        ("wikitext-2-raw", " a b c \n", " a <unk> c \n", r"raw valid split \(8 of 32 words are <unk>, expected none"),
+        ("wikitext-103", " a <unk> c \n", " a b c \n", r"valid split \(0 of 32 words are <unk>, expected more"),
+    ],
+)
+def test_a_raw_text_is_none_of_words_and_the_reverse(
+    name: str, good: str, bad: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have as many lines, and the raw ones no number that tells them apart."""
+    sizes = {"train": 40, "valid": 8, "test": 9}
+    tokens = None if KNOWN[name].num_tokens is None else {split: 4 * number for split, number in sizes.items()}
+    monkeypatch.setitem(KNOWN, name, dataclasses.replace(KNOWN[name], num_lines=sizes, num_tokens=tokens))
+    for folder, line in (("good", good), ("bad", bad)):
+        for split, number in sizes.items():
+            put(tmp_path / folder / f"wiki.{split}.tokens", line * number)
+    assert load_corpus(name, tmp_path / "good").sha256["valid"]
+    with pytest.raises(InputError, match=words):
+        load_corpus(name, tmp_path / "bad")

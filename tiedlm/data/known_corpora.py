@@ -8,6 +8,7 @@ from tiedlm.data.pieces import TextCounts
 
 WIKITEXT = "Salesforce/wikitext"
 CC_BY_SA = "CC BY-SA"
+LEAST_UNK_FRACTION = 0.001  # of a text whose rare words are `<unk>`: Table 1 of Merity et al. 2016 has 0.004 and more
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class KnownCorpus:
     """Distinct words of the train split with `<eos>`, where words are its tokens."""
     raw_files: str | None = None
     """Address of the original files, with `{split}`."""
+    is_raw: bool = False
+    """Whether it is the text before its rare words became `<unk>`, of as many lines as the one after it."""
 
-    def problem(self, split: str, sha256: str, counts: TextCounts) -> str | None:
+    def problem(self, split: str, sha256: str, counts: TextCounts, num_unk: int) -> str | None:
         """Why a text is not this split, or None if it is."""
         if self.sha256 is not None:
             wanted = self.sha256[split]
@@ -40,6 +43,8 @@ class KnownCorpus:
             return f"{counts.num_lines:,} lines, expected {self.num_lines[split]:,}"
         if self.num_tokens is not None and counts.num_words != self.num_tokens[split]:
             return f"{counts.num_words:,} tokens, expected {self.num_tokens[split]:,}"
+        if (num_unk < LEAST_UNK_FRACTION * counts.num_words) != self.is_raw:
+            return f"{num_unk:,} of {counts.num_words:,} words are <unk>, expected {'none' if self.is_raw else 'more'}"
         return None
 
 
@@ -100,6 +105,7 @@ KNOWN = {
         config="wikitext-2-raw-v1",
         revision="main",
         num_lines=_lines(36_718, 3_760, 4_358),
+        is_raw=True,
     ),
     "wikitext-103-raw": KnownCorpus(
         title="WikiText-103, raw",
@@ -109,5 +115,6 @@ KNOWN = {
         config="wikitext-103-raw-v1",
         revision="main",
         num_lines=_lines(1_801_350, 3_760, 4_358),
+        is_raw=True,
     ),
 }

@@ -111,12 +111,13 @@ def _write_text(known: KnownCorpus, readers: dict[str, Reader], source: str, fol
 
 def _checked(known: KnownCorpus, split: str, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """The text of a split in batches; at its end it must have been the published one."""
-    text, counts = TextHash(), TextCounts(0, 0, 0)
+    text, counts, num_unk = TextHash(), TextCounts(0, 0, 0), 0
     for batch in batches(pieces):
         text.add(batch)
         counts = counts.plus(batch)
+        num_unk += sum(piece.text.count("<unk>") for piece in batch)
         yield batch
-    problem = known.problem(split, text.hexdigest(), counts)
+    problem = known.problem(split, text.hexdigest(), counts, num_unk)
     if problem:
         raise _WrongText(f"it is not the published {known.title} {split} split ({problem})")
 
