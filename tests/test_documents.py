@@ -20,7 +20,7 @@ from tiedlm.comparison.compare import compare
 from tiedlm.comparison.search import SEARCH_FOLDER, best_values, search_table
 from tiedlm.config import CorpusConfig, Experiment, ModelConfig, TrainConfig, changed
 from tiedlm.counting.parameters import count_config
-from tiedlm.counting.terminal import percent
+from tiedlm.counting.tables import percent
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records

@@ -20,6 +20,7 @@ from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
 from tiedlm.api.count import list_counts
 from tiedlm.counting.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
+from tiedlm.counting.known_models import KNOWN_MODELS
 
 pytestmark = pytest.mark.slow  # a process for each case
 MAX_MEMORY_BYTES = 200_000_000
@@ -81,7 +82,9 @@ def test_what_if_and_its_picture(tmp_path: Path) -> None:
         ("gpt2 --plot nosuch/share.png", "the folder nosuch does not exist"),
         ("gpt2 --plot file.png/share.png", "the folder file.png does not exist"),
         ("--list --what-if vocab_size=10", "goes with neither"),
-        ("--list gpt2", "either a model or --list"),
+        ("--list no-such-word", "no known model has it in its name"),
+        ("gpt2 bert --plot share.png", "take one model, given: 2"),
+        ("gpt2 --markdown --json", "do not go together"),
         ("wrong.json --what-if hidden_size=24", "states no intermediate_size"),
         ("wrong.json --plot share.png", "states no num_attention_heads"),
         ("bare.safetensors --what-if vocab_size=10", "there is no closed form"),
@@ -101,7 +104,13 @@ def test_what_cannot_be_changed_or_drawn_is_said(arguments: str, words: str, tmp
 
 
 @pytest.mark.parametrize(
-    "arguments", ["bert-base-multilingual-cased", "--list", "gemma-2-9b --what-if hidden_size=512"]
+    "arguments",
+    [
+        "bert-base-multilingual-cased",
+        "--list",
+        "gemma-2-9b --what-if hidden_size=512",
+        "bert-base-multilingual-cased gemma-2-9b t5-v1.1-small",
+    ],
 )
 def test_eighty_columns_are_enough(arguments: str, tmp_path: Path) -> None:
     environment = os.environ | {"COLUMNS": "80"}
@@ -109,6 +118,7 @@ def test_eighty_columns_are_enough(arguments: str, tmp_path: Path) -> None:
     seen = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
     assert seen
     assert "…" not in seen
+    assert arguments != "--list" or [name for name in KNOWN_MODELS if f"\n{name} " not in seen] == []  # whole
     assert max(map(len, seen.splitlines())) <= 80
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,9 +26,21 @@ if TYPE_CHECKING:
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
 
 
-def list_counts() -> list[ParameterCount]:
-    """Every known model."""
-    return [count_config(name, model.config, model.source) for name, model in KNOWN_MODELS.items()]
+def list_counts(words: Sequence[str] = ()) -> list[ParameterCount]:
+    """Every known model; or those with one of the words in their name, here or on the Hub.
+
+    Raises:
+        InputError: a word is in no name.
+    """
+    found = {name: f"{name} {model.hub_name}".lower() for name, model in KNOWN_MODELS.items()}
+    for word in words:
+        if not any(word.lower() in names for names in found.values()):
+            raise InputError(f"--list {word[:60]!r}: no known model has it in its name; give --list alone to see all")
+    return [
+        count_config(name, KNOWN_MODELS[name].config, KNOWN_MODELS[name].source)
+        for name, names in found.items()
+        if not words or any(word.lower() in names for word in words)
+    ]
 
 
 def count_params(model: str | Path) -> Answer:
@@ -66,6 +79,9 @@ def _count_path_or_hub(name: str) -> Answer:
         return _count_folder(path)
     if HUB_NAME.fullmatch(name) and not path.exists():
         return _count_hub(name)
+    base = _base_of(name)
+    if base is not None and not path.exists():
+        return replace(count_params(base), notes=(f"{name} is taken for {base}",))
     begun = [known for known in KNOWN_MODELS if name and known.startswith(name.lower())]
     like = begun[:1] or get_close_matches(name.lower(), KNOWN_MODELS, n=1)
     raise InputError(
@@ -73,6 +89,12 @@ def _count_path_or_hub(name: str) -> Answer:
         + (f"did you mean {like[0]}, or " if like else "")
         + "try tiedlm count-params --list"
     )
+
+
+def _base_of(name: str) -> str | None:
+    """`bert` → bert-base-uncased, as people say it; None where a family has no model of base size."""
+    beginnings = (f"{name.lower()}-base", f"{name.lower()}-uncased")
+    return next((known for known in KNOWN_MODELS if known.startswith(beginnings)), None)
 
 
 def _count_file(path: Path) -> Answer:

@@ -22,9 +22,11 @@ stdout, stderr = Console(), Console(stderr=True)
 
 
 def show(document: object, table: RenderableType, as_json: bool) -> None:
-    """A document where JSON is asked for, else its table."""
+    """A document where JSON is asked for, else its table, or its page of Markdown, which no terminal shall break."""
     if as_json:
         typer.echo(json.dumps(document, indent=1))
+    elif isinstance(table, str):
+        typer.echo(table)
     else:
         stdout.print(table, highlight=False)
 

@@ -54,9 +54,9 @@ class TrainingRecipe:
 
 
 TRAINING_RECIPES = {
-    "float32": TrainingRecipe("training, fp32 or bf16 autocast", 4, 4, 8),
-    "bfloat16_master": TrainingRecipe("training, bf16 + fp32 master", 2, 2, 12),
-    "bfloat16": TrainingRecipe("training, bf16 throughout", 2, 2, 4),
+    "float32": TrainingRecipe("fp32", 4, 4, 8),
+    "bfloat16_master": TrainingRecipe("bf16 with fp32 master", 2, 2, 12),
+    "bfloat16": TrainingRecipe("bf16 throughout", 2, 2, 4),
 }
 
 
@@ -108,8 +108,8 @@ class ParameterCount:
 
     @property
     def saved(self) -> int:
-        """What tying saves, or would save: vocab_size × embedding_size, unless the two matrices cannot be one."""
-        return 0 if self.output_shape is not None else self.vocab_size * self.embedding_size
+        """What tying saves, or would save: vocab_size × embedding_size, or 0 where the tie does not apply."""
+        return 0 if self.no_tie else self.vocab_size * self.embedding_size
 
     @property
     def saved_fraction(self) -> float:
@@ -119,7 +119,7 @@ class ParameterCount:
     @property
     def total_tied(self) -> int:
         """The total if it were tied."""
-        return self.total if self.output_shape is not None else self.total - self.groups["decoder_weight"]
+        return self.total if self.no_tie else self.total - self.groups["decoder_weight"]
 
     @property
     def total_untied(self) -> int:

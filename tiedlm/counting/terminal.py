@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, OverflowMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from tiedlm.counting.cross_check import Answer
-from tiedlm.counting.parameters import (
-    CHECKPOINT_BYTES,
-    MASKED_FRACTION,
-    TRAINING_RECIPES,
-    ParameterCount,
-    saved_formula,
+from tiedlm.counting.parameters import MASKED_FRACTION, TRAINING_RECIPES, ParameterCount
+from tiedlm.counting.tables import (
+    LIST_LEGEND,
+    MAX_COLUMNS,
+    OUTPUT_MATRIX,
+    Rows,
+    cost_rows,
+    group_rows,
+    list_rows,
+    percent,
+    saved_sentence,
+    side_rows,
+    size,
+    tie_words,
+    what_if_lines,
+    what_if_rows,
 )
 from tiedlm.counting.tie_verdict import CheckpointCount
 from tiedlm.errors import printable
 
 BAR_WIDTH = 24
-OUTPUT_MATRIX = "decoder_weight"
-CHECKPOINT_TITLES = {"float32": "checkpoint, fp32", "bfloat16": "checkpoint, bf16"}
+LEGEND = "▒ the output matrix, which a tied model does not store again"
 COPIES = {
     "one": "stored once",
     "identical": "both stored, bit for bit the same",
@@ -41,23 +50,26 @@ def render_answer(answer: Answer) -> RenderableType:
         if answer.checkpoint.mismatch:
             mismatch = Text(answer.checkpoint.mismatch, style="bold red")
             parts.append(Panel(mismatch, title="TIE MISMATCH", border_style="bold red", expand=False))
-    parts += [_group_table(count), _saved_panel(count), _cost_table(count), _cost_text(count)]
+    parts += [_group_table(count), _saved_panel(count), _table(cost_rows(count)), _cost_text(count)]
     if count.other_totals:
         parts.append(_other_totals(count))
     parts += [Text(f"note: {note}", style="yellow") for note in answer.notes]
     return Group(*parts)
 
 
+def render_notes(answer: Answer) -> RenderableType:
+    """The notes of one of several models, by its name."""
+    notes = [f"note, {printable(answer.count.name)}: {note}" for note in answer.notes]
+    return Group(*(Text(note, style="yellow") for note in notes))
+
+
 NAMES_SHOWN = 3
-TIES = {True: "tied", False: "untied", None: "one embedding matrix, and nothing tells whether a head shares it"}
 
 
 def _title(count: ParameterCount) -> Text:
-    tie = count.no_tie or TIES[count.tie_word_embeddings]
+    tie, who = tie_words(count)
     title = Text.assemble((printable(count.name), "bold"), f": {count.architecture or 'a checkpoint'}, ", (tie, "bold"))
-    if count.source and count.no_tie is None:
-        title.append(f"\n{tie} according to {count.source}", style="dim")
-    return title
+    return title.append(f"\n{tie} {who}", style="dim") if who else title
 
 
 def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
@@ -78,23 +90,21 @@ def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
     return Text("\n".join(lines))
 
 
-def _group_table(count: ParameterCount) -> Table:
-    table = plain_table("group", "tied", "untied")
+def _group_table(count: ParameterCount) -> RenderableType:
+    shown = group_rows(count)
+    table = plain_table(*shown.header)
     table.add_column()
-    for group, number in count.groups.items():
-        is_output = group == OUTPUT_MATRIX and count.output_shape is None
-        untied = count.saved if is_output else number
-        if untied:
-            bar = Text(_bar(untied / count.total_untied, "▒" if is_output else "█"))
-            tied = "shared" if is_output else f"{number:,}"
-            table.add_row(group, tied, f"{untied:,}", bar, style="bold cyan" if is_output else "")
+    *groups, total = shown.rows
+    for group, *numbers in groups:
+        is_output = group == OUTPUT_MATRIX and not count.no_tie
+        number = count.saved if is_output else count.groups[group]
+        bar = _bar(number / count.total_untied, "▒" if is_output else "█")
+        table.add_row(group, *numbers, bar, style="bold cyan" if is_output else "")
     table.add_section()
-    styles = ("bold", "dim") if count.tie_word_embeddings else ("dim", "bold")
-    if count.tie_word_embeddings is None:
-        styles = ("", "")
-    totals = (Text(f"{count.total_tied:,}", styles[0]), Text(f"{count.total_untied:,}", styles[1]))
-    table.add_row(Text("total", "bold"), *totals, "")
-    return table
+    title, *numbers = total
+    styles = {True: ("bold", "dim"), False: ("dim", "bold"), None: ("", "")}[count.tie_word_embeddings]
+    table.add_row(Text(title, "bold"), *map(Text, numbers, styles), "")
+    return table if count.no_tie else Group(table, Text(f" {LEGEND}\n", style="dim"))
 
 
 def _bar(fraction: float, block: str) -> str:
@@ -107,28 +117,12 @@ def _bar(fraction: float, block: str) -> str:
 
 
 def _saved_panel(count: ParameterCount) -> Panel:
-    if count.output_shape is not None:
-        return Panel(Text(str(count.no_tie)), title_align="left", border_style="cyan", expand=False)
+    if count.no_tie:
+        return Panel(Text(count.no_tie), title_align="left", border_style="cyan", expand=False)
     width = "H" if count.embedding_size == count.hidden_size else "E"
-    verb = {True: "saved", False: "to be saved by tying", None: "in a matrix"}[count.tie_word_embeddings]
-    formula = saved_formula(count.vocab_size, count.embedding_size)
-    text = Text.assemble((formula, "bold cyan"), f" {verb}, ", (percent(count.saved_fraction), "bold"))
-    text.append(" of the untied model")
+    formula, rest = saved_sentence(count)
+    text = Text.assemble((formula, "bold cyan"), f" {rest}")
     return Panel(text, title=f"V × {width}", title_align="left", border_style="cyan", expand=False)
-
-
-def _cost_table(count: ParameterCount) -> Table:
-    table = plain_table("what it costs", "tied", "untied", "saved")
-    numbers = (count.total_tied, count.total_untied, count.saved)
-    for precision, num_bytes in CHECKPOINT_BYTES.items():
-        table.add_row(CHECKPOINT_TITLES[precision], *(size(num_bytes * number) for number in numbers))
-    for recipe in TRAINING_RECIPES.values():
-        terms = f"{recipe.weights} + {recipe.gradients} + {recipe.optimizer}"
-        table.add_row(f"{recipe.title} ({terms})", *(size(recipe.total * number) for number in numbers))
-    if count.head_flops is not None:
-        flops = f"{count.head_flops / 1e6:,.1f} M"
-        table.add_row("head, forward FLOPs a predicted token", flops, flops, "0")
-    return table
 
 
 def _cost_text(count: ParameterCount) -> Text:
@@ -142,7 +136,13 @@ def _cost_text(count: ParameterCount) -> Text:
         stacks = ", one token through each stack" if {"encoder_layers", "decoder_layers"} <= _present(count) else ""
         lines.append(f"{share} (without attention scores{stacks}).")
     lines.append("Tying changes memory, not FLOPs: the head multiplies by V × H either way.")
-    lines.append("Training: bytes a parameter of weights + gradients + AdamW, without activations.")
+    recipes = [
+        f"{recipe.weights} + {recipe.gradients} + {recipe.optimizer} {recipe.title}"
+        for recipe in TRAINING_RECIPES.values()
+    ]
+    lines.append(
+        f"Training: bytes a parameter of weights + gradients + AdamW, without activations: {', '.join(recipes)}."
+    )
     return Text("\n".join(lines), style="dim")
 
 
@@ -158,67 +158,45 @@ def _other_totals(count: ParameterCount) -> RenderableType:
     return Group(Text("\nOther totals that you may meet for this model:"), grid)
 
 
-def render_counts(counts: Iterable[ParameterCount]) -> RenderableType:
+def render_counts(counts: Sequence[ParameterCount]) -> RenderableType:
     """A line a model, 80 columns wide."""
-    table = _dense_table("model", "V", "H or E/H", "tied", "parameters", "V × E", "share")
-    for count in counts:
-        tied = "yes" if count.tie_word_embeddings else "no"
-        table.add_row(count.name, f"{count.vocab_size:,}", _width(count), tied, f"{count.total:,}", *_saved(count))
-    legend = "V × E: saved where tied, to be saved where not; E = H unless given. share: of the untied model."
-    return Group(table, Text(f"\n{legend}", style="dim"))
+    return Group(_dense_table(list_rows(counts)), Text(f"\n{LIST_LEGEND}", style="dim"))
+
+
+def render_sides(counts: Sequence[ParameterCount]) -> RenderableType:
+    """Models side by side; where they are too many for that, a line each."""
+    return render_counts(counts) if len(counts) > MAX_COLUMNS else _table(side_rows(counts), overflow="fold")
 
 
 def render_what_if(counts: Sequence[ParameterCount]) -> RenderableType:
     """The model and its variants, a line each, 80 columns wide."""
-    table = _dense_table("what if", "V", "H or E/H", "tied", "untied", "V × E", "share")
-    for count in counts:
-        cells = (f"{count.vocab_size:,}", _width(count), f"{count.total_tied:,}", f"{count.total_untied:,}")
-        is_model = count is counts[0]
-        table.add_row("as it is" if is_model else "", *cells, *_saved(count), style="bold" if is_model else "")
-    lines = []
-    if len({count.hidden_size for count in counts}) > 1:
-        lines.append("With hidden_size, intermediate_size and head_dim change in proportion, and E where E = H.")
-    architectures = {count.architecture for count in counts[1:]} - {counts[0].architecture}
-    lines += [f"Factorised as {name} is." for name in sorted(filter(None, architectures))]
-    return Group(Text(), table, Text("\n" + "\n".join(lines), style="dim"))
+    lines = what_if_lines(counts)
+    return Group(Text(), _dense_table(what_if_rows(counts), "bold"), Text("\n" + "\n".join(lines), style="dim"))
 
 
-def _dense_table(name_column: str, *number_columns: str) -> Table:
-    """As wide as it must be: its numbers are never cut."""
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(name_column, overflow="fold")
-    for column in number_columns:
-        table.add_column(column, justify="right", no_wrap=True)
+def _table(shown: Rows, overflow: OverflowMethod = "ellipsis") -> Table:
+    table = plain_table(*shown.header)
+    for column in table.columns:
+        column.overflow = overflow
+    for row in shown.rows:
+        table.add_row(*map(Text, row))
     return table
 
 
-def _width(count: ParameterCount) -> str:
-    if count.embedding_size == count.hidden_size:
-        return f"{count.hidden_size:,}"
-    return f"{count.embedding_size}/{count.hidden_size}"
-
-
-def _saved(count: ParameterCount) -> tuple[str, str]:
-    return f"{count.saved:,}", percent(count.saved_fraction)
+def _dense_table(shown: Rows, first_style: str = "") -> Table:
+    """As wide as it must be: its numbers are never cut."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column(shown.header[0], overflow="fold")
+    for column in shown.header[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    for place, row in enumerate(shown.rows):
+        table.add_row(*map(Text, row), style="" if place else first_style)
+    return table
 
 
 def saved_text(formula: str, fraction: float) -> Text:
     """The V × H sentence."""
     return Text.assemble("V × H = ", (f"{formula} saved, {percent(fraction)}", "bold"), " of the untied model")
-
-
-def percent(fraction: float) -> str:
-    """`38.1 %`."""
-    return f"{100 * fraction:.1f} %"
-
-
-def size(num_bytes: float) -> str:
-    """`438.1 MB`; a kB is 1,000 bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 999.95:
-            return f"{num_bytes:.0f} B" if unit == "B" else f"{num_bytes:,.{2 if unit == 'GB' else 1}f} {unit}"
-        num_bytes /= 1_000
-    return f"{num_bytes:,.2f} TB"
 
 
 def plain_table(name_column: str, *number_columns: str) -> Table:

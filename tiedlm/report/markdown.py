@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.errors import printable
+from tiedlm.markdown_text import code, escaped, markdown_table
 from tiedlm.report.sentences import (
     ACROSS_VOCABULARIES,
     BANDS,
@@ -78,16 +75,6 @@ def render_markdown(comparison: Comparison) -> str:
     return "\n".join(sections)
 
 
-def escaped(text: object) -> str:
-    """Text from a record, so that it is text on the page too: no heading, no HTML, no new line or cell of a table."""
-    return re.sub(r"([\\`*_{}\[\]<>#|&~!])", r"\\\1", printable(str(text)))
-
-
-def code(text: object) -> str:
-    """Text from a record as code; a backtick would end it."""
-    return f"`{printable(str(text)).replace('`', chr(0x2B9)).replace('|', chr(0x2758))}`"
-
-
 def headline(comparison: Comparison) -> str:
     """The Markdown table of the README's first screen and of the report's top."""
     (name, *names), rows = headline_table(comparison)
@@ -128,9 +115,3 @@ def _arms(comparison: Comparison) -> str:
         for arm, summary in comparison.arms.items()
     ]
     return "\n".join(lines) + f"\n\n{PAIRED} Equal in all arms:\n"
-
-
-def markdown_table(header: list[str], rows: Iterable[list[str]]) -> str:
-    """The first column to the left, numbers to the right."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

@@ -13,7 +13,7 @@ from tiedlm.comparison.comparison import Difference
 from tiedlm.comparison.scan import Scan, ScanCell
 from tiedlm.counting.terminal import plain_table
 from tiedlm.errors import printable
-from tiedlm.report.markdown import code, escaped, markdown_table
+from tiedlm.markdown_text import code, escaped, markdown_table
 from tiedlm.report.terminal import CORPUS_TITLES, WARNING, count_seeds
 
 MAP_FILE = "map.png"

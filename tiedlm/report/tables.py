@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
 from tiedlm.comparison.search import best_values
-from tiedlm.counting.terminal import percent
+from tiedlm.counting.tables import percent
 from tiedlm.report.terminal import digits, num_seeds, plus_minus, title
 
 

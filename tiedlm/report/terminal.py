@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
-from tiedlm.counting.terminal import percent, plain_table, saved_text
+from tiedlm.counting.tables import percent
+from tiedlm.counting.terminal import plain_table, saved_text
 from tiedlm.errors import printable
 from tiedlm.record import RunRecord
 

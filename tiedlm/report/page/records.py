@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tiedlm.counting.terminal import percent
+from tiedlm.counting.tables import percent
 from tiedlm.record import SPLITS, RunRecord
 
 
