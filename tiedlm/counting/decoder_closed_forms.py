@@ -81,19 +81,15 @@ def t5(reader: ConfigReader, is_mt5: bool = False) -> Blueprint:
             "decoder_weight": decoder_weight(vocab, hidden, tied),
         },
         num_input_modules=3,  # `shared`, and one of each stack
-        other_totals={
-            "with the relative positions of cross-attention, stored in old checkpoints and never read": buckets
-            * num_heads
-        }
-        | (
-            {}
-            if tied
-            else {
-                "built from its configuration by transformers 5, which then ties this class whatever it says": -vocab
-                * hidden
-            }
-        ),
+        other_totals=_t5_other_totals(tied, vocab * hidden, buckets * num_heads),
     )
+
+
+def _t5_other_totals(tied: bool, matrix: int, positions: int) -> dict[str, int]:
+    totals = {"with the relative positions of cross-attention, stored in old checkpoints and never read": positions}
+    if not tied:
+        totals["built from its configuration by transformers 5, which then ties this class whatever it says"] = -matrix
+    return totals
 
 
 def gpt_neox(reader: ConfigReader) -> Blueprint:

@@ -142,15 +142,8 @@ def _bert_like(
         "decoder_weight": decoder_weight(vocab, width, tied),
         "decoder_bias": vector(vocab),
     }
-    other_totals = {}
-    if is_plain_bert:
-        pooler, headless = dense(hidden, hidden).parameters, -sum(part.parameters for part in head.values())
-        base = architecture.removesuffix("ForMaskedLM") + "Model"
-        other_totals[f"{base}, with its pooler and without a head"] = headless + pooler
-        if architecture == "BertForMaskedLM":
-            next_sentence = dense(hidden, 2).parameters
-            other_totals["BertForPreTraining, with its pooler and next-sentence head"] = pooler + next_sentence
-        other_totals |= _alias(tied, vocab, width)
+    head_size = sum(part.parameters for part in head.values())
+    other_totals = _with_pooler(architecture, hidden, head_size) | _alias(tied, vocab, width) if is_plain_bert else {}
     return Blueprint(
         architecture,
         vocab,
@@ -158,16 +151,33 @@ def _bert_like(
         width,
         tied,
         {
-            "word_embeddings": table(vocab, width),
-            "position_embeddings": table(reader.size("max_position_embeddings", 512) if has_positions else 0, width),
-            "token_type_embeddings": table(type_rows, width),
-            "embeddings_norm": layer_norm(width),
+            **_embeddings(vocab, reader.size("max_position_embeddings", 512) if has_positions else 0, type_rows, width),
             "embedding_projection": projection,
             "encoder_layers": layers,
             **head,
         },
         other_totals=other_totals,
     )
+
+
+def _embeddings(vocab: int, position_rows: int, type_rows: int, width: int) -> dict[str, Part]:
+    return {
+        "word_embeddings": table(vocab, width),
+        "position_embeddings": table(position_rows, width),
+        "token_type_embeddings": table(type_rows, width),
+        "embeddings_norm": layer_norm(width),
+    }
+
+
+def _with_pooler(architecture: str, hidden: int, head_size: int) -> dict[str, int]:
+    """Other classes on the same encoder, and how their totals differ."""
+    pooler = dense(hidden, hidden).parameters
+    base = architecture.removesuffix("ForMaskedLM") + "Model"
+    totals = {f"{base}, with its pooler and without a head": pooler - head_size}
+    if architecture == "BertForMaskedLM":
+        next_sentence = dense(hidden, 2).parameters
+        totals["BertForPreTraining, with its pooler and next-sentence head"] = pooler + next_sentence
+    return totals
 
 
 def _alias(tied: bool, vocab: int, width: int) -> dict[str, int]:
@@ -184,15 +194,8 @@ def deberta(reader: ConfigReader) -> Blueprint:
     if not reader.flag("legacy", True):
         raise NoClosedForm("legacy=False")
     max_positions = reader.size("max_position_embeddings", 512)
-    position_rows, layer = 0, _bert_layer(hidden, inner)
-    if reader.flag("relative_attention", False):
-        max_relative = reader.size("max_relative_positions", -1, minimum=-1)
-        buckets = reader.size("position_buckets", -1, minimum=-1)
-        position_rows = 2 * next(size for size in (buckets, max_relative, max_positions) if size > 0)
-        if not reader.flag("share_att_key", False):
-            projections = {"c2p", "p2c"} & set(reader.words("pos_att_type"))
-            layer += Part(len(projections) * dense(hidden, hidden).parameters)  # of positions, not of tokens
-    relative_norm = layer_norm(hidden) if "layer_norm" in reader.words("norm_rel_ebd") else Part()
+    relative, projections = _relative_positions(reader, hidden, max_positions)
+    layer = _bert_layer(hidden, inner) + projections
     type_rows = reader.size("type_vocab_size", 0, minimum=0)
     tied = reader.flag("tie_word_embeddings", True)
     return Blueprint(
@@ -204,8 +207,7 @@ def deberta(reader: ConfigReader) -> Blueprint:
         {
             "word_embeddings": table(vocab, width),
             "position_embeddings": table(max_positions if reader.flag("position_biased_input", True) else 0, width)
-            + table(position_rows, hidden)
-            + relative_norm,
+            + relative,
             "token_type_embeddings": table(type_rows, width),
             "embedding_projection": dense(width, hidden, bias=False) if width != hidden else Part(),
             "embeddings_norm": layer_norm(hidden),
@@ -216,6 +218,18 @@ def deberta(reader: ConfigReader) -> Blueprint:
         },
         other_totals=_alias(tied, vocab, width),
     )
+
+
+def _relative_positions(reader: ConfigReader, hidden: int, max_positions: int) -> tuple[Part, Part]:
+    """The table of relative positions with its norm, and a layer's projections of it."""
+    norm = layer_norm(hidden) if "layer_norm" in reader.words("norm_rel_ebd") else Part()
+    if not reader.flag("relative_attention", False):
+        return norm, Part()
+    max_relative = reader.size("max_relative_positions", -1, minimum=-1)
+    buckets = reader.size("position_buckets", -1, minimum=-1)
+    rows = 2 * next(size for size in (buckets, max_relative, max_positions) if size > 0)
+    projections = set() if reader.flag("share_att_key", False) else {"c2p", "p2c"} & set(reader.words("pos_att_type"))
+    return table(rows, hidden) + norm, Part(len(projections) * dense(hidden, hidden).parameters)  # of no token
 
 
 def modernbert(reader: ConfigReader) -> Blueprint:

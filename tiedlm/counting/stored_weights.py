@@ -47,32 +47,41 @@ def count_checkpoint(
     _regroup(by_group, pair)
     copies: Copies = "one" if pair.output is None else compare_bits(pair.first, pair.output)
     duplicates = _duplicates(by_group, pair, copies, claim)
-    groups = {
-        group: sum(tensor.num_elements for tensor in members if tensor.name not in duplicates)
-        for group, members in by_group.items()
-    }
-    if packed and claim is not None and claim.planned is not None:
-        is_second = pair.output is not None and pair.output.name not in duplicates
-        groups = dict(claim.planned) | {"decoder_weight": pair.first.num_elements if is_second else 0}
-    biases = by_group.get("decoder_bias", [])
-    rows = pair.first.shape[0]
     return CheckpointCount(
         num_tensors=len(tensors),
         num_bytes=sum(tensor.num_bytes for tensor in tensors),
         dtypes=_num_elements((tensor.dtype, tensor) for tensor in tensors),
-        groups=order_groups({"decoder_weight": 0, **groups}),
+        groups=order_groups(_counted(by_group, pair, duplicates, claim if packed else None)),
         pair=pair,
         copies=copies,
         duplicates=duplicates,
         not_parameters=not_parameters,
         claim=claim,
-        has_head_tensors=bool(biases or by_group.get("head_transform")),
-        odd_biases=tuple(
-            f"{bias.name} has {bias.shape[0]:,} numbers for {rows:,} rows; it was not resized with the matrix"
-            for bias in biases
-            if len(bias.shape) == 1 and bias.shape[0] != (pair.output or pair.first).shape[0]
-        ),
+        has_head_tensors=bool(by_group.get("decoder_bias") or by_group.get("head_transform")),
+        odd_biases=_odd_biases(by_group.get("decoder_bias", []), pair),
         packed=packed,
+    )
+
+
+def _counted(
+    by_group: Groups, pair: EmbeddingPair, duplicates: Mapping[str, int], packed_by: TieClaim | None
+) -> dict[str, int]:
+    """Parameters by group, each once; where the weights are packed, as the model of the configuration has them."""
+    if packed_by is not None and packed_by.planned is not None:
+        is_second = pair.output is not None and pair.output.name not in duplicates
+        return dict(packed_by.planned) | {"decoder_weight": pair.first.num_elements if is_second else 0}
+    return {"decoder_weight": 0} | {
+        group: sum(tensor.num_elements for tensor in members if tensor.name not in duplicates)
+        for group, members in by_group.items()
+    }
+
+
+def _odd_biases(biases: Iterable[StoredTensor], pair: EmbeddingPair) -> tuple[str, ...]:
+    rows = (pair.output or pair.first).shape[0]
+    return tuple(
+        f"{bias.name} has {bias.shape[0]:,} numbers for {rows:,} rows; it was not resized with the matrix"
+        for bias in biases
+        if len(bias.shape) == 1 and bias.shape[0] != rows
     )
 
 
