@@ -87,7 +87,7 @@ def test_what_if_and_its_picture(tmp_path: Path) -> None:
         ("gpt2 --markdown --json", "do not go together"),
         ("wrong.json --what-if hidden_size=24", "states no intermediate_size"),
         ("wrong.json --plot share.png", "states no num_attention_heads"),
-        ("bare.safetensors --what-if vocab_size=10", "there is no closed form"),
+        ("bare.safetensors --what-if vocab_size=10", "no closed form and no configuration"),
     ],
 )
 def test_what_cannot_be_changed_or_drawn_is_said(arguments: str, words: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,6 +112,23 @@ def test_what_if_goes_to_markdown_too(shown: Shown) -> None:
 def test_a_family_means_its_base_model_and_says_so(name: str, known: str, shown: Shown) -> None:
     document = json.loads(shown(name, "--json"))
     assert (document["name"], document["notes"]) == (known, [f"{name} is taken for {known}"])
+
+
+def test_a_model_without_a_head_shares_nothing_and_has_one_total(shown: Shown, tmp_path: Path) -> None:
+    sizes = {"vocab_size": 7, "embedding_size": 4, "hidden_size": 8, "num_attention_heads": 2}
+    config = {"model_type": "electra", "architectures": ["ElectraForPreTraining"], "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(config | sizes))
+    entry = {"dtype": "F32", "shape": [7, 4], "data_offsets": [0, 112]}
+    header = json.dumps({"electra.embeddings.word_embeddings.weight": entry}).encode()
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(112))
+    for page in (shown(tmp_path), shown(tmp_path, "--markdown")):
+        assert "shared" not in page
+        assert "untied" not in page
+        assert "▒" not in page
+    assert table_of(page)[2:] == [[r"word\_embeddings", "28"], ["total", "28"]]
+    document = json.loads(shown(tmp_path, "--json"))
+    assert document["saved"] == 0
+    assert document["total"] == document["total_tied"] == document["total_untied"] == 28
 
 
 def test_recipes_that_cost_the_same_share_a_row_and_the_bar_has_a_legend(shown: Shown) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.adapter import adapter_sentence
-from tiedlm.counting.cross_check import Answer, answer_config, answer_tensors
+from tiedlm.counting.cross_check import Answer, answer_config, answer_gguf, answer_tensors
+from tiedlm.counting.gguf_header import read_gguf
 from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
 from tiedlm.counting.json_file import UnreadableJson, read_json
 from tiedlm.counting.known_models import KNOWN_MODELS
-from tiedlm.counting.other_formats import unread_note, why_not_opened
+from tiedlm.counting.other_formats import PICKLES, unread_note, why_not_opened
 from tiedlm.counting.parameters import ParameterCount, count_config
 from tiedlm.counting.safetensors_header import read_header, read_index
+from tiedlm.counting.torch_archive import is_archive, read_archive
 from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tiedlm.counting.safetensors_header import StoredTensor
     from tiedlm.record import RunRecord
 
+PICKLED_WEIGHTS = "pytorch_model.bin"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
 
 
@@ -104,14 +107,18 @@ def _count_file(path: Path) -> Answer:
         if "tiedlm" in metadata:
             return answer_tensors(str(path), tensors, _own_config(metadata, path))
         return _count_beside_config(path, tensors, metadata)
+    if name.endswith(".gguf"):
+        return answer_gguf(str(path), read_gguf(path))
     if name.endswith(".safetensors.index.json"):
         return _count_beside_config(path, *read_index(path))
     if name.endswith(".json"):
         answer = answer_config(str(path), read_json(path))
         return replace(answer, notes=(*answer.notes, *unread_note(path.parent, [])))
+    if path.suffix.lower() in PICKLES and is_archive(path):
+        return _count_beside_config(path, *read_archive(path))
     raise InputError(
         why_not_opened(path)
-        or f"{path}: is none of config.json, .safetensors, .safetensors.index.json and .toml; give one"
+        or f"{path}: is none of config.json, .safetensors, .safetensors.index.json, .gguf and .toml; give one"
     )
 
 
@@ -128,7 +135,7 @@ def _count_beside_config(path: Path, tensors: list[StoredTensor], aliases: dict[
 
 
 def _count_folder(folder: Path) -> Answer:
-    for file_name in (*WEIGHTS, "config.json"):
+    for file_name in (*WEIGHTS, "config.json", PICKLED_WEIGHTS):
         if (folder / file_name).is_file():
             return _count_file(folder / file_name)
     adapter = adapter_sentence(folder)

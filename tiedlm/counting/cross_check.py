@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiedlm.counting.blueprint import NoClosedForm
 from tiedlm.counting.configuration import has_output_matrix, named_class, own_code, stated_tie
-from tiedlm.counting.parameters import ParameterCount, count_config
+from tiedlm.counting.gguf_header import GgufModel
+from tiedlm.counting.parameters import ParameterCount, Routing, count_config
 from tiedlm.counting.safetensors_header import StoredTensor
 from tiedlm.counting.stored_weights import PackedWeights, count_checkpoint
 from tiedlm.counting.tensor_names import UNKNOWN, Layout, kind_of_buffer
@@ -92,6 +93,21 @@ def answer_tensors(
     return Answer(count, config, checkpoint, notes)
 
 
+def answer_gguf(name: str, model: GgufModel) -> Answer:
+    """Count a GGUF file; llama.cpp multiplies by the embeddings where it holds no output matrix.
+
+    Raises:
+        InputError: there is no word-embedding matrix.
+    """
+    is_one = not any(tensor.name == "output.weight" for tensor in model.tensors)
+    who = "llama.cpp, which multiplies by token_embd.weight where a file has no output.weight"
+    claim = TieClaim(True, who, model.has_head) if is_one and model.has_head else TieClaim(None, None, model.has_head)
+    checkpoint = count_checkpoint(model.tensors, name, claim)
+    count = _stored_count(name, checkpoint, None)
+    architecture = None if model.architecture is None else f"{printable(model.architecture[:80])}, by GGUF"
+    return Answer(replace(count, architecture=architecture, routing=model.routing), None, checkpoint)
+
+
 def _claim(planned: Answer) -> TieClaim:
     count = planned.count
     named = named_class(planned.config or {}) or count.architecture or ""
@@ -133,7 +149,16 @@ def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None
         form.multiply_adds if form is not None and checkpoint.claim is not None and checkpoint.has_head else None,
         has_head=checkpoint.has_head,
         output_shape=checkpoint.output_shape,
+        routing=_stored_routing(checkpoint, form),
     )
+
+
+def _stored_routing(checkpoint: CheckpointCount, form: ParameterCount | None) -> Routing | None:
+    """That of the configuration, if it is the same model: further layers, say, would have experts of their own."""
+    if form is None or form.routing is None:
+        return None
+    is_same = sum(checkpoint.groups.values()) - checkpoint.groups["decoder_weight"] == form.total_tied
+    return form.routing if is_same else replace(form.routing, idle=None)
 
 
 def _who_says(checkpoint: CheckpointCount) -> str | None:

@@ -10,6 +10,7 @@ from tiedlm.counting.tables import (
     LIST_LEGEND,
     MAX_COLUMNS,
     Rows,
+    active_sentence,
     group_rows,
     list_rows,
     saved_sentence,
@@ -31,6 +32,8 @@ def answer_markdown(answer: Answer) -> str:
     paragraphs += [f"**Tie mismatch:** {escaped(mismatch)}."] if mismatch else []
     paragraphs += [rows_markdown(group_rows(count)).rstrip()]
     paragraphs += [] if count.no_tie else [f"V × E = {' '.join(saved_sentence(count))}."]
+    active = active_sentence(count)
+    paragraphs += [active] if active else []
     paragraphs += [f"Note: {escaped(note)}." for note in answer.notes]
     return "\n\n".join(paragraphs)
 
@@ -52,4 +55,4 @@ def what_if_markdown(counts: Sequence[ParameterCount]) -> str:
 
 def rows_markdown(shown: Rows) -> str:
     """A table as Markdown."""
-    return markdown_table([*map(escaped, shown.header)], [[*map(escaped, row)] for row in shown.rows])
+    return markdown_table([*map(escaped, shown.header)], [[*map(escaped, row)] for row in (*shown.rows, *shown.sums)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from tiedlm.counting.configuration import (
     stated_tie,
 )
 from tiedlm.counting.parameters import ParameterCount, order_groups
+from tiedlm.counting.routed_experts import find_routing
 from tiedlm.counting.tensor_names import Layout
 from tiedlm.errors import InputError
 
@@ -41,6 +43,35 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> BuiltModel:
         InputError: `transformers` is not installed, does not know the model, or cannot build it.
     """
     check_cheaply(name, raw)
+    torch, transformers = _libraries(name, raw, reason)
+    with _builds(name, reason):
+        config = _configuration(raw, transformers)
+        who, default_ties = _decide_tie(config, raw, transformers.__version__)
+        with torch.device("meta"), module_budget(torch):
+            model = _model_class(config, transformers)(config)
+        model.tie_weights()
+        embedding, output = _matrices(model, config)
+        layout = Layout() if embedding is None else _layout(model, embedding, output)
+    if embedding is None:
+        raise InputError(f"{name}: {type(model).__name__} has no embedding matrix of words; give a language model")
+    return BuiltModel(_built_count(name, model, embedding, output, raw, who, default_ties), layout)
+
+
+def sizes_of(name: str, raw: Mapping[str, Any], reason: str) -> tuple[dict[str, str], dict[str, int]]:
+    """A configuration's own keys of usual sizes, and all its whole numbers, defaults too: of the part with the words.
+
+    Raises:
+        InputError: as `count_built`.
+    """
+    check_cheaply(name, raw)
+    _, transformers = _libraries(name, raw, reason)
+    with _builds(name, reason):
+        words = _configuration(raw, transformers).get_text_config()
+    sizes = {key: value for key, value in words.to_dict().items() if type(value) is int}
+    return dict(words.attribute_map), sizes
+
+
+def _libraries(name: str, raw: Mapping[str, Any], reason: str) -> tuple[Any, Any]:
     try:
         import torch
         import transformers
@@ -49,29 +80,32 @@ def count_built(name: str, raw: Mapping[str, Any], reason: str) -> BuiltModel:
             f"{name}: there is no closed form for {reason}, and building the model needs transformers; "
             "pip install 'tiedlm[hf]'"
         ) from error
-    library = f"transformers {transformers.__version__}"
     if raw["model_type"] not in transformers.CONFIG_MAPPING:
-        raise unknown_family(name, raw, library)
+        raise unknown_family(name, raw, f"transformers {transformers.__version__}")
+    return torch, transformers
+
+
+def _configuration(raw: Mapping[str, Any], transformers: Any) -> Any:
     options = {key: value for key, value in _harmless(raw).items() if key != "model_type"}
+    return transformers.AutoConfig.for_model(raw["model_type"], **options, attn_implementation="eager")
+
+
+@contextmanager
+def _builds(name: str, reason: str) -> Iterator[None]:
+    """Quiet, and with a sentence for whatever a stranger's values set off in any of hundreds of classes."""
+    import transformers
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         try:
-            config = transformers.AutoConfig.for_model(raw["model_type"], **options, attn_implementation="eager")
-            who, default_ties = _decide_tie(config, raw, transformers.__version__)
-            with torch.device("meta"), module_budget(torch):
-                model = _model_class(config, transformers)(config)
-            model.tie_weights()
-            embedding, output = _matrices(model, config)
-            layout = Layout() if embedding is None else _layout(model, embedding, output)
-        except Exception as error:  # whatever a stranger's values set off in any of hundreds of classes
+            yield
+        except Exception as error:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise InputError(
-                f"{name}: there is no closed form for {reason}, and {library} cannot build it "
-                f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); correct it, or install what it needs"
+                f"{name}: there is no closed form for {reason}, and transformers {transformers.__version__} cannot "
+                f"build it ({told}); correct it, or install what it needs"
             ) from error
-    if embedding is None:
-        raise InputError(f"{name}: {type(model).__name__} has no embedding matrix of words; give a language model")
-    return BuiltModel(_built_count(name, model, embedding, output, raw, who, default_ties), layout)
 
 
 def _decide_tie(config: Any, raw: Mapping[str, Any], version: str) -> tuple[str, bool | None]:
@@ -145,25 +179,20 @@ def _built_count(
     default_ties: bool | None,
 ) -> ParameterCount:
     total = sum(parameter.numel() for parameter in model.parameters())
-    other_totals = {}
     by_construction = output is None
-    is_tied = by_construction or output.weight is weight
     can_tie = by_construction or output.weight.shape == weight.shape
-    built_total = total
+    is_tied = by_construction or output.weight is weight
+    other_totals = {}
     stated = stated_tie(raw)
-    if is_tied and not by_construction and stated is not None and not stated[0]:
-        # as of T5: the class ties what was trained untied
-        other_totals["built from its configuration by transformers, whose class ties whatever it says"] = built_total
-        is_tied, total = False, total + weight.numel()
     if default_ties is not None and can_tie and not by_construction:
         verb = "ties" if default_ties else "does not tie"
         other_totals[f"built by transformers from its configuration, whose class {verb} where no flag stands"] = (
-            built_total + (-weight.numel() if default_ties else weight.numel())
+            total + (-weight.numel() if default_ties else weight.numel())
         )
-    bias = getattr(output, "bias", None)
-    groups = {"word_embeddings": weight.numel(), "decoder_bias": 0 if bias is None else bias.numel()}
-    groups["decoder_weight"] = 0 if is_tied else output.weight.numel()
-    groups["other"] = total - sum(groups.values())
+    if is_tied and not by_construction and stated is not None and not stated[0]:
+        # as of T5: the class ties what was trained untied
+        other_totals["built from its configuration by transformers, whose class ties whatever it says"] = total
+        is_tied, total = False, total + weight.numel()
     vocab_size, width = weight.shape
     return ParameterCount(
         name,
@@ -171,12 +200,23 @@ def _built_count(
         getattr(model.config.get_text_config(), "hidden_size", width),
         width,
         is_tied,
-        order_groups(groups),
+        _groups(total, weight, None if is_tied else output.weight, getattr(output, "bias", None)),
         type(model).__name__,
         "its class, whose head has no output matrix of its own" if by_construction else who,
         other_totals=other_totals,
         output_shape=None if can_tie else tuple(output.weight.shape),
+        routing=find_routing(model),
     )
+
+
+def _groups(total: int, weight: Any, output: Any, bias: Any) -> dict[str, int]:
+    """The matrices and the bias over the vocabulary; all else is not told apart."""
+    groups = {
+        "word_embeddings": weight.numel(),
+        "decoder_bias": 0 if bias is None else bias.numel(),
+        "decoder_weight": 0 if output is None else output.numel(),
+    }
+    return order_groups(groups | {"other": total - sum(groups.values())})
 
 
 def _layout(model: Any, weight: Any, output: Any) -> Layout:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Opening one runs whatever its author put into it (https://docs.python.org/3/library/pickle.html)."""
-OTHERS = (".msgpack", ".h5", ".gguf", ".onnx", ".npz", ".ot")
+OTHERS = (".msgpack", ".h5", ".onnx", ".npz", ".ot")
+READ = (".safetensors", ".gguf")
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|tokenizer).*")
 MAX_NAMES = 4
 
@@ -18,7 +19,8 @@ def why_not_opened(path: Path) -> str | None:
     ending = path.suffix.lower()
     if ending in PICKLES:
         return (
-            f"{path}: is a pickle, which can run code when it is opened, so it is not opened; save it as .safetensors"
+            f"{path}: is a pickle, which can run code when it is opened, so it is not opened; save it as .safetensors, "
+            "or by torch.save of PyTorch 1.6 or newer, whose archive tells its tensors"
         )
     if ending in OTHERS:
         return f"{path}: {ending} files are not read here; give the model's config.json or .safetensors"
@@ -31,7 +33,7 @@ def unread_note(folder: Path, read: Iterable[Path]) -> tuple[str, ...]:
     names = sorted(
         path.name
         for path in folder.iterdir()
-        if path.suffix.lower() in (".safetensors", *PICKLES, *OTHERS)
+        if path.suffix.lower() in (*READ, *PICKLES, *OTHERS)
         and path.name not in known
         and not NO_WEIGHTS.fullmatch(path.name)
         and path.is_file()

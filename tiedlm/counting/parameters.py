@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.configuration import default_of, stated_tie
 from tiedlm.counting.families import draw_blueprint
+from tiedlm.counting.parameter_bytes import CHECKPOINT_BYTES, TRAINING_RECIPES
 
 if TYPE_CHECKING:
     from tiedlm.counting.blueprint import Blueprint
@@ -31,33 +32,18 @@ GROUPS = {
     "decoder_bias": True,
 }
 HEAD_GROUPS = ("head_transform", "decoder_weight", "decoder_bias")
-CHECKPOINT_BYTES = {"float32": 4, "bfloat16": 2}
-"""Of one stored parameter."""
 MASKED_FRACTION = 0.15
 """Of a masked LM's positions; BERT gathers them, so the head runs on no others (Devlin et al. 2019, §3.1)."""
 
 
 @dataclass(frozen=True)
-class TrainingRecipe:
-    """Bytes a parameter while training with AdamW; activations come on top."""
+class Routing:
+    """How a mixture of experts sends a token: to some of the experts of a layer (Shazeer et al. 2017)."""
 
-    title: str
-    weights: int
-    gradients: int
-    optimizer: int
-    """Two moments, and a float32 master copy where the weights are bfloat16 and the recipe keeps one."""
-
-    @property
-    def total(self) -> int:
-        """Bytes a parameter."""
-        return self.weights + self.gradients + self.optimizer
-
-
-TRAINING_RECIPES = {
-    "float32": TrainingRecipe("fp32", 4, 4, 8),
-    "bfloat16_master": TrainingRecipe("bf16 with fp32 master", 2, 2, 12),
-    "bfloat16": TrainingRecipe("bf16 throughout", 2, 2, 4),
-}
+    experts: tuple[tuple[int, int], ...]
+    """Experts a token passes through, of how many; several where layers differ."""
+    idle: int | None
+    """Parameters of the experts that a token is not sent to; None where the modules do not tell."""
 
 
 def saved_formula(vocab_size: int, width: int) -> str:
@@ -89,6 +75,24 @@ class ParameterCount:
     """Whether it predicts words: an encoder alone or a discriminator has no matrix to tie to."""
     output_shape: tuple[int, int] | None = None
     """Of an output matrix whose shape is another than the embedding's, so that the two cannot be one."""
+
+    routing: Routing | None = None
+    """Of a mixture of experts."""
+
+    @property
+    def active(self) -> int | None:
+        """Parameters that a token passes through: all but the experts that it is not sent to; None where unknown.
+
+        Both matrices count whole, as of Mixtral, Qwen and DeepSeek.
+        """
+        idle = 0 if self.routing is None else self.routing.idle
+        return None if idle is None else self.total - idle
+
+    @property
+    def active_without_word_embeddings(self) -> int | None:
+        """The same without the table that looks up, unless the output multiplies by it: as of gpt-oss."""
+        is_output = self.groups["decoder_weight"] == 0
+        return None if self.active is None else self.active - (0 if is_output else self.groups["word_embeddings"])
 
     @property
     def no_tie(self) -> str | None:
@@ -170,6 +174,7 @@ class ParameterCount:
             "total_untied": self.total_untied,
             "saved": self.saved,
             "saved_fraction": self.saved_fraction,
+            "active": self._active_document(),
             "other_totals": self.other_totals,
             "checkpoint_bytes": {
                 precision: {key: size * number for key, number in totals.items()}
@@ -179,14 +184,26 @@ class ParameterCount:
                 precision: {key: recipe.total * number for key, number in totals.items()}
                 for precision, recipe in TRAINING_RECIPES.items()
             },
-            "forward_flops_per_token": None
-            if self.multiply_adds is None
-            else {
-                "head": self.head_flops,
-                "body": self.body_flops,
-                "head_fraction": self.head_fraction(),
-                "head_fraction_masked": self.head_fraction(MASKED_FRACTION) if self.is_masked_lm else None,
-            },
+            "forward_flops_per_token": self._flops_document(),
+        }
+
+    def _active_document(self) -> dict[str, object] | None:
+        if self.routing is None:
+            return None
+        return {
+            "total": self.active,
+            "without_word_embeddings": self.active_without_word_embeddings,
+            "experts": [{"per_token": few, "of": many} for few, many in self.routing.experts],
+        }
+
+    def _flops_document(self) -> dict[str, object] | None:
+        if self.multiply_adds is None:
+            return None
+        return {
+            "head": self.head_flops,
+            "body": self.body_flops,
+            "head_fraction": self.head_fraction(),
+            "head_fraction_masked": self.head_fraction(MASKED_FRACTION) if self.is_masked_lm else None,
         }
 
 

@@ -57,6 +57,8 @@ class StoredTensor:
     """None where only the header was fetched."""
     offset: int = 0
     """Of its first byte in the file."""
+    block_bytes: int | None = None
+    """Its bytes where they are no whole number an element, as of GGUF's blocks."""
 
     @property
     def num_elements(self) -> int:
@@ -66,11 +68,15 @@ class StoredTensor:
     @property
     def num_bytes(self) -> int:
         """On disk."""
+        if self.block_bytes is not None:
+            return self.block_bytes
         return self.num_elements * DTYPE_BITS[self.dtype] // 8
 
     @property
     def is_floating(self) -> bool:
         """Whether it can be a parameter; whole numbers are positions, masks, or packed weights."""
+        if self.block_bytes is not None:  # GGUF's blocks have as many elements as the weights that they stand for
+            return self.dtype not in ("I8", "I16", "I32", "I64")
         return self.dtype.startswith(("F", "BF", "C"))
 
 
@@ -118,7 +124,7 @@ def checked_tensor(source: str, name: str, dtype: Any, shape: Any) -> StoredTens
     Raises:
         InputError: they are not.
     """
-    _check_name(source, name)
+    check_name(source, name)
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         _refuse(source, f"tensor {_short(name)} has the unknown dtype {_short(dtype)}")
     if not _are_sizes(shape):
@@ -131,7 +137,12 @@ def checked_tensor(source: str, name: str, dtype: Any, shape: Any) -> StoredTens
     return StoredTensor(name, dtype, tuple(shape), None)
 
 
-def _check_name(source: str, name: str) -> None:
+def check_name(source: str, name: str) -> None:
+    """Refuse a name that cannot be printed.
+
+    Raises:
+        InputError: it is too long, or has control characters.
+    """
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():  # it is going to be printed
         raise InputError(
             f"{source}: tensor {_short(name)} has a name over {MAX_NAME_LENGTH:,} characters or with control "
@@ -140,7 +151,7 @@ def _check_name(source: str, name: str) -> None:
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    _check_name(str(path), name)
+    check_name(str(path), name)
     if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     tensor, offsets = checked_tensor(str(path), name, entry["dtype"], entry["shape"]), entry["data_offsets"]

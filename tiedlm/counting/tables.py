@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tiedlm.counting.parameters import CHECKPOINT_BYTES, GROUPS, TRAINING_RECIPES, ParameterCount, saved_formula
+from tiedlm.counting.parameter_bytes import CHECKPOINT_BYTES, TRAINING_RECIPES
+from tiedlm.counting.parameters import GROUPS, ParameterCount, saved_formula
 from tiedlm.errors import printable
 
 OUTPUT_MATRIX = "decoder_weight"
@@ -24,19 +25,39 @@ class Rows:
 
     header: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    sums: Sequence[tuple[str, ...]] = ()
+    """Below a line."""
 
 
 def group_rows(count: ParameterCount) -> Rows:
     """Where the parameters are, tied and untied; one column where the tie does not apply."""
     groups = {group: number for group, number in count.groups.items() if number or _is_shared(count, group)}
+    sums = [("total", count.total_tied, count.total_untied)]
+    if count.routing is not None and count.routing.idle is not None:
+        idle = count.routing.idle
+        sums.append(("active a token", count.total_tied - idle, count.total_untied - idle))
     if count.no_tie:
         one_column = [(group, f"{number:,}") for group, number in groups.items()]
-        return Rows(("group", "parameters"), [*one_column, ("total", f"{count.total:,}")])
+        return Rows(("group", "parameters"), one_column, [(name, f"{number:,}") for name, number, _ in sums])
     rows = [
         (group, SHARED, f"{count.saved:,}") if _is_shared(count, group) else (group, f"{number:,}", f"{number:,}")
         for group, number in groups.items()
     ]
-    return Rows(("group", "tied", "untied"), [*rows, ("total", f"{count.total_tied:,}", f"{count.total_untied:,}")])
+    return Rows(("group", "tied", "untied"), rows, [(name, f"{one:,}", f"{other:,}") for name, one, other in sums])
+
+
+def active_sentence(count: ParameterCount) -> str | None:
+    """Of a mixture of experts, what is counted as active; None for any other model."""
+    if count.routing is None:
+        return None
+    if count.active is None or count.active_without_word_embeddings is None:
+        return "Active parameters: unknown, since nothing that is read here tells which experts a token is sent to."
+    experts = " and ".join(f"{few:,} of {many:,}" for few, many in count.routing.experts)
+    without = f"{count.active_without_word_embeddings:,}"
+    return (
+        f"Active: {count.active:,} parameters, all but the experts that a token is not sent to ({experts} are); "
+        f"{without} without the table that only looks up."
+    )
 
 
 def _is_shared(count: ParameterCount, group: str) -> bool:
@@ -102,6 +123,7 @@ def side_rows(counts: Sequence[ParameterCount]) -> Rows:
     numbers |= {group: [count.groups.get(group, 0) for count in counts] for group in GROUPS if group in present}
     numbers |= {
         "total": [count.total for count in counts],
+        **({"active a token": [count.active for count in counts]} if any(count.routing for count in counts) else {}),
         "total, tied": [None if count.no_tie else count.total_tied for count in counts],
         "total, untied": [None if count.no_tie else count.total_untied for count in counts],
         "V × E": [None if count.no_tie else count.saved for count in counts],

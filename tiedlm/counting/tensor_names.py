@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tiedlm.counting.safetensors_header import StoredTensor
 
 # A file has names, types and shapes, and nothing else tells what a tensor is. These are parts of the names that the
-# classes of `transformers` give, Meta's and Mistral's own files, Mamba and our models; `#` is a number and `^` the
-# beginning. The first group that fits counts.
+# classes of `transformers` give, Meta's, Mistral's and llama.cpp's own files, Mamba and our models; `#` is a number and
+# `^` the beginning. The first group that fits counts.
 GROUP_NAMES = {
     "word_embeddings": (
         "word_embeddings.weight",
@@ -23,6 +23,7 @@ GROUP_NAMES = {
         "^backbone.embeddings.weight",
         "word_embedding.weight",
         "^transformer.w.weight",
+        "^token_embd.weight",
     ),
     "decoder_weight": (
         "decoder.weight",
@@ -31,6 +32,7 @@ GROUP_NAMES = {
         "generator_lm_head.weight",
         "embed_out.weight",
         "^output.weight",
+        "output_layer.weight",
         "pred_layer.proj.weight",
         "lm_head.out_proj.weight",
     ),
@@ -42,6 +44,7 @@ GROUP_NAMES = {
         "generator_lm_head.bias",
         "lm_loss.bias",
         "pred_layer.proj.bias",
+        "^output.bias",
     ),
     "pooler": ("pooler",),
     "next_sentence_head": ("seq_relationship",),
@@ -67,17 +70,38 @@ GROUP_NAMES = {
         "rel_embeddings",
         "encoder.LayerNorm",
         "relative_attention_bias",
+        "^position_embd",
+        "attn_rel_b",
     ),
-    "token_type_embeddings": ("token_type_embeddings",),
+    "token_type_embeddings": ("token_type_embeddings", "^token_types"),
     "embedding_projection": ("embedding_hidden_mapping_in", "embeddings_project", "embed_proj", "project_in"),
-    "decoder_layers": ("decoder.block.#", "decoder.layers.#", "h.#", "gpt_neox.layers.#"),
-    "encoder_layers": ("layer.#", "layers.#", "block.#", "albert_layer_groups.#"),
-    "embeddings_norm": ("embeddings.LayerNorm", "embeddings.norm"),
-    "final_norm": ("ln_f", "norm", "final_norm", "final_layer_norm"),
+    "decoder_layers": ("decoder.block.#", "decoder.layers.#", "h.#", "gpt_neox.layers.#", "^dec.blk.#"),
+    "encoder_layers": ("^blk.#", "^enc.blk.#", "layer.#", "layers.#", "block.#", "albert_layer_groups.#"),
+    "embeddings_norm": ("embeddings.LayerNorm", "embeddings.norm", "^token_embd_norm"),
+    "final_norm": (
+        "^output_norm",
+        "^enc.output_norm",
+        "^dec.output_norm",
+        "ln_f",
+        "norm",
+        "final_norm",
+        "final_layer_norm",
+    ),
 }
 BUFFER_NAMES = {
     "causal masks": ("attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"),
-    "rotary frequencies": ("inv_freq",),
+    "rotary frequencies": (
+        "inv_freq",
+        "original_inv_freq",
+        "cos_cached",
+        "sin_cached",
+        "rope.freqs",
+        "freqs_cis",
+        "^rope_freqs",
+        "^rope_factors_long",
+        "^rope_factors_short",
+    ),
+    "sinusoidal positions": ("embed_positions.weights",),
     "output biases that are not trained": ("final_logits_bias",),
     "routing biases": (
         "gate.e_score_correction_bias",

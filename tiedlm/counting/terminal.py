@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tiedlm.counting.cross_check import Answer
-from tiedlm.counting.parameters import MASKED_FRACTION, TRAINING_RECIPES, ParameterCount
+from tiedlm.counting.parameter_bytes import TRAINING_RECIPES
+from tiedlm.counting.parameters import MASKED_FRACTION, ParameterCount
 from tiedlm.counting.tables import (
     LIST_LEGEND,
     MAX_COLUMNS,
     OUTPUT_MATRIX,
     Rows,
+    active_sentence,
     cost_rows,
     group_rows,
     list_rows,
@@ -94,16 +96,15 @@ def _group_table(count: ParameterCount) -> RenderableType:
     shown = group_rows(count)
     table = plain_table(*shown.header)
     table.add_column()
-    *groups, total = shown.rows
-    for group, *numbers in groups:
+    for group, *numbers in shown.rows:
         is_output = group == OUTPUT_MATRIX and not count.no_tie
         number = count.saved if is_output else count.groups[group]
         bar = _bar(number / count.total_untied, "▒" if is_output else "█")
         table.add_row(group, *numbers, bar, style="bold cyan" if is_output else "")
     table.add_section()
-    title, *numbers = total
     styles = {True: ("bold", "dim"), False: ("dim", "bold"), None: ("", "")}[count.tie_word_embeddings]
-    table.add_row(Text(title, "bold"), *map(Text, numbers, styles), "")
+    for title, *numbers in shown.sums:
+        table.add_row(Text(title, "bold"), *map(Text, numbers, styles), "")
     return table if count.no_tie else Group(table, Text(f" {LEGEND}\n", style="dim"))
 
 
@@ -126,7 +127,8 @@ def _saved_panel(count: ParameterCount) -> Panel:
 
 
 def _cost_text(count: ParameterCount) -> Text:
-    lines = []
+    active = active_sentence(count)
+    lines = [active] if active else []
     everywhere = count.head_fraction()
     if everywhere is not None:
         share = f"The head's share of the forward pass is {percent(everywhere)}"
@@ -135,7 +137,8 @@ def _cost_text(count: ParameterCount) -> Text:
             share += f", or {percent(masked)} if only the {100 * MASKED_FRACTION:.0f} % masked positions reach it"
         stacks = ", one token through each stack" if {"encoder_layers", "decoder_layers"} <= _present(count) else ""
         lines.append(f"{share} (without attention scores{stacks}).")
-    lines.append("Tying changes memory, not FLOPs: the head multiplies by V × H either way.")
+    if not count.no_tie:
+        lines.append("Tying changes memory, not FLOPs: the head multiplies by V × H either way.")
     recipes = [
         f"{recipe.weights} + {recipe.gradients} + {recipe.optimizer} {recipe.title}"
         for recipe in TRAINING_RECIPES.values()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
 from tiedlm.config import Experiment, RunConfig
-from tiedlm.counting.parameters import TRAINING_RECIPES, count_config
+from tiedlm.counting.parameter_bytes import TRAINING_RECIPES
+from tiedlm.counting.parameters import count_config
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions

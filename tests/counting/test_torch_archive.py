@@ -1,0 +1,184 @@
+"""`pytorch_model.bin` by its directory and its instructions: against torch's own reader, and files from strangers."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.counting.test_families import torch
+from tests.counting.test_stored_weights import save, tiny
+from tiedlm.api.count import count_params
+from tiedlm.counting.pickle_words import MAX_INSTRUCTIONS
+from tiedlm.counting.torch_archive import MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES, read_archive
+from tiedlm.errors import InputError
+
+
+def saved(path: Path, tensors: Any, **options: Any) -> Path:
+    """By `torch.save`."""
+    torch.save(tensors, path, **options)
+    return path
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("model_type", ["bert", "gpt2", "llama"])
+def test_a_pickled_model_is_counted_as_its_safetensors_are(model_type: str, tied: bool, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    expected = save(tiny(model_type, tied=tied), tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    path = saved(tmp_path / "pytorch_model.bin", {name: torch.nn.Parameter(value) for name, value in tensors.items()})
+    for config in (True, False):
+        if not config:
+            (tmp_path / "config.json").unlink()
+        answer = count_params(path)
+        assert answer.count.total == expected.count.total
+        assert answer.checkpoint is not None
+        assert expected.checkpoint is not None
+        assert answer.checkpoint.copies == expected.checkpoint.copies
+        assert answer.checkpoint.num_bytes == expected.checkpoint.num_bytes
+    (tmp_path / "model.safetensors").unlink()
+    assert count_params(tmp_path).count.total == expected.count.total
+
+
+@pytest.mark.parametrize("place", [None, "state_dict", "model"])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_one_matrix_under_two_names_is_a_tie(place: str | None, protocol: int, tmp_path: Path) -> None:
+    embedding, head = torch.nn.Embedding(60, 8), torch.nn.Linear(8, 60)
+    head.weight = embedding.weight
+    model = torch.nn.ModuleDict({"embed_tokens": embedding, "lm_head": head})
+    table = model.state_dict() if place is None else {"epoch": 3, place: model.state_dict()}
+    count = count_params(saved(tmp_path / "model.pt", table, pickle_protocol=protocol)).count
+    assert (count.total, count.tie_word_embeddings) == (60 * 8 + 60, True)
+
+
+def test_tensors_and_their_bytes_are_those_that_torch_reads(tmp_path: Path) -> None:
+    whole = torch.randn(6, 10)
+    tensors = {
+        "whole": whole,
+        "rows": whole[2:4],
+        "turned": whole.T,
+        "half": torch.randn(3, 4).half(),
+        "bfloat": torch.randn(5).bfloat16(),
+        "whole numbers": torch.arange(7),
+        "one": torch.tensor(2.5),
+        "none": torch.zeros(0, 4),
+    }
+    path = saved(tmp_path / "model.bin", tensors)
+    found, aliases = read_archive(path)
+    assert aliases == {}
+    assert {tensor.name: tensor.shape for tensor in found} == {name: tuple(t.shape) for name, t in tensors.items()}
+    for tensor in found:
+        if tensor.name == "turned":
+            assert tensor.file is None
+            continue
+        content = path.read_bytes()[tensor.offset : tensor.offset + tensor.num_bytes]
+        expected = tensors[tensor.name].contiguous().reshape(-1).view(torch.uint8)
+        assert content == bytes(expected.tolist()), tensor.name
+
+
+class Runs:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
+    told = tmp_path / "was-run"
+    path = saved(tmp_path / "model.bin", {"wte.weight": torch.zeros(7, 4), "args": Runs(told)})
+    torch.load(path, weights_only=False)
+    assert told.exists()  # as it is when torch trusts it
+    told.unlink()
+    assert count_params(path).count.total == 28
+    with pytest.raises(InputError, match="no table of tensors"):
+        count_params(saved(tmp_path / "alone.bin", Runs(told)))
+    assert not told.exists()
+
+
+def archive(content: bytes, *others: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A zip with this pickle."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, told in (("a/data.pkl", content), *others):
+            file.writestr(name, told)
+    return buffer.getvalue()
+
+
+def sound() -> bytes:
+    """A sound file."""
+    buffer = io.BytesIO()
+    torch.save({"wte.weight": torch.zeros(7, 4)}, buffer)
+    return buffer.getvalue()
+
+
+def claimed(storage: int, *sizes: int) -> bytes:
+    """A file whose pickle tells of another storage and shape than it holds."""
+    content = zipfile.ZipFile(io.BytesIO(sound())).read("archive/data.pkl")
+    assert content.count(b"K\x1c") == 1  # 28 elements
+    assert content.count(b"K\x07K\x04\x86") == 1
+    content = content.replace(b"K\x1c", b"J" + storage.to_bytes(4, "little"))
+    content = content.replace(b"K\x07K\x04\x86", b"".join(b"J" + n.to_bytes(4, "little") for n in sizes) + b"\x86")
+    return archive(content, ("a/data/0", bytes(112)))
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "no pickle": (lambda: archive(b"", ("a/other", b"")).replace(b"data.pkl", b"data.pkx"), "no data.pkl"),
+    "cut": (lambda: sound()[:-40], "zip file"),
+    "damaged": (lambda: archive(b"\x80\x02}q\x00(X\xff\xff\xff\x7f"), "without running it"),
+    "empty stack": (lambda: archive(b"\x80\x02s."), "damaged at SETITEM"),
+    "empty memo": (lambda: archive(b"\x80\x02h\x05."), "damaged at BINGET"),
+    "instances": (lambda: archive(pickle.dumps(Ellipsis, 0)), "without running it"),
+    "extension": (lambda: archive(b"\x80\x02\x82\x01."), "instruction EXT1"),
+    "long": (lambda: archive(b"N" * (MAX_INSTRUCTIONS + 1) + b"."), "over 1,000,000 instructions"),
+    "bomb": (lambda: archive(b"N" * (MAX_PICKLE_BYTES + 1), compression=zipfile.ZIP_DEFLATED), "or one over"),
+    "directory": (
+        lambda: archive(b".", *((f"a/{n:0200}", b"") for n in range(MAX_DIRECTORY_BYTES // 240))),
+        "directory is over the limit",
+    ),
+    "no storage": (lambda: archive(zipfile.ZipFile(io.BytesIO(sound())).read("archive/data.pkl")), "is missing"),
+    "larger storage": (lambda: claimed(2**31 - 1, 7, 4), "not of"),
+    "larger tensor": (lambda: claimed(28, 2**31 - 1, 4), "goes on after its storage"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_archives_cost_a_sentence(case: str, tmp_path: Path) -> None:
+    content, words = HOSTILE[case]
+    (tmp_path / "x.bin").write_bytes(content())
+    with pytest.raises(InputError) as refused:
+        count_params(tmp_path / "x.bin")
+    assert words in str(refused.value)
+    assert str(refused.value).isprintable()
+
+
+def test_a_damaged_archive_is_read_or_refused(tmp_path: Path) -> None:
+    """Random bytes changed, and every end: never another exception."""
+    whole = sound()
+    numbers = random.Random(0)
+    for number in range(150):
+        content = bytearray(whole)
+        for _ in range(3):
+            content[numbers.randrange(len(content))] = numbers.randrange(256)
+        path = tmp_path / "damaged.bin"
+        path.write_bytes(content if number % 3 else content[: numbers.randrange(len(content))])
+        try:
+            read_archive(path)
+        except InputError as error:
+            assert str(error).isprintable()  # noqa: PT017 (either is right)
+
+
+def test_a_pickle_alone_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "old.bin", {"wte.weight": torch.zeros(7, 4)}, _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match="is a pickle, which can run code"):
+        count_params(path)

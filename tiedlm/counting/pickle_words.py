@@ -1,0 +1,233 @@
+"""What a pickle of `torch.save` describes, followed by its instructions, none of which is executed.
+
+`pickletools` lists the instructions; here names stand in place of functions, so nothing is imported or called. To load
+a pickle, even with `weights_only`, lets it call some functions, and that has had holes (CVE-2025-32434, -2026-24747).
+"""
+
+from __future__ import annotations
+
+import math
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+MAX_INSTRUCTIONS = 1_000_000
+DTYPES = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+
+
+class Unread(Exception):
+    """What in an archive is not read here."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """What the pickle would import."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the pickle would call, with which arguments."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A file of the archive, by its key; `num_elements` are of its type."""
+
+    key: str
+    dtype: str
+    num_elements: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor on a storage."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether its elements lie one after the other."""
+        expected = [math.prod(self.shape[place + 1 :]) for place in range(len(self.shape))]
+        return all(
+            size == 1 or stride == want for size, stride, want in zip(self.shape, self.strides, expected, strict=True)
+        )
+
+
+def followed(content: bytes) -> Any:
+    """What a pickle describes: tables, texts, numbers and tensors; all else as names and calls that are not made.
+
+    Raises:
+        Unread: it has an instruction that descriptions of tensors do not need, or is damaged.
+    """
+    reader = _Reader()
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if number == MAX_INSTRUCTIONS:
+            raise Unread(f"its pickle has over {MAX_INSTRUCTIONS:,} instructions")
+        step = STEPS.get(opcode.name)
+        if step is None:
+            raise Unread(f"its pickle has the instruction {opcode.name}")
+        try:
+            step(reader, argument)
+        except (IndexError, KeyError, TypeError) as error:
+            raise Unread(f"its pickle is damaged at {opcode.name}") from error
+    return reader.stack[-1] if reader.stack else None
+
+
+class _Reader:
+    """The stack and the memo of a pickle, whose functions are never imported."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def mark(self, _: Any) -> None:
+        self.marks.append(len(self.stack))
+
+    def argument(self, value: Any) -> None:
+        self.push(value)
+
+    def ignore(self, _: Any) -> None:
+        """It changes nothing that is read here."""
+
+    def drop(self, _: Any) -> None:
+        self.pop(1)
+
+    def drop_marked(self, _: Any) -> None:
+        self.since_mark()
+
+    def remember(self, place: Any) -> None:
+        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
+
+    def recall(self, place: Any) -> None:
+        self.push(self.memo[place])
+
+    def tuple_of_marked(self, _: Any) -> None:
+        self.push(tuple(self.since_mark()))
+
+    def pair(self, _: Any) -> None:
+        self.put([*self.pop(2)])
+
+    def pairs(self, _: Any) -> None:
+        self.put(self.since_mark())
+
+    def since_mark(self) -> list[Any]:
+        place = self.marks.pop()
+        values = self.stack[place:]
+        del self.stack[place:]
+        return values
+
+    def pop(self, number: int) -> tuple[Any, ...]:
+        if number > len(self.stack):
+            raise IndexError
+        values = tuple(self.stack[len(self.stack) - number :])
+        del self.stack[len(self.stack) - number :]
+        return values
+
+    def name(self, argument: str) -> None:
+        self.push(Name(argument.replace(" ", ".", 1)))
+
+    def name_of_stack(self, _: Any) -> None:
+        module, name = self.pop(2)
+        self.push(Name(f"{module}.{name}"))
+
+    def put(self, pairs: list[Any]) -> None:
+        table = self.stack[-1]
+        if isinstance(table, dict):  # keys that are no texts name no tensor
+            pairs_of_texts = zip(pairs[::2], pairs[1::2], strict=True)
+            table.update({key: value for key, value in pairs_of_texts if isinstance(key, str)})
+
+    def storage(self, _: Any) -> None:
+        (told,) = self.pop(1)
+        kind, storage_type, key, _device, num_elements = told
+        dtype = DTYPES.get(storage_type.name.removeprefix("torch.")) if isinstance(storage_type, Name) else None
+        if kind != "storage" or dtype is None or not isinstance(key, str) or not _are_sizes([num_elements]):
+            raise Unread("a storage is of a kind that is not read here")
+        self.push(Storage(key, dtype, num_elements))
+
+    def call(self, _: Any) -> None:
+        function, arguments = self.pop(2)
+        name = function.name if isinstance(function, Name) else "?"
+        if name == "collections.OrderedDict" and not arguments:
+            self.push({})
+        elif name == "torch._utils._rebuild_parameter":
+            self.push(arguments[0])
+        elif name == "torch._utils._rebuild_tensor_v2":
+            self.push(_view(*arguments[:4]))
+        else:
+            self.push(Call(name, ()))
+
+
+def _view(storage: Any, offset: Any, shape: Any, strides: Any) -> View:
+    are_sound = isinstance(storage, Storage) and _are_sizes([offset]) and _are_sizes(shape) and _are_sizes(strides)
+    if not are_sound or len(shape) != len(strides) or len(shape) > 64:
+        raise Unread("a tensor has no sizes")
+    return View(storage, offset, tuple(shape), tuple(strides))
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, tuple | list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
+
+
+def _new(kind: Callable[[], Any]) -> Callable[[_Reader, Any], None]:
+    return lambda reader, _: reader.push(kind())
+
+
+def _constant(value: Any) -> Callable[[_Reader, Any], None]:
+    return lambda reader, _: reader.push(value)
+
+
+def _tuple_of(number: int) -> Callable[[_Reader, Any], None]:
+    return lambda reader, _: reader.push(reader.pop(number))
+
+
+ARGUMENTS = "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES"
+STEPS: dict[str, Callable[[_Reader, Any], None]] = {
+    **dict.fromkeys(ARGUMENTS.split(), _Reader.argument),
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Reader.ignore),
+    **dict.fromkeys(("APPEND", "BUILD"), _Reader.drop),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), _Reader.drop_marked),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Reader.remember),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Reader.recall),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), _Reader.call),
+    "NONE": _constant(None),
+    "NEWTRUE": _constant(True),
+    "NEWFALSE": _constant(False),
+    "EMPTY_TUPLE": _constant(()),
+    "EMPTY_SET": _constant(()),
+    "EMPTY_LIST": _new(list),
+    "EMPTY_DICT": _new(dict),
+    "MARK": _Reader.mark,
+    "TUPLE": _Reader.tuple_of_marked,
+    "TUPLE1": _tuple_of(1),
+    "TUPLE2": _tuple_of(2),
+    "TUPLE3": _tuple_of(3),
+    "SETITEM": _Reader.pair,
+    "SETITEMS": _Reader.pairs,
+    "GLOBAL": _Reader.name,
+    "STACK_GLOBAL": _Reader.name_of_stack,
+    "BINPERSID": _Reader.storage,
+}
