@@ -341,6 +341,21 @@ def test_scales_of_eight_bit_floats_are_told_apart(scale: str, command: Command,
     assert document["checkpoint"]["not_parameters"] == {"scales of quantised weights": 14}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.decoder.embed_positions.weights",
+        "model.layers.0.self_attn.rotary_emb.cos_cached",
+        "rope.freqs",
+    ],
+)
+def test_tables_that_are_computed_are_no_parameters(name: str, command: Command, tmp_path: Path) -> None:
+    save_file({"model.embed_tokens.weight": torch.randn(120, 32), name: torch.ones(16, 32)}, tmp_path / "a.safetensors")
+    _, document, _ = command(tmp_path / "a.safetensors")
+    assert document["total"] == 120 * 32
+    assert list(document["checkpoint"]["not_parameters"].values()) == [512]
+
+
 # H: names, shapes and bytes
 
 
@@ -424,6 +439,23 @@ def test_a_model_that_predicts_no_words_has_no_tie(
     assert document["architecture"] == class_name
     assert document["no_tie"] == "no language-model head, so the tie does not apply"
     assert any("has no output matrix over the vocabulary" in note for note in document["notes"])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_output_matrix_is_one_whatever_the_class_is_called(tied: bool, command: Command, tmp_path: Path) -> None:
+    """ChatGLM's class is `ChatGLMModel`, its code its own, and it predicts words."""
+    table = torch.randn(120, 32)
+    tensors = {
+        "transformer.embedding.word_embeddings.weight": table,
+        "transformer.output_layer.weight": table.clone() if tied else torch.randn(120, 32),
+        "transformer.encoder.layers.0.input_layernorm.weight": torch.ones(32),
+    }
+    config = {"model_type": "chatglm", "architectures": ["ChatGLMModel"], "auto_map": {"AutoModel": "m.ChatGLMModel"}}
+    configured(tmp_path, config | {"tie_word_embeddings": tied})
+    save_file(tensors, tmp_path / "model.safetensors")
+    status, document, _ = command(tmp_path)
+    assert (status, document["tie_word_embeddings"], document["no_tie"]) == (0, tied, None)
+    assert document["total"] == (1 if tied else 2) * 120 * 32 + 32
 
 
 # J: sentences that are true
@@ -641,3 +673,35 @@ def test_an_adapter_is_told_with_its_base(copied: bool, command: Command, tmp_pa
     assert status == 2
     assert "is an adapter (LORA) of Qwen/Qwen2.5-3B, with 256 parameters in 2 matrices of low rank" in said
     assert (f"copies of the embeddings {name}" if copied else "no copies of the embeddings") in said
+    assert ("whose base does not lie here" in said) == copied
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("saved_as", ["", "modules_to_save.", "modules_to_save.default."])
+def test_the_copies_of_an_adapter_are_held_to_its_base_on_disk(
+    saved_as: str, tied: bool, command: Command, tmp_path: Path
+) -> None:
+    save(tiny("llama", tied=tied), tmp_path / "base")
+    stored = load_file(tmp_path / "base" / "model.safetensors")
+    names = ("model.embed_tokens.weight", "lm_head.weight")
+    copies = {
+        f"base_model.model.{name.replace('weight', '')}{saved_as}weight": stored.get(name, stored[names[0]]).clone()
+        for name in names
+    }
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "../base"}))
+    table, head = copies
+    for change, words in ((0, "bit for bit the base's"), (1, "not the base's")):
+        copies[head] += change
+        save_file(copies, adapter / "adapter_model.safetensors")
+        status, _, said = command(adapter)
+        assert status == 2
+        assert f"{table} (bit for bit the base's {names[0]})" in said
+        assert f"{head} ({words} {names[0] if tied else names[1]})" in said
+    copies[head] = torch.zeros(7, 24)
+    copies[table] = copies[table].half()
+    save_file(copies, adapter / "adapter_model.safetensors")
+    _, _, said = command(adapter)
+    assert "of 7 rows" in said
+    assert "in F16, the base's is in F32, so not compared" in said

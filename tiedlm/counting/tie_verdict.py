@@ -77,8 +77,8 @@ class CheckpointCount:
 
     @property
     def has_head(self) -> bool:
-        """Whether the model predicts words, as far as anything tells."""
-        return self.claim is None or self.claim.has_head
+        """Whether the model predicts words; an output matrix tells it, whatever its class is called."""
+        return self.claim is None or self.claim.has_head or self.output_embedding is not None
 
     @property
     def is_tied(self) -> bool | None:
@@ -102,7 +102,7 @@ class CheckpointCount:
     def mismatch(self) -> str | None:
         """In a sentence, how the configuration and the file contradict each other."""
         claim, first, output = self.claim, self.input_embedding, self.output_embedding
-        if claim is None or not claim.has_head:
+        if claim is None or not self.has_head:
             return None
         if claim.ties and claim.can_tie and self.copies == "different" and output:
             return (
