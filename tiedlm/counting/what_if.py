@@ -10,12 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from tiedlm.counting.blueprint import NoClosedForm
+from tiedlm.counting.configuration import INNER_KEYS, check_own_code
 from tiedlm.counting.parameters import ParameterCount, count_config
 from tiedlm.errors import InputError
 
 SIZES = ("vocab_size", "hidden_size", "embedding_size")
 NUMBER = r"[1-9]\d{0,9}(?:_\d{3}){0,3}"
-MAX_MODELS = 1_000
+MAX_MODELS, MAX_BUILT = 1_000, 50
+"""Of closed forms, and of models that are built."""
+WIDTH_KEY = re.compile(
+    r"\w*(intermediate_size|ffn_dim|ffn_hidden_size|head_dim)|d_ff|dff|d_inner|n_inner|dim_ff|d_kv|d_head"
+)
+"""Of what is in proportion to the hidden size in the families of `transformers`."""
 # The names of these sizes, where a family has its own.
 HUB_KEYS = {
     "distilbert": {"hidden_size": "dim", "intermediate_size": "hidden_dim", "num_attention_heads": "n_heads"},
@@ -55,10 +61,15 @@ def count_what_if(
     """The model itself, then every combination of the wanted sizes.
 
     With the hidden size, intermediate size and head size grow in proportion, and so does an embedding size equal to it.
+    A model that has no closed form is built.
 
     Raises:
-        InputError: the model has no closed form, or none with such sizes.
+        InputError: there is no configuration, or no model of such sizes.
     """
+    if count.multiply_adds is None and math.prod(map(len, wanted.values())) > MAX_BUILT:
+        raise InputError(
+            f"{count.name}: has no closed form, and over {MAX_BUILT} models take long to build; give fewer sizes"
+        )
     counts = [count]
     for sizes in itertools.product(*wanted.values()):
         counts.append(resized(count, config, dict(zip(wanted, sizes, strict=True))))
@@ -67,8 +78,12 @@ def count_what_if(
 
 def resized(count: ParameterCount, config: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> ParameterCount:
     """One other model of the same family; see `count_what_if`."""
-    if config is None or count.multiply_adds is None:
-        raise InputError(f"{count.name}: there is no closed form, so nothing can be changed; give a known model")
+    if config is None:
+        raise InputError(
+            f"{count.name}: there is no closed form and no configuration, so nothing can be changed; give a config.json"
+        )
+    if count.multiply_adds is None:
+        return _rebuilt(count, config, sizes)
     raw = dict(config)
     keys = HUB_KEYS.get(raw["model_type"], {})
     if "vocab_size" in sizes:
@@ -88,6 +103,35 @@ def resized(count: ParameterCount, config: Mapping[str, Any] | None, sizes: Mapp
         return replace(count_config(f"{count.name} with {name}", raw), name=name)
     except NoClosedForm as error:
         raise InputError(f"{count.name}: there is no closed form for {error}; omit --what-if") from error
+
+
+def _rebuilt(count: ParameterCount, config: Mapping[str, Any], sizes: Mapping[str, int]) -> ParameterCount:
+    """By `transformers`, whose class is then asked whether it has these sizes."""
+    from tiedlm.counting.meta_device import count_built, sizes_of  # here: the closed forms need none of it
+
+    name, family = ", ".join(f"{key}={number}" for key, number in sizes.items()), str(config["model_type"])[:60]
+    if "embedding_size" in sizes:
+        raise InputError(f"{count.name}: embedding_size changes closed forms alone, and {family} has none; omit it")
+    check_own_code(config, count.name)
+    reason = f"model_type={family!r}"
+    own_keys, known = sizes_of(count.name, config, reason)
+    place = next((key for key in INNER_KEYS if isinstance(config.get(key), Mapping)), None)
+    raw = dict(config if place is None else config[place])
+    for usual, number in sizes.items():
+        own = own_keys.get(usual, usual)
+        raw = {key: value for key, value in raw.items() if own_keys.get(key, key) != own} | {own: number}
+    if "hidden_size" in sizes:
+        widths = {key: size for key, size in known.items() if size > 0 and WIDTH_KEY.fullmatch(key)}
+        raw |= {key: max(1, round(size * sizes["hidden_size"] / count.hidden_size)) for key, size in widths.items()}
+    changed = raw if place is None else {**config, place: raw}
+    built = count_built(f"{count.name} with {name}", changed, reason).count
+    for usual, number in sizes.items():
+        has = getattr(built, usual)
+        if has != number:
+            raise InputError(
+                f"{count.name}: {built.architecture} has {usual}={has} where {number} is asked for; omit --what-if"
+            )
+    return replace(built, name=name)
 
 
 def _wider(count: ParameterCount, raw: Mapping[str, Any], keys: Mapping[str, str], hidden_size: int) -> dict[str, int]:
@@ -118,6 +162,8 @@ def savings_grid(
 
     Both go from an eighth to eight times the model's own, in equal ratios; hidden sizes in whole heads.
     """
+    if count.multiply_adds is None:
+        raise InputError(f"{count.name}: has no closed form, and a picture of built models takes too long; omit --plot")
     factors = [2.0 ** (6 * place / (num_points - 1) - 3) for place in range(num_points)]
     raw = config or {}
     keys = HUB_KEYS.get(raw.get("model_type", ""), {})
