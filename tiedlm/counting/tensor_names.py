@@ -32,7 +32,7 @@ GROUP_NAMES = {
         "generator_lm_head.weight",
         "embed_out.weight",
         "^output.weight",
-        "output_layer.weight",
+        "^transformer.output_layer.weight",
         "pred_layer.proj.weight",
         "lm_head.out_proj.weight",
     ),
