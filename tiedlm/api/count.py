@@ -49,8 +49,9 @@ def list_counts(words: Sequence[str] = ()) -> list[ParameterCount]:
 def count_params(model: str | Path) -> Answer:
     """Count a model's parameters by group, tied and untied, without building it.
 
-    `model` is a known model, a `config.json`, a `.safetensors` file or its index, a folder of either, `owner/name` on
-    the Hugging Face Hub, an experiment, or a folder of records. The sums are in `.count`, a `ParameterCount`.
+    `model` is a known model, a `config.json`, a `.safetensors` file or its index, a `.gguf` file, a
+    `pytorch_model.bin`, a folder of these, `owner/name` on the Hugging Face Hub, an experiment, or a folder of records.
+    The sums are in `.count`, a `ParameterCount`.
 
     Raises:
         InputError: the name stands for nothing, or for something that cannot be read or counted.

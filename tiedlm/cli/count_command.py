@@ -22,9 +22,10 @@ def count_params(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MODEL…",
-            help="A known model (--list), a config.json, a .safetensors file or its index, a folder of either, "
-            "owner/name on the Hugging Face Hub, an experiment, or a folder of records. Several stand side by side.",
+            metavar="MODEL",
+            help="A known model (--list), a config.json, a .safetensors file or its index, a .gguf file, a "
+            "pytorch_model.bin, a folder, owner/name on the Hugging Face Hub, an experiment, or a folder of records. "
+            "Several stand side by side.",
             show_default=False,
         ),
     ] = None,
@@ -48,7 +49,7 @@ def count_params(
         typer.Option(metavar="FILE", help="Draw the share that tying saves over V and H: .png, .svg or .pdf."),
     ] = None,
     as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the table as Markdown, for papers and READMEs.")
+        bool, typer.Option("--markdown", metavar=" ", help="Print the table as Markdown, for papers and READMEs.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
