@@ -117,6 +117,11 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
         (f"train --tied --set name={'[' * 3000}", ("--set", "[[[", "TOML")),
         (f"train --tied --set train.num_steps={'9' * 5000}", ("--set", "train.num_steps", "999")),
         ("train nosuch.toml --tied", ("experiment 'nosuch.toml'", "pydoc", "check the path")),
+        ("train --tied --log no/steps.jsonl", ("--log no/steps.jsonl: the folder no does not exist", "choose")),
+        ("compare --log .", ("--log .: is no regular file", "choose another")),
+        ("compare --tensorboard /dev/null/x", ("--tensorboard /dev/null/x: no folder can be made there", "choose")),
+        ("compare --csv --json", ("--json and --csv do not go together", "leave one of them out")),
+        ("compare --dry-run --markdown", ("--dry-run and --markdown", "has no comparison")),
     ],
 )
 def test_usage(tmp_path: Path, arguments: str, words: tuple[str, ...]) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tiedlm.errors import InputError
+
+Form = Literal["text", "json", "csv", "markdown"]
 
 
 def one_arm(given: list[str]) -> str:
@@ -38,12 +42,29 @@ def check_together(given: dict[str, bool]) -> None:
         ("--dry-run", "--to-within"): "a dry run knows no seed's result, so not how many the width takes",
         ("--dry-run", "--tune"): "a dry run knows no result of the search",
         ("--dry-run", "--scan"): "a dry run times one experiment",
+        ("--dry-run", "--csv"): "a dry run has no comparison",
+        ("--dry-run", "--markdown"): "a dry run has no comparison",
         ("--to-within", "--scan"): "each cell would have its own number of seeds",
         ("--tune", "--scan"): "each cell would need a search of its own",
     }
     for (one, other), reason in reasons.items():
         if given[one] and given[other]:
             raise InputError(f"{one} and {other} do not go together: {reason}; leave one of them out")
+
+
+def chosen_form(as_json: bool, as_csv: bool, as_markdown: bool) -> Form:
+    """How a comparison is shown.
+
+    Raises:
+        InputError: more than one way is asked for.
+    """
+    asked: dict[Form, bool] = {"json": as_json, "csv": as_csv, "markdown": as_markdown}
+    forms = [form for form, is_asked in asked.items() if is_asked]
+    if len(forms) > 1:
+        raise InputError(
+            f"--{forms[0]} and --{forms[1]} do not go together: stdout has one form; leave one of them out"
+        )
+    return forms[0] if forms else "text"
 
 
 def parse_jobs(jobs: str) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
@@ -14,10 +15,12 @@ from tiedlm.errors import printable
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from tiedlm.cli.arguments import Form
     from tiedlm.comparison.comparison import Comparison
     from tiedlm.comparison.scan import Scan
     from tiedlm.execution.plan import Plan
 
+D = TypeVar("D", bound="BaseModel")
 stdout, stderr = Console(), Console(stderr=True)
 
 
@@ -36,29 +39,35 @@ def tell_place(what: str, path: Path) -> None:
     stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_comparison(comparison: Comparison, folder: Path, as_json: bool) -> None:
+def show_comparison(comparison: Comparison, folder: Path, form: Form) -> None:
     """A comparison, and where its report lies."""
+    from tiedlm.report.figures import comparison_csv
+    from tiedlm.report.markdown import render_tables
     from tiedlm.report.terminal import render_comparison
 
-    _show_report(comparison, render_comparison(comparison), folder, as_json)
+    shown = {"text": render_comparison, "csv": comparison_csv, "markdown": render_tables}
+    _show_report(comparison, shown, folder, form)
 
 
-def show_scan(scan: Scan, folder: Path, as_json: bool) -> None:
+def show_scan(scan: Scan, folder: Path, form: Form) -> None:
     """A scan, and where its report lies."""
-    from tiedlm.report.scan_report import render_scan
+    from tiedlm.report.figures import scan_csv
+    from tiedlm.report.scan_report import render_scan, render_scan_tables
 
-    _show_report(scan, render_scan(scan), folder, as_json)
+    _show_report(scan, {"text": render_scan, "csv": scan_csv, "markdown": render_scan_tables}, folder, form)
 
 
-def _show_report(document: BaseModel, shown: RenderableType, folder: Path, as_json: bool) -> None:
+def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: Path, form: Form) -> None:
     from tiedlm.report.write import REPORT_FILE
 
-    if as_json:
+    if form == "json":
         typer.echo(document.model_dump_json(indent=1))
-    else:
-        stdout.print(shown)
+    elif form == "text":
+        stdout.print(shown[form](document))
         stdout.print()
         tell_place("report", folder / REPORT_FILE)
+    else:
+        typer.echo(shown[form](document), nl=False)
 
 
 def show_plan(plan: Plan, as_json: bool) -> None:

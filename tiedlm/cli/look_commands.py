@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from tiedlm.cli.app import app
+from tiedlm.cli.arguments import chosen_form
 from tiedlm.cli.console import show, show_comparison, show_scan, tell_place
 from tiedlm.cli.options import (
+    CsvOption,
     DataDirOption,
     ExperimentArgument,
     JsonOption,
+    MarkdownOption,
     SetOption,
 )
 from tiedlm.errors import InputError
@@ -36,6 +39,8 @@ def report(
         ),
     ] = None,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    as_markdown: MarkdownOption = False,
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder.
 
@@ -44,6 +49,7 @@ def report(
     from tiedlm.report.write import update_report
     from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
 
+    form = chosen_form(as_json, as_csv, as_markdown)
     is_scan = (folder / SCAN_DESIGN_FILE).exists()
     if html is not None:
         from tiedlm.report.page.render import check_page_path
@@ -52,7 +58,7 @@ def report(
         if is_scan:
             raise InputError(f"--html {html}: {folder} holds a scan, a page is of one comparison; give a folder in it")
     if is_scan:
-        show_scan(update_scan(folder, force), folder, as_json)
+        show_scan(update_scan(folder, force), folder, form)
         return
     comparison = update_report(folder, force)
     if html is not None:
@@ -60,8 +66,8 @@ def report(
         from tiedlm.report.page.render import write_page
 
         write_page(folder, comparison, html, heads_section(folder, comparison))
-    show_comparison(comparison, folder, as_json)
-    if html is not None and not as_json:
+    show_comparison(comparison, folder, form)
+    if html is not None and form == "text":
         tell_place("page", html)
 
 

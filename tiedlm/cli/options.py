@@ -119,6 +119,24 @@ DryRunOption = Annotated[
         rich_help_panel=SHOWN,
     ),
 ]
+LogOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.jsonl",
+        help="Append every step and every point of the learning curve, a JSON object a line.",
+        show_default=False,
+        rich_help_panel=SHOWN,
+    ),
+]
+TensorboardOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write the same for TensorBoard; needs the extra tiedlm[tensorboard].",
+        show_default=False,
+        rich_help_panel=SHOWN,
+    ),
+]
 QuietOption = Annotated[
     bool,
     typer.Option(
@@ -132,6 +150,21 @@ JsonOption = Annotated[
     bool,
     typer.Option(
         "--json", metavar=" ", help="One JSON document on stdout and nothing else there.", rich_help_panel=SHOWN
+    ),
+]
+CsvOption = Annotated[
+    bool,
+    typer.Option(
+        "--csv", metavar=" ", help="The figures as CSV on stdout, and nothing else there.", rich_help_panel=SHOWN
+    ),
+]
+MarkdownOption = Annotated[
+    bool,
+    typer.Option(
+        "--markdown",
+        metavar=" ",
+        help="The tables as Markdown on stdout, and nothing else there.",
+        rich_help_panel=SHOWN,
     ),
 ]
 ScanOption = Annotated[

@@ -7,18 +7,21 @@ from typing import Annotated
 import typer
 
 from tiedlm.cli.app import app
-from tiedlm.cli.arguments import all_settings, check_together, one_arm, parse_jobs, parse_seeds
+from tiedlm.cli.arguments import all_settings, check_together, chosen_form, one_arm, parse_jobs, parse_seeds
 from tiedlm.cli.console import show_comparison, show_plan, show_scan, stderr, stdout, tell_place
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
     CheckpointOption,
     CorpusOption,
+    CsvOption,
     DataDirOption,
     DeviceOption,
     DryRunOption,
     ExperimentArgument,
     JsonOption,
+    LogOption,
+    MarkdownOption,
     OutOption,
     PrecisionOption,
     QuietOption,
@@ -26,6 +29,7 @@ from tiedlm.cli.options import (
     ScanOption,
     SetOption,
     StepsOption,
+    TensorboardOption,
     TextColumnOption,
     TokenizerOption,
     TuneOption,
@@ -86,8 +90,12 @@ def compare(
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
     dry_run: DryRunOption = False,
+    log: LogOption = None,
+    tensorboard: TensorboardOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    as_markdown: MarkdownOption = False,
 ) -> None:
     """Train the runs that have no record yet, then compare the arms.
 
@@ -100,9 +108,12 @@ def compare(
     from tiedlm.api.search import tuned
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.execution.trackers import with_trackers
 
     has_width = to_within is not None
-    check_together({"--dry-run": dry_run, "--to-within": has_width, "--tune": tune, "--scan": bool(scanned)})
+    form = chosen_form(as_json, as_csv, as_markdown)
+    given = {"--dry-run": dry_run, "--to-within": has_width, "--tune": tune, "--scan": bool(scanned)}
+    check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
     num_side_by_side = parse_jobs(jobs)
@@ -110,16 +121,17 @@ def compare(
     names = None if arms is None else [name.strip() for name in arms.split(",")]
     numbers = None if seeds is None else parse_seeds(seeds)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
-    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, display)
+    folder = scan_folder(loaded, out) if scanned else folder
+    listener = with_trackers(display, log, tensorboard, folder)
+    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener)
     chosen_runs(loaded, names, numbers)
     display.announce(loaded.name, loaded.corpus.name)
     if scanned:
-        folder = scan_folder(loaded, out)
         values = parse_scan(scanned)
         found = scan(
             loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
         )
-        show_scan(found, folder, as_json)
+        show_scan(found, folder, form)
         return
     if tune:
         loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
@@ -143,14 +155,14 @@ def compare(
         )
     except RunsFailed as failed:
         if failed.comparison is not None:
-            show_comparison(failed.comparison, folder, as_json)
+            show_comparison(failed.comparison, folder, form)
         raise
     if not (display.plan or quiet):
         sentence = (
             f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
         )
         stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    show_comparison(comparison, folder, as_json)
+    show_comparison(comparison, folder, form)
 
 
 @app.command()
@@ -187,6 +199,8 @@ def train(
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
     dry_run: DryRunOption = False,
+    log: LogOption = None,
+    tensorboard: TensorboardOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -198,6 +212,7 @@ def train(
     from tiedlm.api.runs import out_folder, plan_runs, text_finder
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.execution.trackers import with_trackers
     from tiedlm.report.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
@@ -205,7 +220,8 @@ def train(
     loaded.run_config(name)
     check_seed(seed)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
-    options = RunOptions(device, precision, None, resume, checkpoint_seconds, display)
+    listener = with_trackers(display, log, tensorboard, folder)
+    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
         find_text = text_finder(loaded, data_dir, text_column, options)

@@ -11,7 +11,7 @@ from tiedlm.atomic_file import remove_partial_files
 from tiedlm.execution.run_options import Listener
 from tiedlm.execution.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
 from tiedlm.execution.worker import Failure, Job, Notice, work
-from tiedlm.record import load_record, load_records, record_file_name
+from tiedlm.record import CurvePoint, load_record, load_records, record_file_name
 from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
 from tiedlm.training.progress import Progress
 
@@ -71,6 +71,8 @@ class _Workers:
                 case Progress():
                     self.standings[job.name] = message
                     self.listener.update(message)
+                case CurvePoint():
+                    self.listener.evaluated(job.arm, job.seed, message)
                 case Notice(sentence):
                     self.listener.notice(f"{job.name}: {sentence}")
                 case Failure(sentence):

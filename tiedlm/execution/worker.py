@@ -14,6 +14,7 @@ from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.execution.start_method import SIGNALS_OF_THE_PARENT
 from tiedlm.model.masked_lm import TieError
+from tiedlm.record import CurvePoint
 from tiedlm.training.device import Runtime
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.progress import Progress
@@ -57,7 +58,7 @@ class Failure:
 
 
 def work(job: Job, sender: Connection) -> None:
-    """The body of a worker process: progress, notices and a failure's sentence go through the pipe."""
+    """The body of a worker process: progress, points, notices and a failure's sentence go through the pipe."""
     import torch
 
     for number in SIGNALS_OF_THE_PARENT:  # it decides what an interrupt means
@@ -67,7 +68,7 @@ def work(job: Job, sender: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(job.num_threads)
 
-    def tell(message: Progress | Notice | Failure) -> None:
+    def tell(message: Progress | CurvePoint | Notice | Failure) -> None:
         if isinstance(message, Progress) and message.phase != "training":
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # all that was learned is in the checkpoint
         try:
@@ -77,7 +78,7 @@ def work(job: Job, sender: Connection) -> None:
 
     policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
     try:
-        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, policy)
+        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, policy, tell)
     except Interrupted:
         pass  # it has saved, and the parent knows the step
     except (RunFailed, TieError) as error:

@@ -75,6 +75,18 @@ def render_markdown(comparison: Comparison) -> str:
     return "\n".join(sections)
 
 
+def render_tables(comparison: Comparison) -> str:
+    """The main tables alone, to paste elsewhere."""
+    tables = [
+        headline(comparison),
+        f"{PERPLEXITY}\n",
+        f"{markdown_table(*difference_table(comparison))}\n{DETECTABLE}\n",
+        markdown_table(*parameter_table(comparison)),
+        f"{saved_sentence(comparison)}\n",
+    ]
+    return "\n".join(tables)
+
+
 def headline(comparison: Comparison) -> str:
     """The Markdown table of the README's first screen and of the report's top."""
     (name, *names), rows = headline_table(comparison)

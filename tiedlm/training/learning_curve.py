@@ -36,18 +36,20 @@ class Monitor:
         model: MaskedLM,
         runtime: Runtime,
         on_progress: Callable[[Progress], None],
+        on_point: Callable[[CurvePoint], None],
     ) -> None:
         self.run, self.config = run, run.config
-        self.corpus, self.model, self.runtime, self.on_progress = corpus, model, runtime, on_progress
+        self.corpus, self.model, self.runtime = corpus, model, runtime
+        self.on_progress, self.on_point = on_progress, on_point
         self.bands = torch.from_numpy(frequency_bands(corpus.token_counts("train")))
         num_steps, num_evaluations = self.config.train.num_steps, self.config.train.num_evaluations
         self.curve_steps = {round(num_steps * (index + 1) / num_evaluations) for index in range(num_evaluations)}
         self.curve: list[CurvePoint] = []
-        self.last_step = Step(0, float("nan"), 0.0)
+        self.last_step = Step(0, float("nan"), 0.0, 0.0)
 
     def begin(self, curve: list[CurvePoint], step: int, train_seconds: float) -> None:
         """Go on with a learning curve after a step, or look at the untrained model if the curve is empty."""
-        self.curve, self.last_step = list(curve), Step(step, float("nan"), train_seconds)
+        self.curve, self.last_step = list(curve), Step(step, float("nan"), 0.0, train_seconds)
         if not curve:
             self.look(self.last_step)
 
@@ -94,6 +96,7 @@ class Monitor:
                 gradients=gradients,
             )
         )
+        self.on_point(self.curve[-1])
 
     def _some(self, split: str, num_tokens: int) -> Tensor:
         """Blocks of so many tokens, evenly spaced over a split."""
@@ -148,7 +151,9 @@ class Monitor:
                 phase,
                 step.step,
                 self.config.train.num_steps,
+                self.tokens_read(step.step),
                 step.loss_nats,
+                step.learning_rate,
                 self.tokens_read(step.step) / step.train_seconds,
                 evaluated,
             )

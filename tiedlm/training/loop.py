@@ -37,6 +37,8 @@ class Step:
 
     step: int
     loss_nats: float
+    learning_rate: float
+    """Of the embeddings."""
     train_seconds: float
     """Since the start, evaluations not counted."""
 
@@ -195,4 +197,4 @@ def train(
             optimizer.zero_grad()
         state.go_to(state.step + 1)
         state.train_seconds += time.perf_counter() - started
-        on_step(Step(state.step, loss_nats, state.train_seconds))
+        on_step(Step(state.step, loss_nats, optimizers[0].param_groups[0]["lr"], state.train_seconds))

@@ -12,10 +12,16 @@ class Progress:
     arm: str
     seed: int
     phase: str
-    """`training`, or `evaluating` at the end."""
+    """`training` once a step is done; `evaluating SPLIT` at the end, many times."""
     step: int
     num_steps: int
+    num_tokens: int
+    """Read in training so far; padding of a short block counts as read."""
     loss_nats: float
+    """Of the batch of this step, a token."""
+    learning_rate: float
+    """Of the embeddings in this step."""
     tokens_per_second: float
+    """Over all of its training so far, evaluations not counted."""
     evaluated: float = 0.0
     """Share of the split that an evaluation has done."""

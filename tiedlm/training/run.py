@@ -9,7 +9,7 @@ from tiedlm.config import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
-from tiedlm.record import SCHEMA_VERSION, Cost, Pairing, RunRecord, save_record
+from tiedlm.record import SCHEMA_VERSION, Cost, CurvePoint, Pairing, RunRecord, save_record
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime
 from tiedlm.training.learning_curve import Monitor
@@ -32,8 +32,11 @@ def run(
     command: str,
     on_progress: Callable[[Progress], None],
     policy: CheckpointPolicy = CheckpointPolicy(),  # noqa: B008 (frozen)
+    on_point: Callable[[CurvePoint], None] = lambda _: None,
 ) -> RunRecord:
     """Train and evaluate one arm with one seed; write its model and, last, its record to `out`.
+
+    `on_point` is told each point of the learning curve that is made here.
 
     Raises:
         RunFailed: training diverged.
@@ -45,7 +48,7 @@ def run(
     model = build_model(config.model, corpus.vocab_size, seed, corpus.token_counts("train"))
     started_from = start_values(model)
     model = model.to(runtime.device)
-    monitor = Monitor(key, corpus, model, runtime, on_progress)
+    monitor = Monitor(key, corpus, model, runtime, on_progress, on_point)
     blocks = monitor.blocks("train")
     state = TrainingState(model, len(blocks), config.train, seed, runtime.product_dtype)
     checkpoints = CheckpointManager(CheckpointFiles(out, arm, seed), key, state, runtime, policy)

@@ -1,0 +1,114 @@
+"""Every step of every run as a line of JSON, for whoever watches or plots by other means.
+
+A line is of a step (`num_tokens`, `loss_nats`, `learning_rate`, `tokens_per_second`) or of a point of the learning
+curve (`num_tokens`, `train_loss_nats`, `valid_loss_nats`), and names its run by the folder of its record, arm and seed.
+A run that goes on, or begins again, replaces the lines of the steps that it makes again, so that none is there twice;
+one that was just being told when the command was stopped may be missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tiedlm.atomic_file import replacement
+from tiedlm.errors import InputError
+from tiedlm.execution.run_options import Listener
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+    from tiedlm.record import CurvePoint
+    from tiedlm.training.progress import Progress
+
+Run = tuple[str, str, int]
+
+
+class StepLog(Listener):
+    """Appends to a file what runs tell."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what the file has, if it is there.
+
+        Raises:
+            InputError: it is no such log, or no file can be there.
+        """
+        self.path = path
+        self.file: TextIO | None = None
+        self.begun: set[Run] = set()
+        if not path.parent.is_dir():
+            raise InputError(f"--log {path}: the folder {path.parent} does not exist; make it, or choose another file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"--log {path}: is no regular file; choose another")
+        self.last_steps: dict[Run, int] = {}
+        try:
+            for _, run, step in self._lines():
+                self.last_steps[run] = max(step, self.last_steps.get(run, 0))
+        except OSError as error:
+            raise InputError(f"--log {path}: cannot be read ({error.strerror}); choose another file") from error
+
+    def begin(self, plan: Plan) -> None:
+        """Open the file, without the half of a line that a killed command may have left.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        self.out, self.begun = plan.out, set()
+        try:
+            self._open()
+        except OSError as error:
+            raise InputError(f"--log {self.path}: cannot be written ({error.strerror}); choose another file") from error
+
+    def update(self, progress: Progress) -> None:
+        """A line of a step; evaluations at the end are in the record."""
+        if progress.phase == "training":
+            values = ("num_tokens", "loss_nats", "learning_rate", "tokens_per_second")
+            self._write(progress.arm, progress.seed, progress.step, {name: getattr(progress, name) for name in values})
+
+    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
+        """A line of a point of the learning curve."""
+        values = ("num_tokens", "train_loss_nats", "valid_loss_nats")
+        self._write(arm, seed, point.step, {name: getattr(point, name) for name in values})
+
+    def end(self) -> None:
+        """Close the file."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def _write(self, arm: str, seed: int, step: int, values: dict[str, Any]) -> None:
+        assert self.file is not None
+        run = (self.out, arm, seed)
+        if run not in self.begun:
+            self.begun.add(run)
+            if step <= self.last_steps.get(run, -1):
+                self.file.close()
+                self._open(run, step)
+        self.last_steps[run] = step
+        self.file.write(json.dumps({"out": self.out, "arm": arm, "seed": seed, "step": step, **values}) + "\n")
+
+    def _open(self, again: Run | None = None, from_step: int = 0) -> None:
+        """For appending, without the steps that a run makes again."""
+        kept = [line for line, run, step in self._lines() if run != again or step < from_step]
+        if self.path.exists() and sum(map(len, kept)) != self.path.stat().st_size:
+            with replacement(self.path.resolve()) as temporary:
+                temporary.write_bytes(b"".join(kept))
+        self.file = self.path.open("a", encoding="utf-8", buffering=1)  # a line at a time
+
+    def _lines(self) -> Iterator[tuple[bytes, Run, int]]:
+        """Each whole line of the file, and which step of which run it is of."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if not line.endswith(b"\n"):  # the last one, of a command that was killed
+                    return
+                try:
+                    found = json.loads(line)
+                    run, step = (str(found["out"]), str(found["arm"]), int(found["seed"])), int(found["step"])
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise InputError(
+                        f"--log {self.path}: line {number} is no step of a run; choose another file"
+                    ) from error
+                yield line, run, step
