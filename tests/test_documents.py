@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.forked_command import run_forked
 from tests.conftest import REPOSITORY
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.compare import compare
@@ -78,20 +78,13 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     corpus_folder.rename(here / "my-text")
     rows = (here / "my-text" / "train.txt").read_text().splitlines()
     (here / "articles.csv").write_text("title,body\n" + "".join(f"{row},{row}\n" for row in rows))
-    shutil.copytree(REPOSITORY / "results", here / "results", ignore=shutil.ignore_patterns("*.safetensors"))
-    words = shlex.split(command)
-    if words[1] in ("compare", "train"):
-        own_text = [] if "--corpus" in words else ["--corpus", "my-text"]
-        own_folder = [] if "--out" in words else ["--out", "out"]
-        words = [*words, *own_text, *own_folder, *shlex.split(SMALL)]
-        words = [word.removeprefix("results/") for word in words]
-    finished = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=here,
-        env={**os.environ, "XDG_CACHE_HOME": str(here / "cache")},
-        capture_output=True,
-        text=True,
-    )
+    shutil.copytree(REPOSITORY / "results/ptb", here / "results/ptb", ignore=shutil.ignore_patterns("*.safetensors"))
+    arguments = command.removeprefix("tiedlm ")
+    if arguments.startswith(("compare", "train")):
+        own_text = "" if "--corpus" in arguments else " --corpus my-text"
+        own_folder = "" if "--out" in arguments else " --out out"
+        arguments = f"{arguments}{own_text}{own_folder} {SMALL}".replace(" results/", " ")
+    finished = run_forked(here, arguments, {**os.environ, "XDG_CACHE_HOME": str(here / "cache")})
     assert (finished.returncode, finished.stdout != "") == (0, True), finished.stderr
 
 
@@ -124,10 +117,11 @@ def test_the_readme_s_answers_are_those_of_the_records(folder: str, models: str)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("corpus_folder")
 def test_the_readme_s_python_runs(tmp_path: Path) -> None:
-    """As it stands, but with a small model and two steps."""
+    """As it stands, but with a small model, two steps and the toy corpus."""
     (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    small = [setting for setting in SMALL.split() if "=" in setting] + ["train.num_steps=2"]
+    small = [setting for setting in SMALL.split() if "=" in setting] + ["train.num_steps=2", "corpus.name=corpus"]
     assert '["train.num_steps=50"]' in snippet
     script = tmp_path / "script.py"
     script.write_text(snippet.replace('["train.num_steps=50"]', repr(small)))

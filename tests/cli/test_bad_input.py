@@ -9,12 +9,8 @@ import gzip
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.conftest import HANG_SECONDS
+from tests.cli.forked_command import READ_AT_IMPORT, run_forked
 from tiedlm.experiment_file import shipped_experiments
 from tiedlm.record import RunRecord
 
@@ -42,12 +38,11 @@ TRAIN = f"train --tied --corpus corpus {TINY} --out out"
 
 def run_tiedlm(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder that also holds its cache, without data, GPU or colours."""
-    dropped = ("TIEDLM_DATA", "HF_HOME", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
+    dropped = ("TIEDLM_DATA", "HF_HOME", *READ_AT_IMPORT)
     environment = {"HF_HUB_OFFLINE": "1"}  # no test asks a machine that it has not made itself
     environment |= {name: value for name, value in os.environ.items() if name not in dropped}
     environment |= {"XDG_CACHE_HOME": str(folder / CACHE), "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "200"}
-    command = [sys.executable, "-m", "tiedlm", *shlex.split(arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS)
+    return run_forked(folder, arguments, environment)
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
@@ -308,26 +303,6 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def answers(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[None]]]:
-    """The chosen cases, two at a time and beside the other tests: each imports torch, which takes seconds."""
-
-    cases = tmp_path_factory.mktemp("cases")
-
-    def answer(name: str) -> None:
-        folder = cases / name
-        folder.mkdir()
-        write(folder, CASES[name].files)
-        assert_refused(folder, f"train --tied {TINY} {CASES[name].arguments}", *CASES[name].words)
-
-    items = [item for item in request.session.items if getattr(item, "function", None) is test_corpus_and_machine]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {name: pool.submit(answer, name) for name in (item.callspec.params["case"] for item in items)}
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a corpus and `out`, in which one tied run left its record."""
@@ -463,5 +438,6 @@ def test_report_of_records_without_a_partner(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_corpus_and_machine(answers: dict[str, Future[None]], case: str) -> None:
-    answers[case].result()
+def test_corpus_and_machine(case: str, tmp_path: Path) -> None:
+    write(tmp_path, CASES[case].files)
+    assert_refused(tmp_path, f"train --tied {TINY} {CASES[case].arguments}", *CASES[case].words)

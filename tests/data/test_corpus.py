@@ -215,7 +215,7 @@ def test_memory_does_not_grow_with_the_text(corpus_folder: Path) -> None:
     words = [f"w{number}" for number in range(1_000)]
     lines = [" ".join(random.Random(seed).choices(words, k=20)) + "\n" for seed in range(500)]
     text_bytes, peak_bytes = [], []
-    for repeats in (300, 900):  # 17 and 52 MB, both more than is read at a time
+    for repeats in (150, 450):  # 9 and 26 MB, both more than is read at a time
         text_bytes.append((corpus_folder / "train.txt").write_text("".join(lines) * repeats))
         finished = subprocess.run([sys.executable, "-c", PEAK, str(corpus_folder)], capture_output=True, text=True)
         num_tokens, peak = map(int, finished.stdout.split())

@@ -1,0 +1,119 @@
+"""The `tiedlm` command in a process of its own, forked from one that has imported what takes seconds to import.
+
+The environment, current folder, streams and exit status are the command's own. What only a fresh interpreter shows is
+tested by one: imports and what libraries read from the environment meanwhile, signals, and how training processes come
+to be (here they are forked as well).
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib
+import json
+import multiprocessing
+import os
+import select
+import shlex
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tests.conftest import HANG_SECONDS
+from tiedlm.execution import start_method
+
+# Neither the console nor the libraries of the Hub, which read the environment when they are imported.
+PRELOADED = (
+    *("torch._dynamo", "tiedlm.training.run", "tiedlm.api.scan", "tiedlm.api.search", "tiedlm.api.count"),
+    *("tiedlm.report.plots", "scipy.stats", "typer.main", "rich.progress"),
+)
+READ_AT_IMPORT = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")  # by typer, and unset for commands
+
+
+def run_forked(folder: Path, arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What `subprocess.run` would answer to the command in a folder and an environment."""
+    words = shlex.split(arguments)
+    with tempfile.TemporaryDirectory() as place:
+        streams = [Path(place, name) for name in ("stdout", "stderr")]
+        order = {
+            "arguments": words,
+            "folder": str(folder),
+            "environment": environment,
+            "streams": [str(path) for path in streams],
+        }
+        server = _server()
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write(json.dumps(order) + "\n")
+        server.stdin.flush()
+        if not select.select([server.stdout], [], [], HANG_SECONDS)[0]:
+            server.kill()
+            raise subprocess.TimeoutExpired(words, HANG_SECONDS)
+        status = int(server.stdout.readline())
+        stdout, stderr = (path.read_text(encoding="utf-8") for path in streams)
+    return subprocess.CompletedProcess(["tiedlm", *words], status, stdout, stderr)
+
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    """The process that is forked, one for all tests of this process."""
+    # With threads of OpenMP in a process, those that are forked from it would wait for them for ever.
+    environment = {name: value for name, value in os.environ.items() if name not in READ_AT_IMPORT}
+    environment["OMP_NUM_THREADS"] = "1"
+    server = subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    atexit.register(server.communicate)
+    return server
+
+
+def serve() -> None:
+    """Fork a process for each order of stdin, and tell its exit status."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    assert not {"huggingface_hub", "datasets", "tiedlm.cli.console", "tiedlm.execution.scheduler"} & set(sys.modules)
+    for line in iter(sys.stdin.readline, ""):
+        process = os.fork()
+        if process == 0:
+            _become(json.loads(line))
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+
+
+def _become(order: dict[str, Any]) -> NoReturn:
+    """Be the command, and end as an interpreter does but for taking its thousands of modules down, which takes long."""
+    start_method.CONTEXT = multiprocessing.get_context("fork")  # type: ignore[assignment]
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    for number, path in enumerate([os.devnull, *order["streams"]]):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.argv = ["tiedlm", *order["arguments"]]
+    status = 1
+    try:
+        from tiedlm.cli.main import main
+
+        main()
+        status = 0
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve()
