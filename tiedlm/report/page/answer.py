@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
 from tiedlm.counting.tables import percent
-from tiedlm.report.terminal import count_seeds, describe, differing_lines, p_value, percent_more, reasons
+from tiedlm.report.terminal import describe, differing_lines, p_value, percent_more, reasons
 
 
 def heading(comparison: Comparison) -> str:
@@ -41,7 +41,7 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     for item in comparison.differences:
         delta = item.delta_nats
         low, high = map(percent_more, delta.ci95)
-        basis = count_seeds(len(delta.values)) if item.p_holm is None else p_value(item.p_holm)
+        basis = "the choice of text alone" if item.p_holm is None else p_value(item.p_holm)
         found.append(
             (
                 f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
