@@ -15,6 +15,8 @@ import pytest
 
 from tests.cli.forked_command import run_forked
 from tests.conftest import REPOSITORY
+from tests.exchange.test_export import trained
+from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.search import SEARCH_FOLDER, best_values, search_table
@@ -48,6 +50,9 @@ def test_the_readme_has_commands() -> None:
         "compare",
         "train",
         "report",
+        "explain",
+        "export",
+        "evaluate",
         "count-params",
         "config",
         "doctor",
@@ -75,11 +80,15 @@ def test_version(arguments: list[str]) -> None:
 def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Path) -> None:
     """As they stand, but with a small model and two steps, and with the toy corpus for text that must be given."""
     here = corpus_folder.parent
-    corpus_folder.rename(here / "my-text")
+    shutil.copytree(corpus_folder, here / "my-text")
+    arguments = command.removeprefix("tiedlm ")
+    if arguments.startswith(("export", "evaluate")):  # of a run that another of the commands makes
+        shutil.copytree(trained(here).parent, here / "mine")
+        if arguments.startswith("evaluate"):
+            export(here / "mine/tied-seed0.safetensors", here / "exported")
     rows = (here / "my-text" / "train.txt").read_text().splitlines()
     (here / "articles.csv").write_text("title,body\n" + "".join(f"{row},{row}\n" for row in rows))
     shutil.copytree(REPOSITORY / "results/ptb", here / "results/ptb", ignore=shutil.ignore_patterns("*.safetensors"))
-    arguments = command.removeprefix("tiedlm ")
     if arguments.startswith(("compare", "train")):
         own_text = "" if "--corpus" in arguments else " --corpus my-text"
         own_folder = "" if "--out" in arguments else " --out out"
