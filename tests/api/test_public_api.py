@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_what_is_no_model_is_refused(
     elif content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=words):
+        load_model(path)
+
+
+def test_a_pipe_or_a_file_larger_than_memory_is_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.safetensors"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="it is no regular file"):
+        load_model(path)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 1 << 40)  # of zeros, which take no disk
+    with pytest.raises(InputError, match="cannot be read as .safetensors"):
+        load_model(path)
+
+    def without_memory(_: bytes) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tiedlm.model.saved_model.load", without_memory)
+    with pytest.raises(InputError, match="is larger than the memory here"):
         load_model(path)
 
 

@@ -6,7 +6,9 @@ file can be wrong but it cannot run code.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -42,13 +44,15 @@ def load_model(path: str | Path) -> MaskedLM:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()  # and not by its name, which the library takes as UTF-8 alone
+        content = _content(path)  # and not by its name, which the library takes as UTF-8 alone
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         stored = SavedModelConfig.model_validate_json(header["__metadata__"][METADATA_KEY])
         model = MaskedLM(stored.model, stored.vocab_size)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: is larger than the memory here; give a model of tiedlm train") from error
     except (ValueError, KeyError, RuntimeError) as error:  # the last: of a size that no memory holds
         raise InputError(f"{path}: has no model of tiedlm in its header; give one that tiedlm train wrote") from error
     stored_as = _stored(model)
@@ -63,6 +67,23 @@ def load_model(path: str | Path) -> MaskedLM:
         tensor.data.copy_(tensors[name])
     check_tie(model, f"after loading {path}")
     return model
+
+
+def _content(path: Path) -> bytes:
+    """All of a file; of one that begins with no length of a header within it, the first bytes alone.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file; a pipe would be waited for.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        beginning = file.read(8)
+        if not 0 < int.from_bytes(beginning, "little") <= size - 8:
+            return beginning
+        file.seek(0)
+        return file.read()
 
 
 def _stored(model: MaskedLM) -> dict[str, Tensor]:
