@@ -87,11 +87,10 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
             raise InputError(f"--set {setting!r}: {part!r} is no section; write e.g. train.num_steps=100")
+    if "\n" in text:
+        raise InputError(f"--set {setting!r}: holds a line break; give one key each")
     try:
-        parsed = tomllib.loads(f"value = {text}")
-        if len(parsed) > 1 or "\n" in text:
-            raise InputError(f"--set {setting!r}: holds a line break; give one key each")
-        value = parsed["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text  # a bare word, so that strings need no second pair of quotes in a shell
     except (ValueError, RecursionError) as error:
