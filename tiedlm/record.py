@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticSerializationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.config import Name, Overrides, RunConfig, Strict
@@ -332,7 +333,11 @@ def load_record(path: Path) -> RunRecord:
         place = ".".join(map(str, problem["loc"])) or "record"
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         raise InputError(f"{path}: {place}: {message}; delete it and train again") from error
-    if record.sha256 != record.own_sha256():
+    try:
+        own_sha256 = record.own_sha256()
+    except PydanticSerializationError as error:
+        raise InputError(f"{path}: holds half of a character; delete it and train again") from error
+    if record.sha256 != own_sha256:
         raise InputError(
             f"{path}: was changed after it was written (its sha256 is not that of its content); take it from a copy, "
             "or delete it and train again"

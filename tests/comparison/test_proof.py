@@ -95,6 +95,13 @@ def test_any_edit_is_refused_and_one_that_is_sealed_anew_is_refused_or_shown(
         refusal(lambda: show_all([made_up("tied", 0, 4.0), *load_records(folder)]))
 
 
+def test_half_of_a_character_is_in_no_record(tmp_path: Path) -> None:
+    """A surrogate, which JSON can write and UTF-8 cannot."""
+    path = tmp_path / "untied-seed0.json"
+    path.write_text(json.dumps(changed(RAW, ("provenance", "processor"), "\ud800")))
+    assert refusal(lambda: load_record(path)) == f"{path}: holds half of a character; delete it and train again"
+
+
 def refusal(act: Callable[[], object]) -> str | None:
     """The sentence by which something is refused; whatever else is raised is a fault."""
     try:
