@@ -221,6 +221,17 @@ def test_a_long_line_gives_the_tokens_of_its_words(tokenizer: str, tmp_path: Pat
     assert [by_id[0][number] for number in ids[:-1].tolist()] == without
 
 
+@pytest.mark.parametrize("use_dictionary", [False, True])
+def test_a_small_file_that_unpacks_to_fill_the_memory_is_refused(use_dictionary: bool, tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    rows = [f"{number}" + "a" * 1_000_000 for number in range(70)]
+    table = pyarrow.table({"text": rows})
+    pyarrow.parquet.write_table(table, path, use_dictionary=use_dictionary, compression="zstd")
+    assert path.stat().st_size < 50_000
+    with pytest.raises(InputError, match=r"train\.parquet: .*\(column 'text' unpacks from [\d,]+ bytes to 70,\d"):
+        next(read_pieces(path))
+
+
 @pytest.mark.parametrize("text", ["a" * (3 * LONGEST_PIECE), "a  " * LONGEST_PIECE, " " * (2 * LONGEST_PIECE + 1)])
 def test_pieces_are_the_text_whatever_it_is(text: str, tmp_path: Path) -> None:
     pieces = list(cut(text))

@@ -31,6 +31,7 @@ BYTES_AT_ONCE = 1 << 20
 BinaryFile = BinaryIO | gzip.GzipFile
 MAX_JSON_BYTES = 1 << 29  # of a file that is one JSON value, or of a line: it is in memory as a whole
 ROWS_AT_ONCE = 1_000
+MAX_UNPACKED_BYTES, MAX_PACKING = 1 << 26, 1_000
 
 
 def split_suffix(file_name: str) -> tuple[str, str] | None:
@@ -206,10 +207,20 @@ def _parquet_rows(path: Path, column: str | None) -> Iterator[Piece]:
         schema = parquet.read_schema(path)
         name = text_column(str(path), {field.name: kind_of(field.type) for field in schema}, column)
         with parquet.ParquetFile(path, read_dictionary=[name], pre_buffer=False) as file:
+            _check_packing(file.metadata, name)
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=[name]):
                 yield from itertools.chain.from_iterable(cut(value.as_py() or "") for value in batch.column(0))
     except pyarrow.ArrowException as error:
         raise _Unreadable(str(error).splitlines()[0][:200]) from error
+
+
+def _check_packing(metadata: Any, column: str) -> None:
+    """Refuse a column of a few bytes that would fill the memory; text packs to a tenth, not to a thousandth."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    for chunk in (group.column(number) for group in groups for number in range(group.num_columns)):
+        packed, unpacked = chunk.total_compressed_size, chunk.total_uncompressed_size
+        if chunk.path_in_schema == column and unpacked > max(MAX_UNPACKED_BYTES, MAX_PACKING * packed):
+            raise _Unreadable(f"column {column!r} unpacks from {packed:,} bytes to {unpacked:,}, which is no text")
 
 
 def kind_of(arrow_type: Any) -> str:
