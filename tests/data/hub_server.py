@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     cut_body: bool = False
     """Promise the whole body, and break off in the middle."""
+    drips: bool = False
+    """Give the body a byte at a time."""
     body: bytes | None = None
 
 
@@ -135,7 +138,12 @@ def fake_hub(folder: Path) -> Iterator[FakeHub]:
             if asked:
                 status, first = 206, int(asked.removeprefix("bytes=").partition("-")[0])
                 headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-            self.send(status, content[first:], with_body, headers, bool(fault and fault.cut_body))
+            drips = bool(fault and fault.drips and with_body)
+            self.send(status, content[first:], with_body and not drips, headers, bool(fault and fault.cut_body))
+            with contextlib.suppress(OSError):  # nobody waits for it any more
+                for number in content[first:] if drips else b"":
+                    self.wfile.write(bytes([number]))
+                    time.sleep(0.05)
 
         def send(
             self,

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tests.cli.test_bad_input import CACHE, run_tiedlm
 from tests.data.hub_server import FakeHub, Fault, fake_hub
 from tiedlm.config import CorpusConfig
-from tiedlm.data import known_text
+from tiedlm.data import fetch, known_text
 from tiedlm.data.corpus import Corpus, load_corpus
 from tiedlm.data.known_corpora import KNOWN
 from tiedlm.data.layout import SPLITS
@@ -228,6 +228,21 @@ def test_a_data_set_of_the_hub_and_a_tokenizer_of_the_hub(hub: FakeHub, tmp_path
     assert 0 < valid["unk_nll_nats"] < valid["total_nll_nats"]
     assert "test taken from train by document hash" in record["text_source"]
     assert "has no test: 5 % of the documents of train" in finished.stderr
+
+
+def test_a_tokenizer_that_is_too_large_or_too_slow_is_not_waited_for(
+    asked_here: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(asked_here.folder / "models" / "someone" / "model" / "tokenizer.json", "x" * 2_000)
+    monkeypatch.setattr(fetch, "MAX_TOKENIZER_BYTES", 1_999)
+    with pytest.raises(InputError, match=r"tokenizer\.json there is of 2,000 bytes, over the limit of 1,999; check"):
+        fetch.fetch_tokenizer("someone/model", Watcher())
+    assert not any(re.match("GET .*tokenizer", request) for request in asked_here.requests)
+    monkeypatch.setattr(fetch, "MAX_TOKENIZER_BYTES", 2_000)
+    monkeypatch.setattr(fetch, "MAX_TOKENIZER_SECONDS", 1.0)
+    asked_here.faults = [Fault("tokenizer.json", drips=True)]
+    with pytest.raises(InputError, match=r"hub:someone/model: too slow \(nothing whole within 1 s\)"):
+        fetch.fetch_tokenizer("someone/model", Watcher())
 
 
 SMALL_DISK = """

@@ -21,6 +21,7 @@ from tiedlm.data.layout import SPLITS, SplitFiles, split_groups
 from tiedlm.data.pieces import Reader
 from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
+from tiedlm.hub_client import within
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -29,6 +30,8 @@ TIMEOUT_SECONDS = 30.0
 BYTES_AT_ONCE = 1 << 16
 MAX_FILE_BYTES = 1 << 31  # the largest file of a known corpus has 160 MB
 MAX_TRIES = 10
+MAX_TOKENIZER_BYTES = 1 << 27
+MAX_TOKENIZER_SECONDS = 600.0
 
 
 def fetch_corpus_from_hub(known: KnownCorpus, folder: Path, watcher: Watcher) -> tuple[dict[str, Reader], str]:
@@ -114,12 +117,20 @@ def fetch_tokenizer(hub_name: str, watcher: Watcher) -> Path:
     Raises:
         InputError: it cannot be had.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     name = "tokenizer.json"
+
+    def ask() -> Path:
+        size = get_hf_file_metadata(hf_hub_url(hub_name, name)).size  # before it is fetched and kept
+        if size is None or size > MAX_TOKENIZER_BYTES:
+            told = "unknown size" if size is None else f"{size:,} bytes"
+            raise NotFetched(f"{name} there is of {told}, over the limit of {MAX_TOKENIZER_BYTES:,}")
+        return Path(hf_hub_download(hub_name, name))
+
     try:
         with asking_the_hub(watcher):
-            return Path(hf_hub_download(hub_name, name))
+            return within(MAX_TOKENIZER_SECONDS, ask)
     except NotFetched as error:
         cached = try_to_load_from_cache(hub_name, name)
         if isinstance(cached, str):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tiedlm.data.watcher import Watcher
-from tiedlm.hub_client import be_quiet, first_line
+from tiedlm.hub_client import TooSlow, be_quiet, first_line
 
 LONGEST_WAIT_SECONDS = 60.0
 
@@ -76,5 +76,7 @@ def why(error: Exception) -> str:
             status = error.response.status_code
             login = "; if it needs a login, set HF_TOKEN" if status in (401, 403) else ""
             return f"answers HTTP {status}{login}"
+        case TooSlow():
+            return f"too slow ({error})"
         case _:
             return f"cannot be reached ({first_line(error)})"
