@@ -174,6 +174,15 @@ def test_which_column_is_the_text_is_asked_and_told(tmp_path: Path) -> None:
     assert corpus.source.endswith("column content")
     with pytest.raises(InputError, match="has no column 'body' of strings"):
         load_corpus(str(tmp_path), text_column="body")
+    for split in ("valid", "test"):  # plain text beside a file of columns
+        (tmp_path / f"{split}.parquet").unlink()
+        as_text(tmp_path / f"{split}.txt")
+    corpus = load_corpus(str(tmp_path), text_column="content")
+    assert tokenized(corpus).num_tokens == dict.fromkeys(SPLITS, NUM_TOKENS)
+    (tmp_path / "train.parquet").unlink()
+    as_text(tmp_path / "train.txt")
+    with pytest.raises(InputError, match=r"\w+\.txt: is plain text, which has no column 'content'"):
+        load_corpus(str(tmp_path), text_column="content")
 
 
 def test_blanks_that_begin_a_line_are_text_and_the_hash_knows_lines_from_breaks_within_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tiedlm.data.pieces import Piece, Reader
 from tiedlm.data.saved_dataset import is_saved_dataset, saved_readers
-from tiedlm.data.text_file import SHOWN_SUFFIXES, read_pieces, split_suffix
+from tiedlm.data.text_file import SHOWN_SUFFIXES, check_column, read_pieces, split_suffix
 from tiedlm.errors import InputError
 
 SPLITS = ("train", "valid", "test")
@@ -73,6 +73,8 @@ def find_readers(folder: Path, column: str | None) -> dict[str, Reader]:
                     f"{folder}: holds both {splits[split].files[0].name} and {files.files[0].name}; keep one of them"
                 )
             splits[split] = files
+    if splits:
+        check_column([path for files in splits.values() for path in files.files], column)
     return _complete(
         folder, {split: splits[split].reader(column) for split in SPLITS if split in splits}, names_in(folder)
     )
@@ -173,4 +175,5 @@ def _entries(folder: Path) -> list[Path]:
 
 def single_file(path: Path, column: str | None) -> dict[str, Reader]:
     """A file as the train split of a text that has no other."""
+    check_column([path], column)
     return {"train": SplitFiles((path,)).reader(column)}

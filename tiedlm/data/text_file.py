@@ -10,7 +10,7 @@ import itertools
 import json
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +50,17 @@ def format_of(path: Path) -> str:
     return TEXT if found is None else FORMATS[found[1].removesuffix(".gz")]
 
 
+def check_column(files: Iterable[Path], column: str | None) -> None:
+    """Refuse a column that is asked for where no file has columns; plain text may lie beside one that has.
+
+    Raises:
+        InputError: all files are plain text.
+    """
+    first, *others = files
+    if column is not None and {format_of(path) for path in (first, *others)} == {TEXT}:
+        raise InputError(f"{first}: is plain text, which has no column {column!r}; leave --text-column out")
+
+
 def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
     """The lines of a file in order, or the rows of a column of text, where it has columns.
 
@@ -58,8 +69,6 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
     """
     format_name = format_of(path)
     suffix = (split_suffix(path.name) or ("", TEXT))[1] or TEXT
-    if column is not None and format_name == TEXT:
-        raise InputError(f"{path}: is plain text, which has no column {column!r}; leave --text-column out")
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path}: is no regular file; give a file of text")
