@@ -88,7 +88,7 @@ def test_a_pipe_or_a_file_larger_than_memory_is_no_model(tmp_path: Path, monkeyp
     path.unlink()
     path.touch()
     os.truncate(path, 1 << 40)  # of zeros, which take no disk
-    with pytest.raises(InputError, match="cannot be read as .safetensors"):
+    with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
         load_model(path)
 
     def without_memory(_: bytes) -> None:

@@ -162,7 +162,7 @@ def test_the_smallest_limit_of_memory_counts(tmp_path: Path) -> None:
 
 
 def test_a_setting_is_one_key() -> None:
-    with pytest.raises(InputError, match="^--set .*: holds a line break; give one key each$"):
+    with pytest.raises(InputError, match=r"^--set .*: holds a line break; give one key each$"):
         read_experiment(shipped_experiments()["pydoc"], ['train.num_steps=10\nname="x"'])
 
 
