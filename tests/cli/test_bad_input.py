@@ -74,7 +74,7 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
     sentence = " ".join(re.sub("[╭─╮│╰╯]", " ", answer.stderr).split())
     assert [word for word in words if word not in sentence] == [], sentence
     assert "Value error" not in sentence or sentence.startswith("Usage: "), "these are pydantic's words"
-    assert len(sentence) < 500, sentence
+    assert len(sentence) < 600, sentence
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_usage(tmp_path: Path, arguments: str, words: tuple[str, ...]) -> None:
         ("report nowhere", ("nowhere: is not a folder", "give the one")),
         ("report .", (".: holds no records", "give the folder")),
         ("count-params nosuch-model", ("model 'nosuch-model'", "try tiedlm count-params --list")),
-        ("count-params bert-large", ("model 'bert-large'", "did you mean bert-large-uncased")),
-        ("count-params", ("either a model or --list", "e.g. tiedlm count-params bert-base-uncased")),
+        ("count-params bert-larg", ("model 'bert-larg'", "did you mean bert-large")),
+        ("count-params", ("a model or --list", "e.g. tiedlm count-params bert-base-uncased")),
         ("count-params .", (".: holds no records", "give the folder")),
     ],
 )

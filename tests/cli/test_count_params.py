@@ -154,7 +154,7 @@ def test_runs_of_our_own_are_counted_from_their_files(tmp_path: Path) -> None:
 
 
 def test_a_record_that_contradicts_its_configuration_is_refused(tmp_path: Path) -> None:
-    record = json.loads((REPOSITORY / "results" / "ptb" / "tied-seed0.json").read_text())
+    record = json.loads((REPOSITORY / "results" / "ptb-tuned" / "tied-seed0.json").read_text())
     record["parameters"]["encoder_layers"] += 1
     (tmp_path / "tied-seed0.json").write_text(json.dumps(resealed(record)))
     finished = run_tiedlm(tmp_path, "count-params .")

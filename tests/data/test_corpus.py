@@ -124,10 +124,10 @@ def test_a_folder_with_the_name_of_a_known_corpus_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As `ptb/`, which holds `ptb.train.txt` and so on, lies where the data lie."""
-    copied = shutil.copytree(REPOSITORY / "results" / "ptb", tmp_path / "out")
+    copied = shutil.copytree(REPOSITORY / "results" / "ptb-quick", tmp_path / "out")
     (tmp_path / "ptb").mkdir()
     monkeypatch.chdir(tmp_path)
-    shown = CliRunner().invoke(app, ["compare", "ptb", "--seeds", "3", "--out", str(copied), "--json"])
+    shown = CliRunner().invoke(app, ["compare", "ptb-quick", "--out", str(copied), "--json"])
     assert shown.exit_code == 0, shown.exception
     assert "nothing was trained" in shown.stderr
 

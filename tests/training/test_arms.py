@@ -204,7 +204,7 @@ def test_a_smaller_fraction_is_a_part_of_a_larger_one(corpus_folder: Path) -> No
         experiment = toy_experiment(**{"corpus.fraction": fraction})
         corpus = tokenized(experiment, corpus_folder)
         model = build_model(experiment.model, corpus.vocab_size, 0)
-        monitor = Monitor(run_key(experiment, "tied", 0, corpus, FP32), corpus, model, FP32, ignore)
+        monitor = Monitor(run_key(experiment, "tied", 0, corpus, FP32), corpus, model, FP32, ignore, ignore)
         found.append(monitor.blocks("train"))
     assert [len(blocks) for blocks in found] == [round(len(found[2]) * fraction) for fraction in (0.1, 0.5, 1.0)]
     for small, large in itertools.pairwise(found):

@@ -27,7 +27,8 @@ def tuned(
     """The experiment with the values of its grid that give each arm the lowest loss on valid.
 
     Every arm is trained in every cell with the grid's number of seeds, unless the records are there, in
-    `out/search/CELL`. The test split has no part in the choice.
+    `out/search/CELL`; `out` is by default `results/NAME-tuned`. The test split has no part in the choice. Give the same
+    `out` to `compare`, since runs at other values may lie in its own.
 
     Raises:
         InputError: the experiment has no grid, or a cell of it is none in which arms may differ.
@@ -36,7 +37,7 @@ def tuned(
     if experiment.grid is None:
         raise InputError(f"experiment {experiment.name!r} has no [grid], so there is nothing to tune; add one")
     options = options or RunOptions()
-    folder = out_folder(experiment, out)
+    folder = tuned_folder(experiment, out)
     names = list(experiment.arm_names if arms is None else arms)
     seeds = range(FIRST_SEARCH_SEED, FIRST_SEARCH_SEED + experiment.grid.seeds)
     cells = make_cells(experiment, experiment.grid.values, names)
@@ -60,3 +61,12 @@ def tuned(
         options.listener.notice(f"{arm}: lowest on valid at {', '.join(f'{key}={v}' for key, v in best.items())}")
         chosen |= {f"arms.{arm}.{key}": value for key, value in best.items()}
     return changed(experiment, chosen)
+
+
+def tuned_folder(experiment: Experiment, out: str | Path | None) -> Path:
+    """The folder of a comparison at each arm's best: the one given, or its own below `results`.
+
+    Raises:
+        InputError: it is a file.
+    """
+    return out_folder(experiment, Path("results", f"{experiment.name}-tuned") if out is None else out)

@@ -44,7 +44,7 @@ def report(
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder.
 
-    Example: tiedlm report results/ptb
+    Example: tiedlm report results/pydoc
     """
     from tiedlm.report.write import update_report
     from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan

@@ -105,7 +105,7 @@ def compare(
     from tiedlm.api.cells import parse_scan
     from tiedlm.api.runs import out_folder, plan_comparison
     from tiedlm.api.scan import scan, scan_folder
-    from tiedlm.api.search import tuned
+    from tiedlm.api.search import tuned, tuned_folder
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.cli.progress import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
@@ -120,7 +120,8 @@ def compare(
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
     numbers = None if seeds is None else parse_seeds(seeds)
-    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    folder = (tuned_folder if tune else out_folder)(loaded, out)
+    display = ProgressDisplay(stderr, quiet)
     folder = scan_folder(loaded, out) if scanned else folder
     listener = with_trackers(display, log, tensorboard, folder)
     options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener)
