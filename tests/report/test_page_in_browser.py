@@ -90,7 +90,7 @@ def test_everyone_can_read_it(name: str, opened: Page, tmp_path: Path) -> None:
 
 
 def test_it_says_what_the_records_say(opened: Page, tmp_path: Path) -> None:
-    records = results("wikitext-2")
+    records = results("wikitext-2-tuned")
     comparison = compare(records)
     show(opened, tmp_path, records)
     assert opened.locator("h1").inner_text().lower() == comparison.differences[0].verdict
