@@ -35,12 +35,12 @@ MAY_IMPORT = {
     "report": "errors atomic_file config regular_file markdown_text record counting comparison",
     "execution": "errors atomic_file regular_file config record counting data model training comparison",
     "exchange": "errors atomic_file masked_batch config record data model training",
-    "explain": "errors masked_batch data model exchange",
+    "explanation": "errors masked_batch data model exchange",
     "api": "errors atomic_file masked_batch config experiment_file record counting data model training comparison "
-    "report execution exchange explain",
+    "report execution exchange explanation",
     "__init__": "version errors model execution api",
     "cli": "version errors generators config experiment_file record counting data model training comparison report "
-    "execution exchange explain api __init__",
+    "execution exchange explanation api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
@@ -51,7 +51,7 @@ WITH_TORCH = (
         "model.",
         "training.",
         "exchange.",
-        "explain.",
+        "explanation.",
         "execution.worker",
         "execution.preflight",
     ),

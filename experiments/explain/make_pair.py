@@ -3,8 +3,8 @@
     python experiments/explain/make_pair.py --out results/explain-pair
 
 Trains a tied and an untied masked LM on the Penn Treebank, everything else equal, and writes them with their
-tokenizer and a card to `tiedlm/explain/pair`, in half precision: what is shown of them has two digits, and a package
-should be small.
+tokenizer and a card to `tiedlm/explanation/pair`, in half precision: what is shown of them has two digits, and a
+package should be small.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tiedlm import compare, load_experiment
 from tiedlm.atomic_file import replacement, write_atomically
 from tiedlm.config import SavedModelConfig
 from tiedlm.data.layout import TOKENIZER_FILE
-from tiedlm.explain.head_view import PAIR
+from tiedlm.explanation.head_view import PAIR
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record import RunRecord, load_record, record_file_name
 

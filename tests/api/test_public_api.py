@@ -33,6 +33,12 @@ def test_every_public_name_is_there_and_no_other() -> None:
         _ = tiedlm.nosuch
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    """An imported module would take its place: the function would be there for one call."""
+    modules = {path.stem for path in Path(tiedlm.__file__).parent.iterdir()}
+    assert not modules & set(tiedlm.__all__)
+
+
 @pytest.mark.slow
 def test_a_script_needs_no_guard(corpus_folder: Path) -> None:
     """Workers do not run the script again, which `multiprocessing` would have them do."""

@@ -70,7 +70,10 @@ def modernbert(model: MaskedLM) -> tuple[torch.nn.Module, Names]:
             max_position_embeddings=config.max_position_embeddings,
             tie_word_embeddings=config.tie_word_embeddings,
             layer_types=["full_attention"] * config.num_hidden_layers,
-            rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": config.rope_theta}},
+            rope_parameters={
+                kind: {"rope_type": "default", "rope_theta": config.rope_theta}
+                for kind in ("full_attention", "sliding_attention")  # version 5.0 asks for both
+            },
             pad_token_id=PAD_ID,
             attn_implementation="eager",
             reference_compile=False,

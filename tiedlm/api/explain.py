@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tiedlm.explain.explanation import Explanation
+    from tiedlm.explanation.explanation import Explanation
 
 
 def explain(sentence: str, model: str | Path | None = None) -> list[Explanation]:
@@ -17,8 +17,8 @@ def explain(sentence: str, model: str | Path | None = None) -> list[Explanation]
     Raises:
         InputError: the model cannot be had, or the sentence has not one `[MASK]`.
     """
-    from tiedlm.explain.explanation import explain_head  # here, since it imports torch
-    from tiedlm.explain.head_view import view_head, view_shipped
+    from tiedlm.explanation.explanation import explain_head  # here, since it imports torch
+    from tiedlm.explanation.head_view import view_head, view_shipped
 
     if model is not None:
         return [explain_head(view_head(model, sentence))]

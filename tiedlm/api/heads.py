@@ -13,7 +13,7 @@ from tiedlm.report.page.sections import CaptionedTable, Section
 from tiedlm.report.tables import Table
 
 if TYPE_CHECKING:
-    from tiedlm.explain.explanation import Explanation
+    from tiedlm.explanation.explanation import Explanation
 
 SENTENCES = (
     "the company said its [MASK] rose",
@@ -38,8 +38,8 @@ def heads_section(folder: Path, comparison: Comparison) -> Section | None:
     if not runs or not all(path.is_file() for path in needed):
         return None
 
-    from tiedlm.explain.explanation import explain_head  # here, since it imports torch
-    from tiedlm.explain.head_view import view_head
+    from tiedlm.explanation.explanation import explain_head  # here, since it imports torch
+    from tiedlm.explanation.head_view import view_head
 
     explained = [(arm, explain_head(view_head(path, text))) for text in SENTENCES for arm, path in runs.items()]
     return Section(

@@ -14,7 +14,7 @@ from tiedlm.api.count import list_counts
 from tiedlm.errors import printable
 
 if TYPE_CHECKING:
-    from tiedlm.explain.explanation import Candidate, Explanation, Row, Vector
+    from tiedlm.explanation.explanation import Candidate, Explanation, Row, Vector
 
 MODELS_NAMED = ("bert-base-uncased", "roberta-base", "modernbert-base", "gpt2", "t5-v1.1-small", "qwen3-8b")
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tiedlm.explain.head_view import HeadView
+from tiedlm.explanation.head_view import HeadView
 
 NUM_CANDIDATES = 6
 NUM_NEIGHBOURS = 5

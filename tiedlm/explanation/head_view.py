@@ -115,8 +115,9 @@ def _foreign(name: str, sentence: str) -> HeadView:
         guesses.append(inputs[0])
 
     handle = decoder.register_forward_pre_hook(keep)
-    answer = model(input_ids=torch.tensor([ids]), output_hidden_states=True)
+    model(input_ids=torch.tensor([ids]))
     handle.remove()
+    encoded = model.base_model(input_ids=torch.tensor([ids]))
     bias = getattr(decoder, "bias", None)
     table = model.get_input_embeddings().weight
     special = set(tokenizer.all_special_ids)
@@ -128,7 +129,7 @@ def _foreign(name: str, sentence: str) -> HeadView:
         name=name,
         tokens=[token_name(token) for token in ids],
         place=place,
-        hidden=answer.hidden_states[-1][0, place],
+        hidden=encoded.last_hidden_state[0, place],
         guess=guesses[-1][0, place],
         output_rows=decoder.weight.detach(),
         input_rows=table.detach(),

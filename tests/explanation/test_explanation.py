@@ -15,7 +15,7 @@ from tests.cli.test_bad_input import run_tiedlm
 from tests.exchange.test_export import MASKED, run_ids, trained
 from tiedlm import InputError, explain, export
 from tiedlm.exchange.trained_run import open_run
-from tiedlm.explain.explanation import Explanation
+from tiedlm.explanation.explanation import Explanation
 
 pytestmark = pytest.mark.usefixtures("corpus_folder")
 
