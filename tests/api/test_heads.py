@@ -22,7 +22,7 @@ def test_the_page_has_three_sentences_through_both_arms(tmp_path: Path) -> None:
     assert [row[1] for row in table.rows] == ["tied", "untied"] * len(SENTENCES)
     for row, (sentence, arm) in zip(table.rows, ((text, arm) for text in SENTENCES for arm in paths), strict=True):
         (one,) = explain(sentence, paths[arm])
-        best = next(word for word in one.candidates if word.token == one.word)
+        best = one.best
         assert row[3] == best.token
         assert row[4:9] == [f"{x:.2f}" for x in (one.guess.norm, best.row_norm, best.cosine, best.bias, best.score)]
     assert {row[9] for row in table.rows[::2]} == {"one row"}

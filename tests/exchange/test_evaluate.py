@@ -107,7 +107,7 @@ def test_the_command_scores_a_part_and_says_of_what(tmp_path: Path) -> None:
         ("", "does not say on what it was trained; give --corpus"),
         ("--corpus text --split train", "--split train: is not of valid and test"),
         ("--corpus text --max-tokens 0", "--max-tokens 0: is no number of tokens"),
-        ("--corpus text --seq-length 41", "--seq-length 41: model reads 40 tokens at most"),
+        ("--corpus text --seq-length 41", "blocks of 41 tokens: model reads 40 at most"),
         ("--corpus text --seq-length 3", "--seq-length 3: is below 8 tokens"),
         ("--corpus short", "its valid split has 1 tokens, fewer than one block of 38"),
         ("--corpus nowhere", "nowhere"),

@@ -190,3 +190,25 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     path.with_suffix(".json").unlink()
     with pytest.raises(InputError, match="a run is both its record and its model"):
         export(path, tmp_path / "exported")
+
+
+@pytest.mark.parametrize("edit", [{"seq_length": "x"}, {"seq_length": 10**9}, {"corpus": None}, {"eval_mask_seed": -1}])
+@pytest.mark.usefixtures("corpus_folder")
+def test_a_strangers_words_on_how_to_score_are_checked(edit: dict[str, Any], tmp_path: Path) -> None:
+    folder = export(trained(tmp_path), tmp_path / "exported")
+    config = json.loads((folder / "config.json").read_text())
+    config["tiedlm"] |= edit
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"config.json, tiedlm: {next(iter(edit))}"):
+        evaluate(folder, str(tmp_path / "corpus"))
+    config["tiedlm"] = []
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config.json, tiedlm"):
+        evaluate(folder, str(tmp_path / "corpus"))
+
+
+@pytest.mark.usefixtures("corpus_folder")
+def test_an_exported_model_takes_no_other_blocks(tmp_path: Path) -> None:
+    folder = export(trained(tmp_path), tmp_path / "exported")
+    with pytest.raises(InputError, match=r"--seq-length 8: .* is scored in the blocks of its run"):
+        evaluate(folder, str(tmp_path / "corpus"), seq_length=8)

@@ -70,7 +70,7 @@ def _table(explained: list[tuple[str, Explanation]]) -> Table:
     ]
     rows = []
     for arm, one in explained:
-        best = next((word for word in one.candidates if word.token == one.word), one.candidates[0])
+        best = one.best
         guesses = ", ".join(f"{word.token} {word.probability:.1%}" for word in one.candidates[:NUM_GUESSES])
         figures = (one.guess.norm, best.row_norm, best.cosine, best.bias, best.score)
         two_rows = "one row" if one.is_tied else f"{one.cosine_of_rows:.2f}"

@@ -46,7 +46,7 @@ def _question(one: Explanation) -> Iterator[RenderableType]:
 
 def _steps(one: Explanation) -> Iterator[RenderableType]:
     matrix, size = "E" if one.is_tied else "W", one.row_size
-    best = next((word for word in one.candidates if word.token == one.word), one.candidates[0])
+    best = one.best
     word = printable(best.token)
     yield _step(
         1,

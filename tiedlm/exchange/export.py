@@ -6,9 +6,12 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from tiedlm.atomic_file import replacement
+from tiedlm.config import MAX_SEQ_LENGTH, Strict
 from tiedlm.errors import InputError
 from tiedlm.exchange.fast_tokenizer import special_tokens_map, tokenizer_config, tokenizer_json
 from tiedlm.exchange.model_card import model_card
@@ -18,7 +21,16 @@ from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.model.saved_model import write_tensors
 
 OWN_KEY = "tiedlm"
-"""In `config.json`: what `tiedlm evaluate` needs in order to score the model as its run was scored."""
+
+
+class Origin(Strict):
+    """In `config.json`, by `OWN_KEY`: what `tiedlm evaluate` needs to score the model as its run was scored."""
+
+    seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
+    eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    corpus: str
+    text_sha256: dict[str, str]
+    record_sha256: str
 
 
 def export_run(run: TrainedRun, folder: Path) -> None:
@@ -32,13 +44,13 @@ def export_run(run: TrainedRun, folder: Path) -> None:
     record, model, vocabulary = run.record, run.model, run.vocabulary
     is_tied = model.is_tied and model.head.output_rows is None
     config = config_json(model.config, record.data.vocab_size, vocabulary.eos_id, is_tied)
-    config[OWN_KEY] = {
-        "seq_length": record.config.corpus.seq_length,
-        "eval_mask_seed": record.config.train.eval_mask_seed,
-        "corpus": record.data.corpus,
-        "text_sha256": record.data.text_sha256,
-        "record_sha256": record.sha256,
-    }
+    config[OWN_KEY] = Origin(
+        seq_length=record.config.corpus.seq_length,
+        eval_mask_seed=record.config.train.eval_mask_seed,
+        corpus=record.data.corpus,
+        text_sha256=record.data.text_sha256,
+        record_sha256=record.sha256,
+    ).model_dump()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already, and not an empty folder; choose another")
     try:

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiedlm.config import validated
 from tiedlm.data.pieces import Piece
 from tiedlm.data.tokens import ID_TYPE
 from tiedlm.errors import InputError, printable
-from tiedlm.exchange.export import OWN_KEY
+from tiedlm.exchange.export import OWN_KEY, Origin
 from tiedlm.exchange.scored_model import ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 
@@ -85,9 +86,11 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
         InputError: it cannot be had, is no masked LM, or has no tokenizer with a mask token.
     """
     model, tokenizer = load_foreign(source)
-    own = getattr(model.config, OWN_KEY, None)
-    own = own if isinstance(own, dict) else None
-    for role in ("mask", "pad"):
+    raw = getattr(model.config, OWN_KEY, None)
+    own = None if raw is None else validated(Origin, raw, f"{source}, config.json, {OWN_KEY}")
+    if own is not None and seq_length is not None:
+        raise InputError(f"--seq-length {seq_length}: {source} is scored in the blocks of its run; leave it out")
+    for role in ("mask", "pad", *(["eos"] if own else [])):
         if getattr(tokenizer, f"{role}_token_id") is None:
             raise InputError(f"{source}: its tokenizer has no {role} token, so it cannot be scored; give a masked LM")
     here, theirs = _id_maps(tokenizer, model.config.vocab_size)
@@ -109,12 +112,12 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
         encode=encode,
         vocab_size=len(theirs),
         has_line_ends=own is not None,
-        seq_length=own["seq_length"] if own else _block(model.config, seq_length, source) - len(before) - len(after),
-        eval_mask_seed=own["eval_mask_seed"] if own else 0,
+        seq_length=_block(model.config, own.seq_length if own else seq_length, source) - len(before) - len(after),
+        eval_mask_seed=own.eval_mask_seed if own else 0,
         is_tied=output is not None and output.weight is embedding.weight,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        corpus=own["corpus"] if own else None,
-        text_sha256=own["text_sha256"] if own else None,
+        corpus=own.corpus if own else None,
+        text_sha256=own.text_sha256 if own else None,
     )
 
 
@@ -174,5 +177,7 @@ def _block(config: Any, seq_length: int | None, source: str) -> int:
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "esm") and config.pad_token_id is not None:
         longest -= config.pad_token_id + 1
     if seq_length is not None and seq_length > longest:
-        raise InputError(f"--seq-length {seq_length}: {source} reads {longest} tokens at most; give fewer")
+        raise InputError(
+            f"blocks of {seq_length} tokens: {source} reads {longest} at most; give a smaller --seq-length"
+        )
     return seq_length or min(longest, LONGEST_BLOCK)

@@ -77,12 +77,18 @@ class Explanation:
     """log Σ exp(score) over the vocabulary: a probability is exp(score − this)."""
     word: str
     """The first candidate that is no special token; the rows below are its."""
+    word_id: int
     output_row: Row
     """In the matrix that scores it."""
     input_row: Row
     """In the word-embedding table, by which it enters the model."""
     cosine_of_rows: float
     """Between the two; 1 where they are one."""
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that `word` is."""
+        return next(candidate for candidate in self.candidates if candidate.token_id == self.word_id)
 
     def document(self) -> dict[str, object]:
         """The JSON of `--json`."""
@@ -126,6 +132,7 @@ def explain_head(view: HeadView) -> Explanation:
         candidates=candidates,
         log_sum_exp=float(scores.logsumexp(0)),
         word=view.token_names(first),
+        word_id=first,
         output_row=_row(view, rows, first),
         input_row=_row(view, table, first),
         cosine_of_rows=float(F.cosine_similarity(rows[first], table[first], dim=0)),
