@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.conftest import REPOSITORY
 from tests.exchange.test_export import trained
 from tiedlm import export
 from tiedlm.api.count import list_counts
+from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.search import SEARCH_FOLDER, best_values, search_table
 from tiedlm.config import CorpusConfig, Experiment, ModelConfig, TrainConfig, changed
@@ -27,15 +29,22 @@ from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
 from tiedlm.report.markdown import render_markdown
+from tiedlm.report.scan_report import render_scan_markdown
 from tiedlm.report.terminal import num_seeds, plus_minus
 from tiedlm.report.write import compare_folder
+from tiedlm.report.write_scan import compare_cells, load_scan_design
 
 README = (REPOSITORY / "README.md").read_text()
-RESULTS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/comparison.json"))
+RESULTS = sorted(path.parent for path in (REPOSITORY / "results").rglob("comparison.json"))
+MAPS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/scan.json"))
 SMALL = (
     "--steps 2 --set model.hidden_size=16 --set model.num_attention_heads=2 --set model.intermediate_size=16 "
     "--set corpus.tokenizer=word --set corpus.seq_length=8"
 )
+
+
+def shown_folder(folder: Path) -> str:
+    return str(folder.relative_to(REPOSITORY / "results"))
 
 
 def readme_commands() -> list[str]:
@@ -154,7 +163,7 @@ def test_the_readme_counts_are_those_of_the_command() -> None:
     assert f"{len(list_counts())} known models" in README
 
 
-@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", RESULTS, ids=shown_folder)
 def test_a_report_equals_its_regeneration(folder: Path) -> None:
     comparison = compare_folder(folder)
     again = f"tiedlm report {folder.relative_to(REPOSITORY)} writes it again; look at what changed before you commit it"
@@ -167,17 +176,29 @@ def test_a_report_equals_its_regeneration(folder: Path) -> None:
     assert kept["records_sha256"] == comparison.records_sha256, again
 
 
-@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", MAPS, ids=lambda folder: folder.name)
+def test_the_report_of_a_map_equals_its_regeneration(folder: Path) -> None:
+    scan = compare_cells(folder)
+    again = f"tiedlm report {folder.relative_to(REPOSITORY)} writes it again; look at what changed before you commit it"
+    assert scan.missing == []
+    assert (folder / "REPORT.md").read_text() == render_scan_markdown(scan), again
+    assert json.loads((folder / "scan.json").read_text())["records_sha256"] == scan.records_sha256, again
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=shown_folder)
 def test_results_are_those_of_their_experiment(folder: Path) -> None:
-    name = folder.name.removesuffix("-tuned")
+    design = load_scan_design(folder.parent)
+    name = folder.name.removesuffix("-tuned") if design is None else design.experiment
     experiment = _at_the_best_of_its_search(read_experiment(shipped_experiments()[name]), folder)
     for record in load_records(folder):
-        assert record.config == experiment.run_config(record.arm)
         assert record.provenance.git_dirty is False
-        words = record.provenance.command.split()
+        words = shlex.split(record.provenance.command)
         assert words[:2] == ["tiedlm", "compare"]
         named = words[2:3] or ["pydoc"]  # without a name it is the default
         assert named[0] in (name, f"experiments/{name}.toml")  # the first names the shipped one
+        steps = {"train.num_steps": int(words[words.index("--steps") + 1])} if "--steps" in words else {}
+        cell = {} if design is None else cell_folders(design.values)[folder.name]
+        assert record.config == changed(experiment, {**steps, **cell}).run_config(record.arm)
 
 
 def _at_the_best_of_its_search(experiment: Experiment, folder: Path) -> Experiment:

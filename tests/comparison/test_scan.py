@@ -52,6 +52,14 @@ def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_map_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    (tmp_path / "REPORT.md").mkdir()
+    with pytest.raises(InputError, match=r"the report cannot be written \(Is a directory\)"):
+        update_scan(tmp_path)
+
+
 def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
     write_cells(tmp_path)
     save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)

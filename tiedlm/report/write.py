@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,17 +39,28 @@ def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str,
         InputError: the folder's records cannot be compared, or the folder cannot be written.
     """
     comparison = compare_folder(folder, runs)
-    try:
+    with told_where_not_written(folder):
         plots = (CURVES_FILE, PARAMETERS_FILE)
         keep_plots(folder, comparison.records_sha256, plots, lambda: _draw(comparison, folder), force)
         write_atomically(folder / REPORT_FILE, render_markdown(comparison))
         write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
+    return comparison
+
+
+@contextmanager
+def told_where_not_written(folder: Path) -> Iterator[None]:
+    """A report that cannot be written, in a sentence.
+
+    Raises:
+        InputError: the folder could not be written inside.
+    """
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"{folder}: the report cannot be written ({error.strerror}); mend that, and tiedlm report {folder} "
             "writes it from the records, which are there"
         ) from error
-    return comparison
 
 
 def compare_folder(folder: Path, runs: Collection[tuple[str, int]] | None = None) -> Comparison:

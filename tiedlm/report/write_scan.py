@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tiedlm.atomic_file import write_atomically
@@ -11,7 +12,14 @@ from tiedlm.comparison.scan import Scan, ScanDesign, make_scan
 from tiedlm.errors import InputError
 from tiedlm.record import RECORD_PATTERN
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
-from tiedlm.report.write import REPORT_FILE, keep_plots, load_decision, update_report
+from tiedlm.report.write import (
+    REPORT_FILE,
+    compare_folder,
+    keep_plots,
+    load_decision,
+    told_where_not_written,
+    update_report,
+)
 
 SCAN_FILE, SCAN_DESIGN_FILE = "scan.json", "scan-design.json"
 
@@ -22,6 +30,26 @@ def update_scan(folder: Path, force: bool = False) -> Scan:
     Raises:
         InputError: no cell has two arms yet, cells cannot be put together, or the folder cannot be written.
     """
+    scan = compare_cells(folder, lambda cell: update_report(cell, force))
+
+    def draw() -> None:
+        from tiedlm.report.scan_map import draw_map  # here because matplotlib takes long to import
+
+        draw_map(scan, folder / MAP_FILE)
+
+    with told_where_not_written(folder):
+        keep_plots(folder, scan.records_sha256, (MAP_FILE,), draw, force)
+        write_atomically(folder / REPORT_FILE, render_scan_markdown(scan))
+        write_atomically(folder / SCAN_FILE, scan.model_dump_json(indent=1) + "\n")
+    return scan
+
+
+def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_folder) -> Scan:
+    """Put the cells of a folder together.
+
+    Raises:
+        InputError: no cell has two arms yet, or cells cannot be put together.
+    """
     design = load_scan_design(folder)
     if design is None:
         raise InputError(f"{folder}: has no {SCAN_DESIGN_FILE}; give the folder that tiedlm compare --scan wrote")
@@ -29,20 +57,10 @@ def update_scan(folder: Path, force: bool = False) -> Scan:
     for name in cell_folders(design.values):
         cell = folder / name
         if cell.is_dir() and any(RECORD_PATTERN.fullmatch(path.name) for path in cell.iterdir()):
-            found[name] = update_report(cell, force)
+            found[name] = of_cell(cell)
     if not found:
         raise InputError(f"{folder}: no cell of the scan has records yet; give the command with --scan again")
-    scan = make_scan(design, found)
-
-    def draw() -> None:
-        from tiedlm.report.scan_map import draw_map  # here because matplotlib takes long to import
-
-        draw_map(scan, folder / MAP_FILE)
-
-    keep_plots(folder, scan.records_sha256, (MAP_FILE,), draw, force)
-    write_atomically(folder / REPORT_FILE, render_scan_markdown(scan))
-    write_atomically(folder / SCAN_FILE, scan.model_dump_json(indent=1) + "\n")
-    return scan
+    return make_scan(design, found)
 
 
 def load_scan_design(folder: Path) -> ScanDesign | None:
