@@ -244,6 +244,15 @@ class RunRecord(Strict):
     sha256: str = ""
     """Of all the above as JSON, so that what was changed after it was written is no record."""
 
+    def why_worse_than_unigram(self, split: str) -> str | None:
+        """What is wrong with a model that token frequencies beat on a split, and what to do; None if they do not."""
+        metrics = self.metrics[split]
+        if metrics.has_learned:
+            return None
+        if self.curve[-1].train_loss_nats < math.log(metrics.unigram_perplexity):
+            return "has overfit; train for fewer steps, or on more text"
+        return "has learned nothing yet; train longer"
+
     @model_validator(mode="after")
     def _proves_its_arm(self) -> Self:
         stored = self.parameters.get("decoder_weight", -1)

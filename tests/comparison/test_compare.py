@@ -197,8 +197,18 @@ def test_the_interval_of_the_text_knows_that_neighbouring_blocks_resemble_each_o
 def test_an_arm_at_the_unigram_level_gets_no_verdict(worse: str) -> None:
     losses = {"tied": [4.0, 4.1, 4.05], "untied": [4.3, 4.4, 4.36]} | {worse: [4.55, 4.56, 4.4]}
     valid = compare(pairs(losses["tied"], losses["untied"])).differences[0]  # the unigram level is ln 90 = 4.4998
-    reason = f"{worse} has learned nothing yet, so there is no verdict; train longer"
+    reason = f"no verdict: {worse} is worse than token frequencies alone, it has learned nothing yet; train longer"
     assert (valid.verdict, valid.reason) == ("no verdict", reason)
+
+
+def test_an_arm_that_has_overfit_is_told_so_and_not_to_train_longer() -> None:
+    records = pairs([4.6, 4.7, 4.6], [4.0, 4.1, 4.05])
+    last = records[0].curve[-1].model_copy(update={"train_loss_nats": 1.0})
+    comparison = compare([record.model_copy(update={"curve": [last]}) for record in records])
+    assert comparison.notes[:1] == [
+        "tied is worse than token frequencies alone: it has overfit; train for fewer steps, or on more text"
+    ]
+    assert (comparison.differences[0].reason or "").endswith("it has overfit; train for fewer steps, or on more text")
 
 
 def test_arms_that_compute_the_same_are_inconclusive() -> None:

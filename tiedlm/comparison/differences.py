@@ -107,8 +107,9 @@ def _verdict(
 ) -> tuple[str, str | None]:
     """Which arm is better, if that can be said; else why there is no verdict."""
     for records in (first, second):
-        if any(not record.metrics[split].has_learned for record in records):
-            return NO_VERDICT, f"{records[0].arm} has learned nothing yet, so there is no verdict; train longer"
+        for record in records:
+            if why := record.why_worse_than_unigram(split):
+                return NO_VERDICT, f"no verdict: {record.arm} is worse than token frequencies alone, it {why}"
     if p_holm is None:
         return NO_VERDICT, f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
     if p_holm >= 1 - CONFIDENCE or delta.ci95[0] <= 0 <= delta.ci95[1]:
