@@ -100,8 +100,8 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     for arm, records in runs.items():
         for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
             notes.append(f"seed {seed} of {arm} has no partner and is left out")
-        found = {why for record in records for split in record.metrics if (why := record.why_worse_than_unigram(split))}
-        notes += [f"{arm} is worse than token frequencies alone: it {why}" for why in sorted(found)]
+        whys = {why for record in records for split in record.metrics if (why := record.why_worse_than_unigram(split))}
+        notes += [f"{arm} is worse than token frequencies alone: it {why}" for why in sorted(whys)]
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
     for split, metrics in next(iter(runs.values()))[0].metrics.items():

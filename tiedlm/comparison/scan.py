@@ -8,10 +8,11 @@ from typing import Any
 
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison, Difference
+from tiedlm.comparison.pooled_test import PooledTest, pooled_tests
 from tiedlm.config import Strict
 from tiedlm.errors import InputError
 
-SCAN_SCHEMA_VERSION = 1
+SCAN_SCHEMA_VERSION = 2
 
 
 class ScanDesign(Strict):
@@ -32,6 +33,7 @@ class ScanCell(Strict):
     unigram_perplexity: float
     """Of valid."""
     differences: list[Difference]
+    """Each cell alone, as its own report has them."""
 
 
 class Scan(Strict):
@@ -41,6 +43,8 @@ class Scan(Strict):
     design: ScanDesign
     corpus: str
     cells: list[ScanCell]
+    tests: list[PooledTest]
+    """All cells together, for each pair of arms on each split: what the map shows."""
     missing: list[str]
     """Folders of combinations that have no two arms to compare yet."""
     shared_config: dict[str, Any]
@@ -75,6 +79,11 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
         design=design,
         corpus=first.corpus,
         cells=cells,
+        tests=[
+            test
+            for split in next(iter(first.arms.values())).metrics
+            for test in pooled_tests(split, {cell.folder: cell.differences for cell in cells})
+        ],
         missing=[folder for folder in folders if folder not in found],
         shared_config=_without(first.shared_config, tuple(design.values)),
         notes=notes,

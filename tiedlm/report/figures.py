@@ -30,17 +30,18 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def scan_csv(scan: Scan) -> str:
-    """A line for each cell, pair of arms and split; the interval of one seed is of the choice of text alone."""
+    """A line for each cell, pair of arms and split; without an interval where the cell has no verdict."""
     keys = list(scan.design.values)
     header = [*keys, "arm", "minus_arm", "split", "seeds", "delta_nats", "ci95_low", "ci95_high", "verdict"]
     rows = (
         [
             *(cell.values[key] for key in keys),
-            *(item.arms[1], item.arms[0], item.split, cell.num_seeds),
-            *(item.delta_nats.mean, *item.delta_nats.ci95, item.verdict),
+            *(test.arms[1], test.arms[0], test.split, cell.num_seeds),
+            *(result.mean, *(result.ci95 or ("", "")), result.verdict),
         ]
         for cell in scan.cells
-        for item in cell.differences
+        for test in scan.tests
+        if (result := test.cells.get(cell.folder)) is not None
     )
     return _csv(header, rows)
 

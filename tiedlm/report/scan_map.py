@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tiedlm.atomic_file import replacement
-from tiedlm.comparison.comparison import NO_VERDICT
+from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT
 from tiedlm.comparison.scan import Scan
-from tiedlm.report.scan_report import axes_of, cell_at, difference_of, pairs_of, shown_values
+from tiedlm.report.scan_report import axes_of, cell_at, pairs_of, result_of, shown_values
 
 
 def draw_map(scan: Scan, path: Path) -> None:
@@ -34,24 +34,22 @@ def _draw_panel(axes: Axes, scan: Scan, arms: tuple[str, str]) -> None:
     rows, columns = axes_of(scan)
     means = np.full((len(rows), len(columns)), math.nan)
     for row, column in np.ndindex(*means.shape):
-        difference = difference_of(cell_at(scan, row, column), arms)
-        if difference is not None:
-            means[row, column] = difference.delta_nats.mean
+        result = result_of(scan, cell_at(scan, row, column), arms)
+        if result is not None:
+            means[row, column] = result.mean
     limit = float(np.nanmax(np.abs(means))) or 1.0
     axes.imshow(means, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
     if min(means.shape) > 1 and np.isfinite(means).all() and means.min() < 0 < means.max():
         axes.contour(means, levels=[0.0], colors="black", linewidths=1.5)
     for row, column in np.ndindex(*means.shape):
-        difference = difference_of(cell_at(scan, row, column), arms)
-        if difference is None:
+        result = result_of(scan, cell_at(scan, row, column), arms)
+        if result is None:
             axes.annotate("–", (column, row), ha="center", va="center")
             continue
-        low, high = difference.delta_nats.ci95
-        is_clear = len(difference.delta_nats.values) > 1 and not low <= 0 <= high
         colour = "white" if abs(means[row, column]) > 0.6 * limit else "black"
-        weight = "bold" if is_clear else "normal"
+        weight = "normal" if result.verdict in (INCONCLUSIVE, NO_VERDICT) else "bold"
         text = f"{means[row, column]:+.3f}"
-        text = f"({text})" if difference.verdict == NO_VERDICT else text
+        text = f"({text})" if result.verdict == NO_VERDICT else text
         axes.annotate(text, (column, row), ha="center", va="center", color=colour, fontsize=9, fontweight=weight)
     axes.set_xticks(range(len(columns)), list(map(shown_values, columns)))
     axes.set_yticks(range(len(rows)), list(map(shown_values, rows)))

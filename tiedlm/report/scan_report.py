@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.comparison import Difference
+from tiedlm.comparison.pooled_test import CellResult, PooledTest
 from tiedlm.comparison.scan import Scan, ScanCell
 from tiedlm.counting.terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.terminal import CORPUS_TITLES, WARNING, count_seeds
+from tiedlm.report.terminal import CORPUS_TITLES, WARNING, count_seeds, p_value
 
 MAP_FILE = "map.png"
 
@@ -27,8 +27,9 @@ def render_scan(scan: Scan) -> RenderableType:
         table = plain_table("", *map(shown_values, columns))
         for row, values in enumerate(rows):
             cells = [cell_at(scan, row, column) for column in range(len(columns))]
-            table.add_row(shown_values(values), *(_terminal_cell(cell, arms) for cell in cells))
+            table.add_row(shown_values(values), *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
         parts += [Text(), Text(f"{arms[1]} − {arms[0]} on valid, nats a token, above 0 {arms[0]} is ahead"), table]
+        parts.append(Text(_scatter_sentence(scan, arms, "valid"), style="dim"))
     parts += [Text(), Text(WARNING, style="dim")]
     parts += [Text(printable(f"note: {note}"), style="yellow") for note in _notes(scan)]
     return Group(*parts)
@@ -39,9 +40,9 @@ def render_scan_markdown(scan: Scan) -> str:
     sections = [
         f"# {_title(scan)}\n",
         f"{WARNING}\n",
-        "Differences are in nats a token, with their 95 % interval over seeds. In the map a number in bold has an "
-        "interval without zero, and one in brackets is of a cell without a verdict. The line is where the difference "
-        "would be zero, by interpolation between cells.\n",
+        "Differences are in nats a token, with their 95 % interval over seeds. In the map a number in bold has a "
+        "verdict for one of the arms, and one in brackets is of a cell without a verdict. The line is where the "
+        "difference would be zero, by interpolation between cells.\n",
         f"![map]({MAP_FILE})\n",
         render_scan_tables(scan),
         *(f"Note: {escaped(note)}.\n" for note in _notes(scan)),
@@ -60,12 +61,16 @@ def render_scan_tables(scan: Scan) -> str:
         table = [
             [
                 escaped(shown_values(values)),
-                *(_markdown_cell(cell_at(scan, row, column), arms, split) for column in range(len(columns))),
+                *(
+                    _markdown_cell(result_of(scan, cell_at(scan, row, column), arms, split))
+                    for column in range(len(columns))
+                ),
             ]
             for row, values in enumerate(rows)
         ]
         header = ["", *(escaped(shown_values(values)) for values in columns)]
         sections += [f"## {split}: {arms[1]} − {arms[0]}\n", markdown_table(header, table)]
+        sections.append(f"{_scatter_sentence(scan, arms, split)}\n")
     sections += [
         "## Perplexities on valid\n",
         markdown_table(
@@ -86,7 +91,7 @@ def render_scan_tables(scan: Scan) -> str:
 
 def pairs_of(scan: Scan) -> list[tuple[str, str]]:
     """The arms of each difference."""
-    return list(dict.fromkeys(difference.arms for difference in scan.cells[0].differences))
+    return list(dict.fromkeys(test.arms for test in scan.tests))
 
 
 def axes_of(scan: Scan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -111,28 +116,48 @@ def cell_at(scan: Scan, row: int, column: int) -> ScanCell | None:
     return next((cell for cell in scan.cells if cell.values == wanted), None)
 
 
-def difference_of(cell: ScanCell | None, arms: tuple[str, str], split: str = "valid") -> Difference | None:
-    """Of two arms."""
-    found = [] if cell is None else [item for item in cell.differences if item.arms == arms and item.split == split]
-    return found[0] if found else None
+def result_of(scan: Scan, cell: ScanCell | None, arms: tuple[str, str], split: str = "valid") -> CellResult | None:
+    """Of two arms in a cell, None where it is missing."""
+    return None if cell is None else _test_of(scan, arms, split).cells.get(cell.folder)
 
 
-def _terminal_cell(cell: ScanCell | None, arms: tuple[str, str]) -> str:
-    difference = difference_of(cell, arms)
-    if cell is None or difference is None:
+def _test_of(scan: Scan, arms: tuple[str, str], split: str) -> PooledTest:
+    return next(test for test in scan.tests if (test.arms, test.split) == (arms, split))
+
+
+def _terminal_cell(result: CellResult | None) -> str:
+    if result is None:
         return "–"
-    low, high = difference.delta_nats.ci95
-    interval = f"[{low:+.3f}, {high:+.3f}]" if cell.num_seeds > 1 else "one seed"
-    return f"{difference.delta_nats.mean:+.3f}\n{interval}"
+    if result.ci95 is None:
+        return f"{result.mean:+.3f}\n{result.verdict}"
+    return f"{result.mean:+.3f}\n[{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]"
 
 
-def _markdown_cell(cell: ScanCell | None, arms: tuple[str, str], split: str) -> str:
-    difference = difference_of(cell, arms, split)
-    if cell is None or difference is None:
+def _markdown_cell(result: CellResult | None) -> str:
+    if result is None:
         return "–"
-    low, high = difference.delta_nats.ci95
-    interval = f" [{low:+.3f}, {high:+.3f}]" if cell.num_seeds > 1 else " (one seed)"
-    return f"{difference.delta_nats.mean:+.3f}{interval}; {difference.verdict}"
+    interval = "" if result.ci95 is None else f" [{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]"
+    return f"{result.mean:+.3f}{interval}; {result.verdict}"
+
+
+def _scatter_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
+    """By what scatter the intervals are, and the verdicts by which p-values."""
+    test = _test_of(scan, arms, split)
+    if test.num_tests == 0:
+        return "No cell has a verdict."
+    verdicts = f"Verdicts are by Holm's p-values over {test.num_tests} test{'s' if test.num_tests > 1 else ''}."
+    if test.std_nats is None or test.equal_scatter_p is None or test.cell_stds_nats is None:
+        return f"Each interval is by the scatter over seeds in its own cell. {verdicts}"
+    least, largest = test.cell_stds_nats
+    bartlett = f"{least:.2g} to {largest:.2g} in a cell, Bartlett's {p_value(test.equal_scatter_p)}"
+    if test.is_pooled:
+        return (
+            f"Each interval is by the scatter over seeds in all cells together, {test.std_nats:.2g} nats with "
+            f"{test.degrees_of_freedom} degrees of freedom ({bartlett}). {verdicts}"
+        )
+    return (
+        f"Each interval is by the scatter over seeds in its own cell, since cells differ in it ({bartlett}). {verdicts}"
+    )
 
 
 def _title(scan: Scan) -> str:
