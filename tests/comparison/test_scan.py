@@ -52,6 +52,22 @@ def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("values", "may"),
+    [
+        ({"train.a": [1, 2, 3], "train.b": [1]}, True),
+        ({"train.a": [3, 2, 1], "train.b": [2, 1]}, True),
+        ({"train.a": [1], "train.b": [1]}, False),
+        ({"train.a": [1, 2]}, False),
+        ({"train.b": [1], "train.a": [1, 2]}, False),
+    ],
+)
+def test_a_scan_may_go_on_over_more_values_of_its_keys(values: dict[str, list[Any]], may: bool) -> None:
+    earlier = ScanDesign(experiment="toy", values={"train.a": [1, 2], "train.b": [1]})
+    assert ScanDesign(experiment="toy", values=values).has_all_of(earlier) is may
+    assert not ScanDesign(experiment="other", values=values).has_all_of(earlier)
+
+
 def test_a_map_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     write_cells(tmp_path)
     save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)

@@ -30,8 +30,8 @@ def scan(
 ) -> Scan:
     """Compare the arms for every combination of values, by `section.key`, each in a folder of its own below `out`.
 
-    Cells that have their records are not trained again, so an interrupted scan goes on. `out` is by default
-    `results/NAME-scan`. The rest is as for `compare`.
+    Cells that have their records are not trained again, so an interrupted scan goes on, and one over more values of
+    the same keys adds to it. `out` is by default `results/NAME-scan`. The rest is as for `compare`.
 
     Raises:
         InputError: a combination is no experiment, or `out` holds another scan.
@@ -43,8 +43,10 @@ def scan(
     design = ScanDesign(experiment=experiment.name, values={key: list(of_key) for key, of_key in values.items()})
     cells = make_cells(experiment, values)
     earlier = load_scan_design(folder)
-    if earlier not in (None, design):
-        raise InputError(f"--out {folder}: has another scan ({earlier}); give the same --scan, or choose another --out")
+    if earlier is not None and not design.has_all_of(earlier):
+        raise InputError(
+            f"--out {folder}: has another scan ({earlier}); give its keys with all its values, or choose another --out"
+        )
     from tiedlm.execution.preflight import make_folder  # here, since it imports torch
 
     make_folder(folder)

@@ -21,6 +21,11 @@ class ScanDesign(Strict):
     experiment: str
     values: dict[str, list[Any]]
 
+    def has_all_of(self, other: ScanDesign) -> bool:
+        """Whether it scans the same keys of the same experiment over all the other's values, and maybe over more."""
+        same = (self.experiment, list(self.values)) == (other.experiment, list(other.values))
+        return same and all(value in self.values[key] for key in self.values for value in other.values[key])
+
 
 class ScanCell(Strict):
     """One combination of values."""
