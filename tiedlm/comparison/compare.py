@@ -10,6 +10,7 @@ import hashlib
 import statistics
 from typing import Any
 
+from tiedlm.comparison.block_test import BlockTest, block_test
 from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.comparison import ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
 from tiedlm.comparison.curves import difference_curve
@@ -23,7 +24,7 @@ from tiedlm.errors import InputError
 from tiedlm.record import RunRecord, SplitMetrics
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 4
+COMPARISON_SCHEMA_VERSION = 5
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
@@ -73,6 +74,7 @@ def compare(
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
         differences=differences,
+        block_tests=[] if design is not None else _block_tests(runs),
         difference_curves=[difference_curve(*pair) for pair in pairs.values()],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
@@ -82,6 +84,22 @@ def compare(
         similarity=similar or None,
         records_sha256=fingerprint(records, design, search, similarity),
     )
+
+
+def _block_tests(runs: dict[str, list[RunRecord]]) -> list[BlockTest]:
+    """Of the arms that have learned something, where all have the same seeds."""
+    if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
+        return []
+    found = []
+    for split in next(iter(runs.values()))[0].metrics:
+        losses = {
+            arm: [record.metrics[split].masked_lm_loss_nats for record in records]
+            for arm, records in runs.items()
+            if all(record.metrics[split].has_learned for record in records)
+        }
+        if next(iter(runs)) in losses and (test := block_test(split, losses)) is not None:
+            found.append(test)
+    return found
 
 
 def _saved(record: RunRecord) -> Saved:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiedlm.comparison.block_test import BlockTest
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.search import SearchCell
@@ -107,6 +108,8 @@ class Comparison(Strict):
     arms: dict[str, ArmSummary]
     saved: Saved
     differences: list[Difference]
+    block_tests: list[BlockTest]
+    """On each split where more than two arms have the same seeds; none of a two-stage design."""
     difference_curves: list[DifferenceCurve]
     """Of every other arm against the first."""
     shared_config: dict[str, Any]

@@ -6,6 +6,7 @@ from tiedlm.comparison.comparison import Comparison
 from tiedlm.markdown_text import code, escaped, markdown_table
 from tiedlm.report.sentences import (
     ACROSS_VOCABULARIES,
+    ARMS_TABLE,
     BANDS,
     DETECTABLE,
     GRADIENTS,
@@ -19,6 +20,7 @@ from tiedlm.report.sentences import (
 )
 from tiedlm.report.tables import (
     Strong,
+    arms_table,
     band_table,
     cost_table,
     difference_table,
@@ -30,7 +32,7 @@ from tiedlm.report.tables import (
     similarity_table,
     vocabulary_table,
 )
-from tiedlm.report.terminal import describe, differing_lines, verdict_lines
+from tiedlm.report.terminal import describe, differing_lines, num_seeds, reasons, title, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -38,14 +40,7 @@ CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 def render_markdown(comparison: Comparison) -> str:
     """The page beside the records."""
     sections = [
-        f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
-        *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
-        "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
-        headline(comparison),
-        f"{PERPLEXITY}\n",
-        "## Does it help?\n",
-        f"{NATS}\n",
-        "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
+        *(_answer_of_pair(comparison) if len(comparison.arms) == 2 else _answer_of_many(comparison)),
         f"{markdown_table(*difference_table(comparison))}\n{DETECTABLE}\n",
         *(f"Note: {escaped(note)}.\n" for note in comparison.notes),
         "## Across vocabularies\n",
@@ -73,6 +68,32 @@ def render_markdown(comparison: Comparison) -> str:
         "Generated from the records in this folder by `tiedlm report`; do not edit.\n",
     ]
     return "\n".join(sections)
+
+
+def _answer_of_pair(comparison: Comparison) -> list[str]:
+    return [
+        f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
+        *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
+        "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
+        headline(comparison),
+        f"{PERPLEXITY}\n",
+        "## Does it help?\n",
+        f"{NATS}\n",
+        "\n".join(f"- **{item.split}: {item.verdict}.** {describe(item)}" for item in comparison.differences) + "\n",
+    ]
+
+
+def _answer_of_many(comparison: Comparison) -> list[str]:
+    first, *others = comparison.arms
+    return [
+        f"# {comparison.experiment}: {first} against {len(others)} other arms\n",
+        *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
+        f"{title(comparison)}, {num_seeds(comparison)}. {NATS}\n",
+        *(markdown_table(*arms_table(comparison, split)) for split in comparison.arms[first].metrics),
+        f"{ARMS_TABLE} {PERPLEXITY}\n",
+        "\n".join(f"- {escaped(line)}" for line in reasons(comparison)) + "\n",
+        "## Differences by seed\n",
+    ]
 
 
 def render_tables(comparison: Comparison) -> str:

@@ -12,6 +12,11 @@ PERPLEXITY = (
 )
 NATS = "Differences are in nats a token: of natural logarithms of perplexities. One of d is a ratio of exp(d)."
 DETECTABLE = "Detectable: what so many seeds, scattering as these do, find at p < 0.05 in four cases of five."
+ARMS_TABLE = (
+    "An interval is of each difference alone, by its own scatter over seeds. Holm's p adjusts those tests for their "
+    "number and decides the verdict; beside inconclusive stands what so many seeds find at p < 0.05, unadjusted, in "
+    "four cases of five. By one scatter: Holm's p of a test that takes all arms to scatter alike."
+)
 ACROSS_VOCABULARIES = (
     "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
     "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
 from tiedlm.comparison.search import best_values
 from tiedlm.counting.tables import percent
-from tiedlm.report.terminal import digits, num_seeds, plus_minus, title
+from tiedlm.report.terminal import digits, is_inconclusive, nats_interval, num_seeds, plus_minus, title
 
 
 class Strong(str):
@@ -58,6 +58,31 @@ def difference_table(comparison: Comparison) -> Table:
     ]
     header = ["split", "difference", "nats a token, by seed", "mean", "95 % interval", "p", "Holm's p", "detectable"]
     return Table(header, rows)
+
+
+def arms_table(comparison: Comparison, split: str) -> Table:
+    """Each arm of many on one split, beside its difference from the first."""
+    first = next(iter(comparison.arms))
+    found = {item.arms[1]: item for item in comparison.differences if item.split == split}
+    of_all = next((test.p_holm for test in comparison.block_tests if test.split == split and test.holds), {})
+    rows = []
+    for arm, summary in comparison.arms.items():
+        cells = [arm, f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
+        item = found.get(arm)
+        if item is None:
+            rows.append([*cells, "", "", "", ""])
+            continue
+        p_values = [_p(item.p_holm), _p(of_all.get(arm))]
+        power = f" (± {item.detectable_nats:.2g})" if is_inconclusive(item) else ""
+        rows.append([*cells, nats_interval(item).replace("\n", " "), *p_values, f"{item.verdict}{power}"])
+    perplexity = f"{next(iter(comparison.arms.values())).metrics[split].unigram_perplexity:,.1f}"
+    rows.append(["unigram", "–", perplexity, "", "", "", ""])
+    header = [split, "parameters", "perplexity", f"nats over {first}", "Holm's p", "by one scatter", "verdict"]
+    return Table(header, rows)
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}" if value >= 0.001 else "< 0.001"
 
 
 def verdict_table(comparison: Comparison) -> Table:

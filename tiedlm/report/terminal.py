@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tiedlm.comparison.block_test import BlockTest
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
+from tiedlm.comparison.paired_statistics import CONFIDENCE
 from tiedlm.counting.tables import percent
 from tiedlm.counting.terminal import plain_table, saved_text
 from tiedlm.errors import printable
@@ -62,7 +64,9 @@ def _tables_of_many_arms(comparison: Comparison) -> list[RenderableType]:
             table.add_row(arm, *cells)
         table.add_row("unigram", "–", f"{metrics.unigram_perplexity:,.1f}", style="dim")
         parts += [Text(), table]
-    return [*parts, *(Text(line) for line in [*_detectable_lines(comparison), *reasons(comparison)])]
+    power = f"± under inconclusive: what {num_seeds(comparison)} would have found in 4 cases of 5"
+    has_power = any(map(is_inconclusive, comparison.differences))
+    return [*parts, *(Text(line) for line in [*([power] if has_power else []), *reasons(comparison)])]
 
 
 def _parameter_table(comparison: Comparison) -> Table:
@@ -119,9 +123,9 @@ def verdict_lines(comparison: Comparison) -> list[str]:
 
 
 def reasons(comparison: Comparison) -> list[str]:
-    """Why there is no verdict, and by which p-values there is one."""
+    """Why there is no verdict, by which p-values there is one, and what another test says."""
     told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
-    return [*told, *_holm_lines(comparison)]
+    return [*told, *_holm_lines(comparison), *map(_block_line, comparison.block_tests)]
 
 
 def _detectable_lines(comparison: Comparison) -> list[str]:
@@ -130,8 +134,13 @@ def _detectable_lines(comparison: Comparison) -> list[str]:
         f"{item.split}: {count_seeds(len(item.delta_nats.values))} of {item.arms[1]} would have found ± "
         f"{item.detectable_nats:.2g} nats in 4 cases of 5"
         for item in comparison.differences
-        if item.verdict == INCONCLUSIVE and item.detectable_nats is not None
+        if is_inconclusive(item)
     ]
+
+
+def is_inconclusive(difference: Difference) -> bool:
+    """Whether there is something to tell of what would have been found."""
+    return difference.verdict == INCONCLUSIVE and difference.detectable_nats is not None
 
 
 def _holm_lines(comparison: Comparison) -> list[str]:
@@ -139,6 +148,19 @@ def _holm_lines(comparison: Comparison) -> list[str]:
     split = comparison.differences[0].split
     number = sum(item.p_holm is not None for item in comparison.differences if item.split == split)
     return [f"verdicts are by Holm's p-values, over the {number} tests of a split"] if number > 1 else []
+
+
+def _block_line(test: BlockTest) -> str:
+    """What all arms' scatter together tells."""
+    bartlett = f"Bartlett's {p_value(test.equal_scatter_p)}"
+    if not test.holds:
+        return f"{test.split}: arms scatter differently over seeds ({bartlett}), so none is taken for all of them"
+    found = [arm for arm, p in test.p_holm.items() if p < 1 - CONFIDENCE]
+    return (
+        f"{test.split}, by one scatter for all arms ({test.std_nats:.3f} nats, the residual of arms × seeds with "
+        f"{test.degrees_of_freedom} degrees of freedom; {bartlett}): ± {test.half_width_nats:.3f} nats a difference, "
+        f"Holm's p < {1 - CONFIDENCE:.2f} for {', '.join(found) or 'no arm'}"
+    )
 
 
 def nats_interval(difference: Difference) -> str:
@@ -149,8 +171,10 @@ def nats_interval(difference: Difference) -> str:
 
 
 def _than_first(difference: Difference) -> str:
-    """The verdict of an arm in one word."""
+    """The verdict of an arm in one word, and below it what would have been found."""
     first, second = difference.arms
+    if is_inconclusive(difference):
+        return f"{difference.verdict}\n± {difference.detectable_nats:.2g}"
     return {f"{first} better": "worse", f"{second} better": "better"}.get(difference.verdict, difference.verdict)
 
 
@@ -173,7 +197,7 @@ def describe(difference: Difference) -> str:
     p = "" if delta.p_value is None else f", {p_value(delta.p_value)}"
     if difference.p_holm != delta.p_value and difference.p_holm is not None:
         p += f", Holm's {p_value(difference.p_holm)}"
-    if difference.verdict == INCONCLUSIVE and difference.detectable_nats is not None:
+    if is_inconclusive(difference):
         p += f", ± {difference.detectable_nats:.2g} would have been found in 4 cases of 5"
     reason = "" if difference.reason is None else f" ({difference.reason})"
     return (

@@ -1,0 +1,61 @@
+"""Several arms over the same seeds, tested by one scatter for all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.comparison.test_differences import many_arms
+from tiedlm.comparison.block_test import block_test
+from tiedlm.comparison.compare import compare
+from tiedlm.comparison.paired_statistics import holm
+from tiedlm.report.markdown import render_markdown
+from tiedlm.report.terminal import reasons
+
+LOSSES = {"tied": [4.00, 4.03, 3.98, 4.01], "arm-1": [4.11, 4.12, 4.06, 4.13], "arm-2": [4.02, 4.02, 4.01, 4.03]}
+
+
+def test_it_is_the_linear_model_with_a_column_for_each_arm_and_each_seed() -> None:
+    """Against ordinary least squares: the coefficients of the arms, with the first arm and the first seed left out."""
+    arms, num_seeds = list(LOSSES), 4
+    rows = [
+        [1.0, *(float(arm == of) for of in arms[1:]), *(float(seed == of) for of in range(1, num_seeds))]
+        for arm in arms
+        for seed in range(num_seeds)
+    ]
+    observed = np.array([loss for losses in LOSSES.values() for loss in losses])
+    design = np.array(rows)
+    coefficients, residuals, rank, _ = np.linalg.lstsq(design, observed, rcond=None)
+    freedom = len(observed) - int(rank)
+    variance = float(residuals[0]) / freedom
+    errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))[1:3]
+    test = block_test("valid", LOSSES)
+    assert test is not None
+    assert test.holds
+    assert test.degrees_of_freedom == freedom == 6
+    assert test.std_nats == pytest.approx(np.sqrt(variance))
+    assert test.half_width_nats == pytest.approx(stats.t.ppf(0.975, freedom) * errors[0])
+    p_values = 2 * stats.t.sf(np.abs(coefficients[1:3] / errors), freedom)
+    assert test.p_holm == pytest.approx(dict(zip(arms[1:], holm(p_values.tolist()), strict=True)))
+
+
+def test_a_report_of_many_arms_has_it_and_one_of_two_has_not() -> None:
+    comparison = compare(many_arms(LOSSES))
+    assert [test.split for test in comparison.block_tests] == ["valid", "test"]
+    assert any("Holm's p < 0.05 for arm-1" in line for line in reasons(comparison))
+    assert "# toy: tied against 2 other arms" in render_markdown(comparison)
+    assert compare(many_arms({arm: LOSSES[arm] for arm in ("tied", "arm-1")})).block_tests == []
+
+
+def test_arms_that_scatter_differently_are_not_tested_by_one_scatter() -> None:
+    comparison = compare(many_arms({**LOSSES, "arm-2": [4.4, 3.6, 4.1, 3.9]}))
+    assert not comparison.block_tests[0].holds
+    assert any("valid: arms scatter differently over seeds" in line for line in reasons(comparison))
+    assert "| – | tied better |" in render_markdown(comparison)
+
+
+def test_an_arm_with_other_seeds_or_without_learning_is_no_part_of_it() -> None:
+    assert compare([*many_arms(LOSSES), *many_arms({"arm-3": [4.0, 4.1, 4.2]})]).block_tests == []
+    without = compare(many_arms({**LOSSES, "arm-3": [5.0, 4.6, 4.7, 4.8]})).block_tests
+    assert [list(test.p_holm) for test in without] == [["arm-1", "arm-2"]] * 2
