@@ -72,9 +72,16 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "results/README.md", "experiments/README.md"])
 def test_links_lead_somewhere(page: str) -> None:
+    """To a file that is there, and in it to a heading, which GitHub names by its words in lower case and hyphens."""
     path = REPOSITORY / page
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", path.read_text())
-    assert [link for link in links if not (path.parent / link).exists()] == []
+    broken = []
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text()):
+        target = path.parent / link if link else path
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE) if anchor else []
+        names = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        if not target.exists() or (anchor and anchor not in names):
+            broken.append(f"{link}#{anchor}")
+    assert broken == []
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--version", "compare"]])
