@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from tests.comparison.test_differences import many_arms
@@ -11,7 +14,7 @@ from tiedlm.comparison.block_test import block_test
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import holm
 from tiedlm.report.markdown import render_markdown
-from tiedlm.report.terminal import reasons
+from tiedlm.report.terminal import reasons, render_comparison
 
 LOSSES = {"tied": [4.00, 4.03, 3.98, 4.01], "arm-1": [4.11, 4.12, 4.06, 4.13], "arm-2": [4.02, 4.02, 4.01, 4.03]}
 
@@ -43,16 +46,33 @@ def test_it_is_the_linear_model_with_a_column_for_each_arm_and_each_seed() -> No
 def test_a_report_of_many_arms_has_it_and_one_of_two_has_not() -> None:
     comparison = compare(many_arms(LOSSES))
     assert [test.split for test in comparison.block_tests] == ["valid", "test"]
-    assert any("Holm's p < 0.05 for arm-1" in line for line in reasons(comparison))
+    assert any("behind the first arm by Holm's p < 0.05: arm-1; ahead: none" in line for line in reasons(comparison))
+    told = io.StringIO()
+    Console(file=told, width=80).print(render_comparison(comparison))
+    assert "behind the first arm by Holm's p < 0.05: arm-1; ahead: none" in " ".join(told.getvalue().split())
     assert "# toy: tied against 2 other arms" in render_markdown(comparison)
     assert compare(many_arms({arm: LOSSES[arm] for arm in ("tied", "arm-1")})).block_tests == []
 
 
 def test_arms_that_scatter_differently_are_not_tested_by_one_scatter() -> None:
-    comparison = compare(many_arms({**LOSSES, "arm-2": [4.4, 3.6, 4.1, 3.9]}))
+    """Also where a large effect of the seed, which all arms share, hides it in their losses."""
+    shared = [0.2, -0.1, -0.2, 0.1]
+    unlike = [-0.08, 0.09, -0.11, 0.1]
+    losses = {arm: [mean + added for mean, added in zip(LOSSES[arm], shared, strict=True)] for arm in LOSSES}
+    losses |= {
+        f"arm-{number}": [3.9 + added + number * 1e-3 * (-1) ** seed for seed, added in enumerate(shared)]
+        for number in (4, 5, 6)
+    }
+    losses["arm-3"] = [3.9 + added + own for added, own in zip(shared, unlike, strict=True)]
+    assert stats.bartlett(*losses.values()).pvalue > 0.5
+    comparison = compare(many_arms(losses))
     assert not comparison.block_tests[0].holds
-    assert any("valid: arms scatter differently over seeds" in line for line in reasons(comparison))
+    assert any("valid: arms scatter differently, so they are not tested" in line for line in reasons(comparison))
     assert "| – | tied better |" in render_markdown(comparison)
+
+
+def test_arms_that_run_in_parallel_have_no_scatter_to_test_by() -> None:
+    assert block_test("valid", {"a": [4.0, 4.1, 4.2], "b": [4.1, 4.2, 4.3], "c": [4.05, 4.15, 4.25]}) is None
 
 
 def test_an_arm_with_other_seeds_or_without_learning_is_no_part_of_it() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import shlex
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import made_up
@@ -21,21 +24,23 @@ from tiedlm.comparison.search import FIRST_SEARCH_SEED
 from tiedlm.config import Grid
 from tiedlm.errors import InputError
 from tiedlm.record import save_record
+from tiedlm.report.figures import scan_csv
+from tiedlm.report.scan_report import render_scan
 from tiedlm.report.write import GRID_FILE, save_decision, update_report
-from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
+from tiedlm.report.write_scan import SCAN_DESIGN_FILE, compare_cells, update_scan
 
 VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.02], "train.adam_epsilon": [1e-8, 1e-6, 1e-4]}
 
 
 def write_cells(folder: Path, first_seed: int = 0) -> None:
     """Records of both arms in a folder for each cell; untied is ahead where both numbers are high."""
-    for name, values in cell_folders(VALUES).items():
+    for number, (name, values) in enumerate(cell_folders(VALUES).items()):
         place = folder / name
         place.mkdir(parents=True)
         ahead = 0.1 if values["train.learning_rate"] == 0.02 and values["train.adam_epsilon"] > 1e-8 else -0.1
         changes = {f"config__train__{key.partition('.')[2]}": value for key, value in values.items()}
         for seed in (first_seed, first_seed + 1):
-            noise = 0.01 * (seed - first_seed)
+            noise = 0.01 * (seed - first_seed) * (-1) ** number
             save_record(made_up("tied", seed, 4.0, **changes), place)
             save_record(made_up("untied", seed, 4.0 - ahead + noise, **changes), place)
 
@@ -45,8 +50,10 @@ def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -
     save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
     scan = update_scan(tmp_path)
     means = [next(item for item in cell.differences if item.split == "valid").delta_nats.mean for cell in scan.cells]
-    assert [round(mean, 3) for mean in means] == [0.105, 0.105, 0.105, 0.105, -0.095, -0.095]
-    assert "| learning\\_rate 0.02 | +0.105 [" in (tmp_path / "REPORT.md").read_text()
+    assert [round(mean, 3) for mean in means] == [0.105, 0.095, 0.105, 0.095, -0.095, -0.105]
+    page = (tmp_path / "REPORT.md").read_text()
+    assert "| learning\\_rate \\\\ adam\\_epsilon | 1e-08 | 1e-06 | 0.0001 |" in page
+    assert "| 0.02 | +0.095 [" in page
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     update_scan(tmp_path, force=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -58,6 +65,7 @@ def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -
         ({"train.a": [1, 2, 3], "train.b": [1]}, True),
         ({"train.a": [3, 2, 1], "train.b": [2, 1]}, True),
         ({"train.a": [1], "train.b": [1]}, False),
+        ({"train.a": [1.0, 2.0], "train.b": [1]}, False),  # folders have other names
         ({"train.a": [1, 2]}, False),
         ({"train.b": [1], "train.a": [1, 2]}, False),
     ],
@@ -74,6 +82,36 @@ def test_a_map_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "REPORT.md").mkdir()
     with pytest.raises(InputError, match=r"the report cannot be written \(Is a directory\)"):
         update_scan(tmp_path)
+
+
+def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    half = "learning_rate=0.01,adam_epsilon=1e-08"
+    for seed in (0, 1):
+        (tmp_path / half / f"untied-seed{seed}.json").unlink()
+    scan = compare_cells(tmp_path)
+    assert scan.missing == [half]
+    told = io.StringIO()
+    Console(file=told, width=80).print(render_scan(scan))
+    assert f"note: not trained yet: {half}" in told.getvalue()
+    assert " ".join(told.getvalue().split()).count("untied better") == 2
+    rows = list(csv.DictReader(io.StringIO(scan_csv(scan))))
+    assert [row["verdict"] for row in rows if row["split"] == "valid"] == ["tied better"] * 3 + ["untied better"] * 2
+    save_record(
+        made_up("untied", 7, 4.0, config__train__learning_rate=0.01, config__train__adam_epsilon=1e-8), tmp_path / half
+    )
+    with pytest.raises(InputError, match=rf"{half}: no seed of untied has a record of tied"):
+        compare_cells(tmp_path)
+
+
+def test_a_map_is_drawn_again_when_its_scan_grows(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    before = compare_cells(tmp_path).records_sha256
+    more = VALUES | {"train.learning_rate": [0.01, 0.02, 0.05]}
+    save_decision(ScanDesign(experiment="toy", values=more), tmp_path / SCAN_DESIGN_FILE)
+    assert compare_cells(tmp_path).records_sha256 != before
 
 
 def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def scan(
     earlier = load_scan_design(folder)
     if earlier is not None and not design.has_all_of(earlier):
         raise InputError(
-            f"--out {folder}: has another scan ({earlier}); give its keys with all its values, or choose another --out"
+            f"--out {folder}: has another scan ({earlier}); give its keys in that order with all its values, or choose "
+            "another --out"
         )
     from tiedlm.execution.preflight import make_folder  # here, since it imports torch
 

@@ -118,8 +118,7 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     for arm, records in runs.items():
         for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
             notes.append(f"seed {seed} of {arm} has no partner and is left out")
-        whys = {why for record in records for split in record.metrics if (why := record.why_worse_than_unigram(split))}
-        notes += [f"{arm} is worse than token frequencies alone: it {why}" for why in sorted(whys)]
+        notes += _worse_than_unigram_notes(arm, records)
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
     for split, metrics in next(iter(runs.values()))[0].metrics.items():
@@ -136,6 +135,19 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
     if fewest < MIN_BLOCKS:
         notes.append(f"a split has {fewest} blocks, too few to bootstrap; give more text or more seeds")
     return notes
+
+
+def _worse_than_unigram_notes(arm: str, records: list[RunRecord]) -> list[str]:
+    """Which seeds of an arm are worse than token frequencies alone, on which split, and why."""
+    seeds_of: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for split in record.metrics:
+            if why := record.why_worse_than_unigram(split):
+                seeds_of.setdefault((split, why), []).append(str(record.seed))
+    return [
+        f"on {split}, {arm} is worse than token frequencies alone (seed {', '.join(seeds)}): it {why}"
+        for (split, why), seeds in seeds_of.items()
+    ]
 
 
 def _unk_note(split: str, metrics: SplitMetrics, runs: dict[str, list[RunRecord]]) -> str:

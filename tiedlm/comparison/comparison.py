@@ -109,7 +109,8 @@ class Comparison(Strict):
     saved: Saved
     differences: list[Difference]
     block_tests: list[BlockTest]
-    """On each split where more than two arms have the same seeds; none of a two-stage design."""
+    """A second test on each split, where there are more than two arms and all have the same seeds; none of a two-stage
+    design."""
     difference_curves: list[DifferenceCurve]
     """Of every other arm against the first."""
     shared_config: dict[str, Any]

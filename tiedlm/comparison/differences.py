@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, BandDifference, Difference
 from tiedlm.comparison.paired_statistics import (
-    CONFIDENCE,
+    SIGNIFICANCE,
     Delta,
     detectable_nats,
     holm,
@@ -25,12 +26,14 @@ def differences_on(
     split: str, pairs: dict[str, tuple[list[RunRecord], list[RunRecord]]], design: TwoStage | None
 ) -> list[Difference]:
     """All that are tested on a split, which are one family; `pairs` has the first arm's records and each other's."""
-    deltas = [_delta(first, second, split, design) for first, second in pairs.values()]
-    p_values = [delta.p_value for delta in deltas if delta.p_value is not None]
+    found = [(pair, _delta(*pair, split, design)) for pair in pairs.values()]
+    reasons = [_reason(*pair, split, delta) for pair, delta in found]
+    has_verdict = [reason is None for reason in reasons]
+    p_values = [delta.p_value for _, delta in itertools.compress(found, has_verdict) if delta.p_value is not None]
     adjusted = iter(holm(p_values))
     return [
-        _difference(*pair, split, delta, None if delta.p_value is None else next(adjusted), design)
-        for pair, delta in zip(pairs.values(), deltas, strict=True)
+        _difference(*pair, split, delta, reason, next(adjusted) if reason is None else None, design)
+        for (pair, delta), reason in zip(found, reasons, strict=True)
     ]
 
 
@@ -51,10 +54,10 @@ def _difference(
     second: list[RunRecord],
     split: str,
     delta: Delta,
+    reason: str | None,
     p_holm: float | None,
     design: TwoStage | None,
 ) -> Difference:
-    verdict, reason = _verdict(first, second, split, delta, p_holm)
     scatters = len(delta.values) > 1 and len(set(delta.values)) > 1
     return Difference(
         arms=(first[0].arm, second[0].arm),
@@ -64,7 +67,7 @@ def _difference(
         p_holm=p_holm,
         detectable_nats=detectable_nats(delta.values) if design is None and scatters else None,
         bands=_band_differences(first, second, split),
-        verdict=verdict,
+        verdict=_verdict((first[0].arm, second[0].arm), delta, p_holm),
         reason=reason,
     )
 
@@ -102,16 +105,24 @@ def _first_stage(records: list[RunRecord], values: list[float], design: TwoStage
     return [of_seed[seed] for seed in design.first_stage_seeds]
 
 
-def _verdict(
-    first: list[RunRecord], second: list[RunRecord], split: str, delta: Delta, p_holm: float | None
-) -> tuple[str, str | None]:
-    """Which arm is better, if that can be said; else why there is no verdict."""
-    for records in (first, second):
-        for record in records:
-            if why := record.why_worse_than_unigram(split):
-                return NO_VERDICT, f"no verdict: {record.arm} is worse than token frequencies alone, it {why}"
+def _reason(first: list[RunRecord], second: list[RunRecord], split: str, delta: Delta) -> str | None:
+    """Why there is no verdict, and what to do; None where there is one."""
+    for record in (*first, *second):
+        if why := record.why_worse_than_unigram(split):
+            return f"no verdict: {record.arm} is worse than token frequencies alone; it {why}"
+    if delta.p_value is None:
+        return f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
+    return None
+
+
+def _verdict(arms: tuple[str, str], delta: Delta, p_holm: float | None) -> str:
     if p_holm is None:
-        return NO_VERDICT, f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
-    if p_holm >= 1 - CONFIDENCE or delta.ci95[0] <= 0 <= delta.ci95[1]:
-        return INCONCLUSIVE, None
-    return f"{(first if delta.mean > 0 else second)[0].arm} better", None
+        return NO_VERDICT
+    return INCONCLUSIVE if delta.ci95[0] <= 0 <= delta.ci95[1] else winner(arms, delta.mean, p_holm)
+
+
+def winner(arms: tuple[str, str], mean: float, p_holm: float) -> str:
+    """The verdict on a mean difference, which is positive where the first arm is ahead."""
+    if p_holm >= SIGNIFICANCE:
+        return INCONCLUSIVE
+    return f"{arms[0] if mean > 0 else arms[1]} better"

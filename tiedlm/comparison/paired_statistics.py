@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from tiedlm.config import Strict
 from tiedlm.record import SplitMetrics
 
-CONFIDENCE = 0.95
+SIGNIFICANCE = 0.05
+CONFIDENCE = 1 - SIGNIFICANCE
 NUM_RESAMPLES = 9_999
 MIN_BLOCKS = 20  # fewer, and resampling them says more of the method than of the text
 BLOCKS_PER_RUN = 40  # beyond which blocks of real text no longer resemble each other
@@ -37,6 +40,31 @@ def paired_t(values: list[float]) -> Delta:
     test = stats.ttest_1samp(values, 0.0)
     low, high = test.confidence_interval(CONFIDENCE)
     return Delta(mean=mean, ci95=(float(low), float(high)), p_value=float(test.pvalue), values=values, method=method)
+
+
+class TTest(NamedTuple):
+    """Of a mean whose standard error is known by its degrees of freedom."""
+
+    half_width: float
+    """Of its 95 % interval."""
+    p_value: float
+    """Two-sided."""
+
+
+def t_test(mean: float, standard_error: float, freedom: float) -> TTest:
+    """The t-interval and p of a mean whose scatter was measured elsewhere."""
+    from scipy import special  # as above
+
+    half_width = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * standard_error
+    return TTest(half_width, float(2 * special.stdtr(freedom, -abs(mean) / standard_error)))
+
+
+def equal_scatter_p(groups: Sequence[Sequence[float]]) -> float:
+    """Bartlett's p (1937): small where groups, each of which must scatter, have different variances."""
+    from scipy import stats  # as above
+
+    test = stats.bartlett(*groups)
+    return 1.0 if test.statistic <= 0 else float(test.pvalue)  # of equal variances, rounding can make it negative
 
 
 def detectable_nats(values: list[float]) -> float:

@@ -2,8 +2,9 @@
 
 Two seeds a cell give one degree of freedom, and an interval so wide that hardly anything is found. If seeds scatter as
 much in one cell as in another, all cells together tell how much: the error mean square of a one-way analysis of
-variance with cells as groups (Fisher 1925, chapter 7). Whether they do is tested first (Bartlett 1937), and where they
-do not, each cell has the interval of its own.
+variance with cells as groups. A seed may add to all cells alike, since they share its batches and masks; the degrees of
+freedom are then fewer (Satterthwaite 1946). Cells are pooled where a test of equal scatter (Bartlett 1937) has p ≥
+0.25, the level that is advised where a test decides on pooling (Bancroft 1964); with two seeds it is weak even so.
 """
 
 from __future__ import annotations
@@ -11,11 +12,31 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Difference
-from tiedlm.comparison.paired_statistics import CONFIDENCE, Delta, holm
+from tiedlm.comparison.comparison import NO_VERDICT, Difference
+from tiedlm.comparison.differences import winner
+from tiedlm.comparison.paired_statistics import Delta, equal_scatter_p, holm, t_test
+from tiedlm.comparison.two_way import two_way
 from tiedlm.config import Strict
+
+LEAST_P_TO_POOL = 0.25
+
+
+class Scatter(Strict):
+    """How the differences of one pair of arms scatter over seeds, in the cells that have a verdict."""
+
+    std_nats: float
+    """In all cells together."""
+    degrees_of_freedom: float
+    cell_stds_nats: tuple[float, float]
+    """The least and the largest in a cell."""
+    equal_scatter_p: float
+    """Bartlett's: small where cells scatter differently."""
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether an interval is by the scatter in all cells together, and not by that in its cell."""
+        return self.equal_scatter_p >= LEAST_P_TO_POOL
 
 
 class CellResult(Strict):
@@ -24,7 +45,7 @@ class CellResult(Strict):
     mean: float
     """In nats a token, positive where the first arm is ahead."""
     ci95: tuple[float, float] | None
-    """None where the cell has no verdict."""
+    """Of the cell alone; None where it has no verdict."""
     p_holm: float | None
     verdict: str
 
@@ -34,66 +55,36 @@ class PooledTest(Strict):
 
     arms: tuple[str, str]
     split: str
-    is_pooled: bool
-    """Whether an interval is by the scatter in all cells together, and not by that in its cell."""
-    std_nats: float | None
-    """Of a paired difference over seeds, in all cells together; None where no two cells have several seeds."""
-    degrees_of_freedom: int
-    cell_stds_nats: tuple[float, float] | None
-    """The least and the largest in a cell."""
-    equal_scatter_p: float | None
-    """Bartlett's: small where cells scatter differently."""
+    scatter: Scatter | None
+    """None where cells have not the same seeds, are fewer than two, or where arms compute the same."""
     num_tests: int
     """On the split, of which Holm's p-values are: every pair of arms in every cell that has a verdict."""
     cells: dict[str, CellResult]
 
 
-@dataclass(frozen=True)
-class _Scatter:
-    """How the differences of one pair of arms scatter over seeds."""
-
-    std_nats: float | None
-    degrees_of_freedom: int
-    cell_stds_nats: tuple[float, float] | None
-    equal_scatter_p: float | None
-
-    @property
-    def is_pooled(self) -> bool:
-        return self.equal_scatter_p is not None and self.equal_scatter_p >= 1 - CONFIDENCE
-
-
-def pooled_tests(split: str, cells: Mapping[str, Sequence[Difference]]) -> list[PooledTest]:
+def pooled_tests(split: str, cells: Mapping[str, Sequence[Difference]], has_same_seeds: bool) -> list[PooledTest]:
     """Test what was compared on a split, by cell; a cell without a verdict of its own gets none here."""
     of_pair: dict[tuple[str, str], dict[str, Difference]] = {}
     for name, differences in cells.items():
         for item in differences:
             if item.split == split:
                 of_pair.setdefault(item.arms, {})[name] = item
-    scatters = {arms: _scatter([item.delta_nats.values for item in _tested(found)]) for arms, found in of_pair.items()}
-    intervals = {
-        (arms, name): _interval(item.delta_nats, scatters[arms])
-        for arms, found in of_pair.items()
-        for name, item in found.items()
-        if item.verdict != NO_VERDICT
-    }
+    scatters: dict[tuple[str, str], Scatter | None] = {}
+    intervals: dict[tuple[tuple[str, str], str], tuple[tuple[float, float], float]] = {}
+    for arms, found in of_pair.items():
+        tested = {name: item.delta_nats for name, item in found.items() if item.verdict != NO_VERDICT}
+        scatters[arms] = _scatter([delta.values for delta in tested.values()]) if has_same_seeds else None
+        for name, delta in tested.items():
+            intervals[arms, name] = _interval(delta, scatters[arms])
     adjusted = dict(zip(intervals, holm([p for _, p in intervals.values()]), strict=True))
     return [
         PooledTest(
             arms=arms,
             split=split,
-            is_pooled=scatters[arms].is_pooled,
-            std_nats=scatters[arms].std_nats,
-            degrees_of_freedom=scatters[arms].degrees_of_freedom,
-            cell_stds_nats=scatters[arms].cell_stds_nats,
-            equal_scatter_p=scatters[arms].equal_scatter_p,
+            scatter=scatters[arms],
             num_tests=len(adjusted),
             cells={
-                name: CellResult(
-                    mean=item.delta_nats.mean,
-                    ci95=intervals[arms, name][0] if (arms, name) in intervals else None,
-                    p_holm=adjusted.get((arms, name)),
-                    verdict=_verdict(item, adjusted.get((arms, name))),
-                )
+                name: _result(item, intervals.get((arms, name)), adjusted.get((arms, name)))
                 for name, item in found.items()
             },
         )
@@ -101,38 +92,32 @@ def pooled_tests(split: str, cells: Mapping[str, Sequence[Difference]]) -> list[
     ]
 
 
-def _tested(found: Mapping[str, Difference]) -> list[Difference]:
-    return [item for item in found.values() if item.verdict != NO_VERDICT]
+def _scatter(rows: list[list[float]]) -> Scatter | None:
+    if len({len(row) for row in rows}) != 1 or (table := two_way(rows)) is None:
+        return None
+    num_seeds, num_others = len(rows[0]), len(rows) - 1
+    within = table.seed_variance + num_others * table.residual_variance  # len(rows) times the variance in a cell
+    squares = table.seed_variance**2 + num_others * table.residual_variance**2
+    stds = [statistics.stdev(row) for row in rows]
+    return Scatter(
+        std_nats=math.sqrt(within / len(rows)),
+        degrees_of_freedom=(num_seeds - 1) * within**2 / squares,
+        cell_stds_nats=(min(stds), max(stds)),
+        equal_scatter_p=equal_scatter_p(rows),
+    )
 
 
-def _scatter(groups: list[list[float]]) -> _Scatter:
-    from scipy import stats  # here because it takes a second to import
-
-    freedom = sum(len(values) - 1 for values in groups)
-    stds = [statistics.stdev(values) for values in groups]
-    ends = (min(stds), max(stds)) if stds else None
-    if len(groups) < 2 or 0 in stds:  # nothing to compare, or arms that compute the same thing
-        return _Scatter(None, freedom, ends, None)
-    variance = sum((len(values) - 1) * std**2 for values, std in zip(groups, stds, strict=True)) / freedom
-    bartlett = stats.bartlett(*groups)  # of equal variances it has no p-value where rounding makes the statistic < 0
-    return _Scatter(math.sqrt(variance), freedom, ends, float(bartlett.pvalue) if bartlett.statistic > 0 else 1.0)
-
-
-def _interval(delta: Delta, scatter: _Scatter) -> tuple[tuple[float, float], float]:
-    """The t-interval and two-sided p of a cell's mean: by the scatter of all, or the cell's own."""
-    from scipy import stats  # as above
-
-    if not scatter.is_pooled or scatter.std_nats is None:
+def _interval(delta: Delta, scatter: Scatter | None) -> tuple[tuple[float, float], float]:
+    """The t-interval and p of a cell's mean: by the scatter of all, or by the cell's own."""
+    if scatter is None or not scatter.is_pooled:
         assert delta.p_value is not None  # it has a verdict, so it has seeds
         return delta.ci95, delta.p_value
-    error, freedom = scatter.std_nats / math.sqrt(len(delta.values)), scatter.degrees_of_freedom
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    return (delta.mean - half, delta.mean + half), float(2 * stats.t.sf(abs(delta.mean) / error, freedom))
+    test = t_test(delta.mean, scatter.std_nats / math.sqrt(len(delta.values)), scatter.degrees_of_freedom)
+    return (delta.mean - test.half_width, delta.mean + test.half_width), test.p_value
 
 
-def _verdict(item: Difference, p_holm: float | None) -> str:
-    if p_holm is None:
-        return NO_VERDICT
-    if p_holm >= 1 - CONFIDENCE:
-        return INCONCLUSIVE
-    return f"{item.arms[0] if item.delta_nats.mean > 0 else item.arms[1]} better"
+def _result(item: Difference, tested: tuple[tuple[float, float], float] | None, p_holm: float | None) -> CellResult:
+    verdict = NO_VERDICT if p_holm is None else winner(item.arms, item.delta_nats.mean, p_holm)
+    return CellResult(
+        mean=item.delta_nats.mean, ci95=None if tested is None else tested[0], p_holm=p_holm, verdict=verdict
+    )

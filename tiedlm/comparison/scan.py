@@ -11,8 +11,10 @@ from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.pooled_test import PooledTest, pooled_tests
 from tiedlm.config import Strict
 from tiedlm.errors import InputError
+from tiedlm.version import __version__
 
 SCAN_SCHEMA_VERSION = 2
+MAX_CELLS_NAMED = 3
 
 
 class ScanDesign(Strict):
@@ -22,9 +24,9 @@ class ScanDesign(Strict):
     values: dict[str, list[Any]]
 
     def has_all_of(self, other: ScanDesign) -> bool:
-        """Whether it scans the same keys of the same experiment over all the other's values, and maybe over more."""
+        """Whether it scans the same keys, in their order, of the same experiment, and has all cells of the other."""
         same = (self.experiment, list(self.values)) == (other.experiment, list(other.values))
-        return same and all(value in self.values[key] for key in self.values for value in other.values[key])
+        return same and cell_folders(other.values).keys() <= cell_folders(self.values).keys()
 
 
 class ScanCell(Strict):
@@ -32,11 +34,11 @@ class ScanCell(Strict):
 
     folder: str
     values: dict[str, Any]
-    num_seeds: int
+    seeds: list[int]
     perplexities: dict[str, float]
     """Mean on valid, by arm."""
     unigram_perplexity: float
-    """Of valid."""
+    """Of valid, by the token frequencies of the whole train split, also where a cell has a part of it."""
     differences: list[Difference]
     """Each cell alone, as its own report has them."""
 
@@ -56,6 +58,7 @@ class Scan(Strict):
     """What is equal in all cells and arms."""
     notes: list[str]
     records_sha256: str
+    """Of what all this follows from: the design, the records of its cells and this version."""
 
 
 def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
@@ -77,8 +80,13 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
     for folder, comparison in found.items():
         for note in comparison.notes:
             told.setdefault(note, []).append(folder)
-    notes = [f"{'all' if len(of) == len(found) else len(of)} cells: {note}" for note, of in told.items()]
-    digest = hashlib.sha256("".join(comparison.records_sha256 for comparison in found.values()).encode())
+    notes = [f"{_cells_in_words(of, len(found))}: {note}" for note, of in told.items()]
+    has_same_seeds = len({tuple(cell.seeds) for cell in cells}) == 1
+    made_of = [
+        f"{SCAN_SCHEMA_VERSION} {__version__}",
+        design.model_dump_json(),
+        *(f"{folder} {comparison.records_sha256}" for folder, comparison in found.items()),
+    ]
     return Scan(
         schema_version=SCAN_SCHEMA_VERSION,
         design=design,
@@ -87,13 +95,19 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
         tests=[
             test
             for split in next(iter(first.arms.values())).metrics
-            for test in pooled_tests(split, {cell.folder: cell.differences for cell in cells})
+            for test in pooled_tests(split, {cell.folder: cell.differences for cell in cells}, has_same_seeds)
         ],
         missing=[folder for folder in folders if folder not in found],
         shared_config=_without(first.shared_config, tuple(design.values)),
         notes=notes,
-        records_sha256=digest.hexdigest(),
+        records_sha256=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
     )
+
+
+def _cells_in_words(folders: list[str], number: int) -> str:
+    if len(folders) == number:
+        return "all cells"
+    return "; ".join(folders) if len(folders) <= MAX_CELLS_NAMED else f"{len(folders)} cells"
 
 
 def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> list[tuple[str, Any, Any]]:
@@ -124,7 +138,7 @@ def _cell(folder: str, values: dict[str, Any], comparison: Comparison) -> ScanCe
     return ScanCell(
         folder=folder,
         values=values,
-        num_seeds=len(comparison.seeds),
+        seeds=comparison.seeds,
         perplexities={arm: metrics.masked_lm_perplexity.mean for arm, metrics in valid.items()},
         unigram_perplexity=next(iter(valid.values())).unigram_perplexity,
         differences=comparison.differences,

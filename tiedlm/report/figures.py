@@ -36,7 +36,7 @@ def scan_csv(scan: Scan) -> str:
     rows = (
         [
             *(cell.values[key] for key in keys),
-            *(test.arms[1], test.arms[0], test.split, cell.num_seeds),
+            *(test.arms[1], test.arms[0], test.split, len(cell.seeds)),
             *(result.mean, *(result.ci95 or ("", "")), result.verdict),
         ]
         for cell in scan.cells

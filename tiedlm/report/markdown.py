@@ -32,7 +32,7 @@ from tiedlm.report.tables import (
     similarity_table,
     vocabulary_table,
 )
-from tiedlm.report.terminal import describe, differing_lines, num_seeds, reasons, title, verdict_lines
+from tiedlm.report.terminal import basis_lines, describe, differing_lines, num_seeds, reasons, title, verdict_lines
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -74,7 +74,7 @@ def _answer_of_pair(comparison: Comparison) -> list[str]:
     return [
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
-        "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
+        "\n".join(f"    {line}" for line in [*verdict_lines(comparison), *basis_lines(comparison)]) + "\n",
         headline(comparison),
         f"{PERPLEXITY}\n",
         "## Does it help?\n",

@@ -24,7 +24,7 @@ def render_scan(scan: Scan) -> RenderableType:
     parts: list[RenderableType] = [Text(_title(scan), style="bold")]
     for arms in pairs_of(scan):
         rows, columns = axes_of(scan)
-        table = plain_table("", *map(shown_values, columns))
+        table = plain_table(corner(scan), *map(shown_values, columns))
         for row, values in enumerate(rows):
             cells = [cell_at(scan, row, column) for column in range(len(columns))]
             table.add_row(shown_values(values), *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
@@ -40,9 +40,12 @@ def render_scan_markdown(scan: Scan) -> str:
     sections = [
         f"# {_title(scan)}\n",
         f"{WARNING}\n",
-        "Differences are in nats a token, with their 95 % interval over seeds. In the map a number in bold has a "
-        "verdict for one of the arms, and one in brackets is of a cell without a verdict. The line is where the "
-        "difference would be zero, by interpolation between cells.\n",
+        "Differences are in nats a token, each with the 95 % interval of its cell alone. Verdicts are corrected for "
+        "the number of cells, so an interval without zero can be inconclusive. A cell's own report tests that cell "
+        "alone; the map's verdict counts.\n",
+        "In the map a number in bold has a verdict for one of the arms, and a hatched cell in brackets has none: one "
+        "seed, or a model that token frequencies beat, which are those of the whole train split. A black line, if "
+        "there is one, is where the difference would be zero, by interpolation between cells that have verdicts.\n",
         f"![map]({MAP_FILE})\n",
         render_scan_tables(scan),
         *(f"Note: {escaped(note)}.\n" for note in _notes(scan)),
@@ -68,7 +71,7 @@ def render_scan_tables(scan: Scan) -> str:
             ]
             for row, values in enumerate(rows)
         ]
-        header = ["", *(escaped(shown_values(values)) for values in columns)]
+        header = [escaped(corner(scan)), *(escaped(shown_values(values)) for values in columns)]
         sections += [f"## {split}: {arms[1]} − {arms[0]}\n", markdown_table(header, table)]
         sections.append(f"{_scatter_sentence(scan, arms, split)}\n")
     sections += [
@@ -80,7 +83,7 @@ def render_scan_tables(scan: Scan) -> str:
                     escaped(cell.folder),
                     *(f"{perplexity:,.1f}" for perplexity in cell.perplexities.values()),
                     f"{cell.unigram_perplexity:,.1f}",
-                    str(cell.num_seeds),
+                    str(len(cell.seeds)),
                 ]
                 for cell in scan.cells
             ],
@@ -104,9 +107,20 @@ def axes_of(scan: Scan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return of_first, list(cell_folders({key: values[key] for key in others}).values())
 
 
+def key_names(scan: Scan) -> tuple[str, str]:
+    """What the rows are values of and what the columns are; one key alone has no rows."""
+    first, *others = (printable(key.rpartition(".")[2]) for key in scan.design.values)
+    return (first, ", ".join(others)) if others else ("", first)
+
+
+def corner(scan: Scan) -> str:
+    """The same in a table's first cell: `fraction \\ hidden_size`."""
+    return " \\ ".join(filter(None, key_names(scan)))
+
+
 def shown_values(values: dict[str, Any]) -> str:
-    """`hidden_size 64`."""
-    return printable(", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items()))
+    """`64`, or `64, 0.1` of two keys."""
+    return printable(", ".join(map(str, values.values())))
 
 
 def cell_at(scan: Scan, row: int, column: int) -> ScanCell | None:
@@ -128,9 +142,8 @@ def _test_of(scan: Scan, arms: tuple[str, str], split: str) -> PooledTest:
 def _terminal_cell(result: CellResult | None) -> str:
     if result is None:
         return "–"
-    if result.ci95 is None:
-        return f"{result.mean:+.3f}\n{result.verdict}"
-    return f"{result.mean:+.3f}\n[{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]"
+    interval = "" if result.ci95 is None else f"[{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]\n"
+    return f"{result.mean:+.3f}\n{interval}{result.verdict}"
 
 
 def _markdown_cell(result: CellResult | None) -> str:
@@ -146,23 +159,26 @@ def _scatter_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
     if test.num_tests == 0:
         return "No cell has a verdict."
     verdicts = f"Verdicts are by Holm's p-values over {test.num_tests} test{'s' if test.num_tests > 1 else ''}."
-    if test.std_nats is None or test.equal_scatter_p is None or test.cell_stds_nats is None:
+    if test.scatter is None:
         return f"Each interval is by the scatter over seeds in its own cell. {verdicts}"
-    least, largest = test.cell_stds_nats
-    bartlett = f"{least:.2g} to {largest:.2g} in a cell, Bartlett's {p_value(test.equal_scatter_p)}"
-    if test.is_pooled:
+    scatter = test.scatter
+    ends = " to ".join(f"{std:.2g}" for std in scatter.cell_stds_nats)
+    bartlett = f"a weak test of equal scatter, Bartlett's, has {p_value(scatter.equal_scatter_p)}"
+    if not scatter.is_pooled:
         return (
-            f"Each interval is by the scatter over seeds in all cells together, {test.std_nats:.2g} nats with "
-            f"{test.degrees_of_freedom} degrees of freedom ({bartlett}). {verdicts}"
+            f"Each interval is by the scatter over seeds in its own cell, {ends} nats, since cells may differ in it: "
+            f"{bartlett}. {verdicts}"
         )
     return (
-        f"Each interval is by the scatter over seeds in its own cell, since cells differ in it ({bartlett}). {verdicts}"
+        f"Each interval is by the scatter over seeds in all cells together, {scatter.std_nats:.2g} nats with "
+        f"{scatter.degrees_of_freedom:.1f} degrees of freedom, and assumes that it is the same in each. In a cell "
+        f"alone it is {ends}, and {bartlett}. {verdicts}"
     )
 
 
 def _title(scan: Scan) -> str:
     corpus = CORPUS_TITLES.get(scan.corpus, printable(scan.corpus))
-    seeds = sorted({cell.num_seeds for cell in scan.cells})
+    seeds = sorted({len(cell.seeds) for cell in scan.cells})
     told = " to ".join(dict.fromkeys((str(seeds[0]), count_seeds(seeds[-1]))))
     keys = ", ".join(printable(key) for key in scan.design.values)
     return f"{scan.design.experiment} over {keys}: {corpus}, {told if len(seeds) > 1 else count_seeds(seeds[0])} a cell"

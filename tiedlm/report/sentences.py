@@ -15,7 +15,8 @@ DETECTABLE = "Detectable: what so many seeds, scattering as these do, find at p 
 ARMS_TABLE = (
     "An interval is of each difference alone, by its own scatter over seeds. Holm's p adjusts those tests for their "
     "number and decides the verdict; beside inconclusive stands what so many seeds find at p < 0.05, unadjusted, in "
-    "four cases of five. By one scatter: Holm's p of a test that takes all arms to scatter alike."
+    "four cases of five. By one scatter: Holm's p of a second test, which assumes that all arms scatter alike; "
+    "it decides no verdict, and does not suit an arm that shares training steps with the first."
 )
 ACROSS_VOCABULARIES = (
     "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "

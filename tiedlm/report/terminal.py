@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tiedlm.comparison.block_test import BlockTest
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
-from tiedlm.comparison.paired_statistics import CONFIDENCE
+from tiedlm.comparison.paired_statistics import SIGNIFICANCE
 from tiedlm.counting.tables import percent
 from tiedlm.counting.terminal import plain_table, saved_text
 from tiedlm.errors import printable
@@ -35,7 +35,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
     ]
     if len(comparison.arms) <= MAX_COLUMNS:
-        parts += [Text(), _verdict_text(comparison)]
+        parts += [Text(), _verdict_text(comparison), *map(Text, basis_lines(comparison))]
     return Group(*parts)
 
 
@@ -105,21 +105,25 @@ def differing_lines(comparison: Comparison) -> list[str]:
 
 
 def verdict_lines(comparison: Comparison) -> list[str]:
-    """A line a difference, of 80 columns for the built-in arms: the verdict, and what it rests on.
-
-    Where there is no verdict, more lines say why, and what to do.
-    """
+    """A line a difference, of 80 columns for the built-in arms: the verdict, and what it rests on."""
     lines = []
     for difference in comparison.differences:
         delta, second = difference.delta_nats, difference.arms[1]
         interval = f"[{', '.join(map(percent_more, delta.ci95))}]"
         seeds = count_seeds(len(delta.values))
         line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
-        if difference.p_holm is None:
+        if delta.p_value is None:
             lines += [f"{line}  {seeds}", f"{'':6}{interval}: how much the choice of text moves it, not of seed"]
+        elif difference.p_holm is None:
+            lines.append(f"{line}  {seeds}")
         else:
             lines.append(f"{line} {interval} {seeds}  {p_value(difference.p_holm)}")
-    return [*lines, *_detectable_lines(comparison), *reasons(comparison)]
+    return lines
+
+
+def basis_lines(comparison: Comparison) -> list[str]:
+    """What stands below the verdicts: why there is none, what would have been found, by which p-values there is one."""
+    return [*_detectable_lines(comparison), *reasons(comparison)]
 
 
 def reasons(comparison: Comparison) -> list[str]:
@@ -152,14 +156,16 @@ def _holm_lines(comparison: Comparison) -> list[str]:
 
 def _block_line(test: BlockTest) -> str:
     """What all arms' scatter together tells."""
-    bartlett = f"Bartlett's {p_value(test.equal_scatter_p)}"
+    ends = " to ".join(f"{std:.2g}" for std in test.arm_stds_nats)
+    scatter = f"over seeds an arm's loss scatters by {ends} nats, Bartlett's {p_value(test.equal_scatter_p)}"
     if not test.holds:
-        return f"{test.split}: arms scatter differently over seeds ({bartlett}), so none is taken for all of them"
-    found = [arm for arm, p in test.p_holm.items() if p < 1 - CONFIDENCE]
+        return f"{test.split}: arms scatter differently, so they are not tested by one scatter ({scatter})"
+    found = {arm: test.means[arm] for arm, p in test.p_holm.items() if p < SIGNIFICANCE}
+    behind, ahead = (", ".join(arm for arm in found if (found[arm] > 0) is worse) or "none" for worse in (True, False))
     return (
-        f"{test.split}, by one scatter for all arms ({test.std_nats:.3f} nats, the residual of arms × seeds with "
-        f"{test.degrees_of_freedom} degrees of freedom; {bartlett}): ± {test.half_width_nats:.3f} nats a difference, "
-        f"Holm's p < {1 - CONFIDENCE:.2f} for {', '.join(found) or 'no arm'}"
+        f"{test.split}, by a second test, which assumes that all arms scatter alike ({scatter}): ± "
+        f"{test.half_width_nats:.3f} nats a difference, with {test.degrees_of_freedom} degrees of freedom; behind the "
+        f"first arm by Holm's p < {SIGNIFICANCE}: {behind}; ahead: {ahead}"
     )
 
 

@@ -48,19 +48,28 @@ def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_
     """Put the cells of a folder together.
 
     Raises:
-        InputError: no cell has two arms yet, or cells cannot be put together.
+        InputError: no cell has two arms yet, or the records of a cell, or two cells, cannot be put together.
     """
     design = load_scan_design(folder)
     if design is None:
         raise InputError(f"{folder}: has no {SCAN_DESIGN_FILE}; give the folder that tiedlm compare --scan wrote")
-    found: dict[str, Comparison] = {}
-    for name in cell_folders(design.values):
-        cell = folder / name
-        if cell.is_dir() and any(RECORD_PATTERN.fullmatch(path.name) for path in cell.iterdir()):
-            found[name] = of_cell(cell)
-    if not found:
-        raise InputError(f"{folder}: no cell of the scan has records yet; give the command with --scan again")
+    arms_of = {name: _arms_with_records(folder / name) for name in cell_folders(design.values)}
+    most = max(map(len, arms_of.values()))
+    if most < 2:
+        raise InputError(f"{folder}: no cell of the scan has records of two arms yet; give its command again")
+    found = {}
+    for name, arms in arms_of.items():
+        if len(arms) == most:  # one with fewer is being trained
+            try:
+                found[name] = of_cell(folder / name)
+            except InputError as error:
+                raise InputError(f"{folder / name}: {error}") from error
     return make_scan(design, found)
+
+
+def _arms_with_records(cell: Path) -> set[str]:
+    matches = [RECORD_PATTERN.fullmatch(path.name) for path in cell.iterdir()] if cell.is_dir() else []
+    return {match["arm"] for match in matches if match}
 
 
 def load_scan_design(folder: Path) -> ScanDesign | None:

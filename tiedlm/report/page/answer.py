@@ -41,7 +41,8 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     for item in comparison.differences:
         delta = item.delta_nats
         low, high = map(percent_more, delta.ci95)
-        basis = "the choice of text alone" if item.p_holm is None else p_value(item.p_holm)
+        basis = "the choice of text alone" if delta.p_value is None else item.verdict
+        basis = basis if item.p_holm is None else p_value(item.p_holm)
         found.append(
             (
                 f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
