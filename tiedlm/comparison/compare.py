@@ -138,15 +138,16 @@ def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> l
 
 
 def _worse_than_unigram_notes(arm: str, records: list[RunRecord]) -> list[str]:
-    """Which seeds of an arm are worse than token frequencies alone, on which split, and why."""
-    seeds_of: dict[tuple[str, str], list[str]] = {}
-    for record in records:
-        for split in record.metrics:
-            if why := record.why_worse_than_unigram(split):
-                seeds_of.setdefault((split, why), []).append(str(record.seed))
+    """Which seeds of an arm are worse than token frequencies alone, on which splits, and why."""
+    splits_of: dict[tuple[str, ...], list[str]] = {}
+    for split in records[0].metrics:
+        whys = {record.seed: record.why_worse_than_unigram(split) for record in records}
+        for why in dict.fromkeys(filter(None, whys.values())):
+            seeds = ", ".join(str(seed) for seed in whys if whys[seed] == why)
+            splits_of.setdefault((seeds, why), []).append(split)
     return [
-        f"on {split}, {arm} is worse than token frequencies alone (seed {', '.join(seeds)}): it {why}"
-        for (split, why), seeds in seeds_of.items()
+        f"{arm} is worse than token frequencies alone on {' and '.join(splits)} (seed {seeds}): it {why}"
+        for (seeds, why), splits in splits_of.items()
     ]
 
 

@@ -142,7 +142,7 @@ def _test_of(scan: Scan, arms: tuple[str, str], split: str) -> PooledTest:
 def _terminal_cell(result: CellResult | None) -> str:
     if result is None:
         return "–"
-    interval = "" if result.ci95 is None else f"[{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]\n"
+    interval = "" if result.ci95 is None else f"[{result.ci95[0]:+.2f}, {result.ci95[1]:+.2f}]\n"
     return f"{result.mean:+.3f}\n{interval}{result.verdict}"
 
 
