@@ -30,11 +30,13 @@ from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.scan_report import render_scan_markdown
+from tiedlm.report.tables import arms_table
 from tiedlm.report.terminal import num_seeds, plus_minus
 from tiedlm.report.write import compare_folder
 from tiedlm.report.write_scan import compare_cells, load_scan_design
 
 README = (REPOSITORY / "README.md").read_text()
+RESULTS_PAGE = (REPOSITORY / "results/README.md").read_text().replace("−", "-")
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").rglob("comparison.json"))
 MAPS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/scan.json"))
 SMALL = (
@@ -141,6 +143,26 @@ def test_the_readme_s_answers_are_those_of_the_records(folder: str, models: str)
         f"| {models}, {num_seeds(comparison)} | {tied} | {untied} | "
         f"{valid.delta_nats.mean:+.3f} [{low:+.3f}, {high:+.3f}] | {valid.verdict} |"
     ) in README
+
+
+@pytest.mark.parametrize("folder", [folder for folder in RESULTS if folder.parent.name == "results"], ids=shown_folder)
+def test_the_results_page_has_the_numbers_of_the_records(folder: Path) -> None:
+    comparison = compare_folder(folder)
+    (difference,) = (item for item in comparison.differences if (item.split, item.arms[1]) == ("valid", "untied"))
+    metrics = [comparison.arms[arm].metrics["valid"].masked_lm_perplexity for arm in difference.arms]
+    delta = difference.delta_nats
+    interval = f" [{delta.ci95[0]:+.3f}, {delta.ci95[1]:+.3f}]" if len(delta.values) > 1 else ""
+    cells = [f"[{folder.name}]({folder.name}/REPORT.md)", *map(plus_minus, metrics), f"{delta.mean:+.3f}{interval}"]
+    assert f"| {' | '.join(cells)} |" in RESULTS_PAGE
+
+
+def test_the_results_page_has_the_numbers_of_every_arm() -> None:
+    table = arms_table(compare_folder(REPOSITORY / "results/ptb-arms"), "valid")
+    first, *others = table.rows[:-1]
+    assert f"| {first[0]} | {first[2]} | " in RESULTS_PAGE
+    for arm, _, perplexity, nats, p_holm, p_of_all, _ in others:
+        alone, of_cause = f"| {nats} | {p_holm} | {p_of_all} |", f"`{arm}` | {nats} | {p_holm} | {p_of_all} |"
+        assert f"| {perplexity} {alone}" in RESULTS_PAGE or of_cause in RESULTS_PAGE, arm
 
 
 @pytest.mark.slow

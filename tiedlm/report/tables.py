@@ -50,8 +50,8 @@ def difference_table(comparison: Comparison) -> Table:
             ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
             f"{item.delta_nats.mean:+.4f}",
             f"[{item.delta_nats.ci95[0]:+.4f}, {item.delta_nats.ci95[1]:+.4f}]",
-            "–" if item.delta_nats.p_value is None else f"{item.delta_nats.p_value:.2g}",
-            "–" if item.p_holm is None else f"{item.p_holm:.2g}",
+            _p(item.delta_nats.p_value),
+            _p(item.p_holm),
             "–" if item.detectable_nats is None else f"{item.detectable_nats:.2g}",
         ]
         for item in comparison.differences
