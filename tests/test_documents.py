@@ -165,6 +165,16 @@ def test_the_results_page_has_the_numbers_of_every_arm() -> None:
         assert f"| {perplexity} {alone}" in RESULTS_PAGE or of_cause in RESULTS_PAGE, arm
 
 
+@pytest.mark.parametrize("folder", MAPS, ids=shown_folder)
+def test_the_results_page_has_the_numbers_of_every_cell(folder: Path) -> None:
+    scan = compare_cells(folder)
+    (test,) = (test for test in scan.tests if test.split == "valid")
+    for cell, result in test.cells.items():
+        low, high = result.ci95 or (0.0, 0.0)
+        shown = f"{result.mean:+.3f} [{low:+.3f}, {high:+.3f}]" if result.ci95 else f"({result.mean:+.3f})"
+        assert f" {shown} |" in RESULTS_PAGE, cell
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("corpus_folder")
 def test_the_readme_s_python_runs(tmp_path: Path) -> None:
