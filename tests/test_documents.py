@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.forked_command import run_forked
 from tests.conftest import REPOSITORY
@@ -28,11 +29,11 @@ from tiedlm.counting.tables import percent
 from tiedlm.errors import InputError
 from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.record import load_records
-from tiedlm.report.markdown import render_markdown
-from tiedlm.report.scan_report import render_scan_markdown
+from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
+from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.tables import arms_table
 from tiedlm.report.terminal import num_seeds, plus_minus
-from tiedlm.report.write import compare_folder
+from tiedlm.report.write import PLOT_SUMS_FILE, compare_folder, plot_sums
 from tiedlm.report.write_scan import compare_cells, load_scan_design
 
 README = (REPOSITORY / "README.md").read_text()
@@ -222,6 +223,30 @@ def test_the_report_of_a_map_equals_its_regeneration(folder: Path) -> None:
     assert scan.missing == []
     assert (folder / "REPORT.md").read_text() == render_scan_markdown(scan), again
     assert json.loads((folder / "scan.json").read_text())["records_sha256"] == scan.records_sha256, again
+
+
+@pytest.mark.parametrize("folder", [*RESULTS, *MAPS], ids=shown_folder)
+def test_the_plots_are_those_that_were_drawn_from_the_records(folder: Path) -> None:
+    is_map = folder in MAPS
+    names = (MAP_FILE,) if is_map else (CURVES_FILE, PARAMETERS_FILE)
+    records_sha256 = (compare_cells(folder) if is_map else compare_folder(folder)).records_sha256
+    assert (folder / PLOT_SUMS_FILE).read_text() == plot_sums(folder, records_sha256, names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", [path for path in RESULTS if path.parent.name == "results"], ids=shown_folder)
+def test_a_command_draws_the_plots_again_byte_for_byte(folder: Path, tmp_path: Path) -> None:
+    """By the version of Matplotlib that drew them; another may draw a line a pixel wider."""
+    plots = sorted(folder.glob("*.png"))
+    with Image.open(plots[0]) as image:
+        drawn_by = image.info["Software"]
+    if f"version{importlib.metadata.version('matplotlib')}," not in drawn_by:
+        pytest.skip(f"drawn by {drawn_by}")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*.png", "*.safetensors"))
+    finished = run_forked(tmp_path, f"report {copy} --force", dict(os.environ))
+    assert finished.returncode == 0, finished.stderr
+    assert [path.name for path in plots if (copy / path.name).read_bytes() != path.read_bytes()] == []
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=shown_folder)

@@ -85,12 +85,12 @@ def keep_plots(folder: Path, records_sha256: str, names: Sequence[str], draw: Ca
     Raises:
         OSError: the folder cannot be written.
     """
-    if force or _plot_sums(folder, records_sha256, names) != _kept_sums(folder):
+    if force or plot_sums(folder, records_sha256, names) != _kept_sums(folder):
         draw()
-        write_atomically(folder / PLOT_SUMS_FILE, _plot_sums(folder, records_sha256, names))
+        write_atomically(folder / PLOT_SUMS_FILE, plot_sums(folder, records_sha256, names))
 
 
-def _plot_sums(folder: Path, records_sha256: str, names: Sequence[str]) -> str:
+def plot_sums(folder: Path, records_sha256: str, names: Sequence[str]) -> str:
     """What the plots in the folder are, and of which records, as `sha256sum -c` reads it."""
     lines = [f"# of records {records_sha256}"]
     for name in names:
