@@ -133,16 +133,16 @@ def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
     (tmp_path / "search").mkdir()
     write_cells(tmp_path / "search", FIRST_SEARCH_SEED)
     save_decision(Grid(seeds=2, values=VALUES), tmp_path / "search" / GRID_FILE)
-    best = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-6}
+    best = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-4}
     for seed in (0, 1):
         save_record(made_up("tied", seed, 4.0), tmp_path)
-        overrides = {"model": {"tie_word_embeddings": False}, "train": {"learning_rate": 0.02, "adam_epsilon": 1e-6}}
+        overrides = {"model": {"tie_word_embeddings": False}, "train": {"learning_rate": 0.02, "adam_epsilon": 1e-4}}
         save_record(made_up("untied", seed, 3.9, overrides=overrides, **best), tmp_path)
     comparison = update_report(tmp_path)
     assert comparison.notes == []
     page = (tmp_path / "REPORT.md").read_text()
     assert page.splitlines()[2].startswith("**tied and untied differ in train.learning\\_rate (as in the file, 0.02)")
-    assert re.search(r"\| learning\\_rate=0.02,adam\\_epsilon=1e-06 \| 5\d\.\d \| \*\*4\d\.\d\*\* \|", page)
+    assert re.search(r"\| learning\\_rate=0.02,adam\\_epsilon=0.0001 \| 5\d\.\d \| \*\*4\d\.\d\*\* \|", page)
     for seed in (0, 1):
         (tmp_path / f"untied-seed{seed}.json").unlink()
         save_record(made_up("untied", seed, 3.9), tmp_path)

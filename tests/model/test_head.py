@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from tests.conftest import toy_model
 from tests.model.test_masked_lm import ENCODERS, VOCAB_SIZE
+from tiedlm.model import logit_slices
 from tiedlm.model.head import MaskedLMHead, masked_lm_loss
 from tiedlm.model.linear_and_norm import LAYER_NORM_EPS
 from tiedlm.model.logit_slices import make_logits
@@ -104,6 +105,28 @@ def test_logits_lie_where_those_before_lay() -> None:
     weight = torch.randn(17, 8)
     logits = [make_logits(torch.randn(num_rows, 8), weight) for num_rows in (50, 3, 50)]
     assert len({one.data_ptr() for one in logits}) == 1
+
+
+@pytest.mark.parametrize("pieces", IN_PIECES)
+@pytest.mark.parametrize("vocab_size", [17, 501])
+def test_what_lay_between_two_rows_of_logits_is_in_no_gradient(
+    vocab_size: int, pieces: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products by matrix units (AMX) read on to the end of a row's last line, where another model's NaN can lie."""
+    for name, value in pieces.items():
+        monkeypatch.setattr(logit_slices, name, value)
+    head = MaskedLMHead(toy_model(), vocab_size)
+    states, ids = torch.randn(3, 50, 32), torch.randint(vocab_size, (3, 50))
+
+    def gradients() -> list[torch.Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            return list(torch.autograd.grad(head.loss(states, ids, torch.ones(3, 50)), list(head.parameters())))
+
+    before = gradients()
+    kept = make_logits(torch.zeros(1, 32, dtype=torch.bfloat16), head.decoder.weight.detach())
+    torch.empty(0, dtype=torch.bfloat16).set_(kept.untyped_storage()).fill_(math.nan)
+    for one, other in zip(gradients(), before, strict=True):
+        assert_close(one, other, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("pieces", IN_PIECES)

@@ -26,7 +26,9 @@ def make_logits(hidden_states: Tensor, weight: Tensor) -> Tensor:
     num_rows, vocab_size = len(hidden_states), len(weight)
     width = _row_width(vocab_size)
     memory = _kept_memory(max(KEPT_LOGITS, num_rows * width), hidden_states.dtype, hidden_states.device)
-    logits = memory[: num_rows * width].view(num_rows, width)[:, :vocab_size]
+    rows = memory[: num_rows * width].view(num_rows, width)
+    rows[:, vocab_size:] = 0.0  # a product by matrix units reads on to the end of a line, times 0: of a NaN that is one
+    logits = rows[:, :vocab_size]
     for columns in matrix_slices(vocab_size):
         torch.mm(hidden_states, weight[columns].to(hidden_states.dtype).t(), out=logits[:, columns])
     return logits
