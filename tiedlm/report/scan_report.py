@@ -25,8 +25,10 @@ def render_scan(scan: Scan) -> RenderableType:
     for arms in pairs_of(scan):
         rows, columns = axes_of(scan)
         table = plain_table(corner(scan), *map(shown_values, columns))
+        for column in table.columns[1:]:
+            column.no_wrap = True
         for row, values in enumerate(rows):
-            cells = [cell_at(scan, row, column) for column in range(len(columns))]
+            cells = [cell_at(scan, row, place) for place in range(len(columns))]
             table.add_row(shown_values(values), *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
         parts += [Text(), Text(f"{arms[1]} − {arms[0]} on valid, nats a token, above 0 {arms[0]} is ahead"), table]
         parts.append(Text(_scatter_sentence(scan, arms, "valid"), style="dim"))
