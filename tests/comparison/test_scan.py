@@ -101,7 +101,7 @@ def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: 
     save_record(
         made_up("untied", 7, 4.0, config__train__learning_rate=0.01, config__train__adam_epsilon=1e-8), tmp_path / half
     )
-    with pytest.raises(InputError, match=rf"{half}: no seed of untied has a record of tied"):
+    with pytest.raises(InputError, match=rf"^cell {half}: no seed of untied has a record of tied"):
         compare_cells(tmp_path)
 
 

@@ -129,7 +129,7 @@ def basis_lines(comparison: Comparison) -> list[str]:
 def reasons(comparison: Comparison) -> list[str]:
     """Why there is no verdict, by which p-values there is one, and what another test says."""
     told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
-    return [*told, *_holm_lines(comparison), *map(_block_line, comparison.block_tests)]
+    return [*told, *_holm_lines(comparison), *(_block_line(comparison, test) for test in comparison.block_tests)]
 
 
 def _detectable_lines(comparison: Comparison) -> list[str]:
@@ -154,14 +154,15 @@ def _holm_lines(comparison: Comparison) -> list[str]:
     return [f"verdicts are by Holm's p-values, over the {number} tests of a split"] if number > 1 else []
 
 
-def _block_line(test: BlockTest) -> str:
+def _block_line(comparison: Comparison, test: BlockTest) -> str:
     """What all arms' scatter together tells."""
     ends = " to ".join(f"{std:.2g}" for std in test.arm_stds_nats)
     scatter = f"over seeds an arm's loss scatters by {ends} nats, Bartlett's {p_value(test.equal_scatter_p)}"
     if not test.holds:
         return f"{test.split}: arms scatter differently, so they are not tested by one scatter ({scatter})"
-    found = {arm: test.means[arm] for arm, p in test.p_holm.items() if p < SIGNIFICANCE}
-    behind, ahead = (", ".join(arm for arm in found if (found[arm] > 0) is worse) or "none" for worse in (True, False))
+    means = {item.arms[1]: item.delta_nats.mean for item in comparison.differences if item.split == test.split}
+    found = [arm for arm, p in test.p_holm.items() if p < SIGNIFICANCE]
+    behind, ahead = (", ".join(arm for arm in found if (means[arm] > 0) is worse) or "none" for worse in (True, False))
     return (
         f"{test.split}, by a second test, which assumes that all arms scatter alike ({scatter}): ± "
         f"{test.half_width_nats:.3f} nats a difference, with {test.degrees_of_freedom} degrees of freedom; behind the "

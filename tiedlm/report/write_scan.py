@@ -63,7 +63,7 @@ def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_
             try:
                 found[name] = of_cell(folder / name)
             except InputError as error:
-                raise InputError(f"{folder / name}: {error}") from error
+                raise InputError(f"cell {name}: {error}") from error
     return make_scan(design, found)
 
 
