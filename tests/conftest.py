@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from tiedlm.config import Experiment, ModelConfig
+from tiedlm.config.experiment import Experiment
+from tiedlm.config.model_config import ModelConfig
 
 torch.set_num_threads(1)  # toy matrices: a second thread only waits for the first
 

@@ -6,6 +6,7 @@ import ast
 import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import tiedlm
 
 PACKAGE = Path(tiedlm.__file__).parent
 # Room → the rooms that it imports. Each stands below those, so imports run up and never in a circle.
-MAY_IMPORT = {
+MAY_IMPORT: dict[str, str] = {
     "version": "",
     "errors": "",
     "atomic_file": "",
@@ -23,39 +24,38 @@ MAY_IMPORT = {
     "hub_client": "errors",
     "regular_file": "",
     "markdown_text": "errors",
-    "signals_seen": "",
-    "config": "errors",
-    "experiment_file": "errors config regular_file",
-    "record": "errors atomic_file masked_batch config regular_file",
-    "counting": "errors atomic_file hub_client regular_file markdown_text",
-    "data": "errors generators masked_batch config hub_client regular_file signals_seen",
+    "config": "errors regular_file",
+    "record": "errors atomic_file masked_batch regular_file config",
+    "counting.closed_forms": "errors",
+    "counting.stored": "errors regular_file counting.closed_forms",
+    "counting.built": "errors counting.closed_forms counting.stored",
+    "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
+    "counting.shown": "errors atomic_file markdown_text counting.closed_forms counting.stored counting",
+    "data.sources": "errors hub_client config",
+    "data": "errors generators masked_batch hub_client regular_file config data.sources",
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch config record data model",
-    "comparison": "version errors config record counting",
-    "report": "errors atomic_file config regular_file markdown_text record counting comparison",
-    "execution": "errors atomic_file regular_file config record counting data model training comparison",
-    "exchange": "errors atomic_file masked_batch config record data model training",
+    "comparison": "version errors config record counting.closed_forms",
+    "report": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
+    "report.page": "errors atomic_file config record counting.shown comparison report",
+    "execution": "errors atomic_file regular_file config record counting.closed_forms data.sources data training "
+    "comparison",
+    "execution.local": "errors record model training execution",
+    "exchange": "errors atomic_file masked_batch config record data.sources data model training",
     "explanation": "errors masked_batch data model exchange",
-    "api": "errors atomic_file masked_batch config experiment_file record counting data model training comparison "
-    "report execution exchange explanation",
+    "api": "errors atomic_file masked_batch config record counting.closed_forms counting.stored counting "
+    "data.sources data model training comparison report report.page execution execution.local exchange "
+    "explanation",
     "__init__": "version errors model execution api",
-    "cli": "version errors generators config experiment_file record counting data model training comparison report "
-    "execution exchange explanation api __init__",
+    "cli": "version errors generators config record counting counting.shown data.sources model training "
+    "comparison report report.page execution exchange explanation api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
 WITH_TORCH = (
-    *(
-        "generators",
-        "data.masking",
-        "model.",
-        "training.",
-        "exchange.",
-        "explanation.",
-        "execution.worker",
-        "execution.preflight",
-    ),
-    *("execution.scheduler", "execution.plan", "execution.dry_run", "cli.doctor"),
+    *("generators", "data.masking", "model.", "training.", "exchange.", "explanation.", "cli.doctor"),
+    *("execution.job", "execution.executor", "execution.preflight", "execution.output_folder", "execution.plan"),
+    *("execution.dry_run", "execution.local.scheduler", "execution.local.worker"),
 )
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
@@ -70,8 +70,9 @@ def without_torch(module: str) -> bool:
 
 
 def room(module: str) -> str:
-    """The part of the house that a module belongs to."""
-    return module.partition(".")[0]
+    """The part of the house that a module belongs to: the innermost folder that is one, or itself at the top."""
+    parts = module.split(".")
+    return next((name for size in range(len(parts), 0, -1) if (name := ".".join(parts[:size])) in MAY_IMPORT), parts[0])
 
 
 def syntax(module: str) -> ast.Module:
@@ -85,12 +86,12 @@ def imported_modules(module: str) -> set[str]:
     modules: set[str] = set()
     for node in ast.walk(syntax(module)):
         if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names if room(alias.name) == "tiedlm"}
+            modules |= {alias.name for alias in node.names if alias.name.partition(".")[0] == "tiedlm"}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import"
             within = (
                 {f"{node.module}.{alias.name}" for alias in node.names}
-                if room(node.module or "") == "tiedlm"
+                if (node.module or "").partition(".")[0] == "tiedlm"
                 else set()
             )
             modules |= {name if name.removeprefix("tiedlm.") in MODULES else str(node.module) for name in within}
@@ -116,11 +117,20 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_a_room_says_in_one_sentence_what_it_does() -> None:
-    for folder in (path.parent for path in PACKAGE.glob("*/__init__.py")):
-        docstring = ast.get_docstring(syntax(folder.name))
+    for folder in (path.parent for path in PACKAGE.rglob("*/__init__.py")):
+        docstring = ast.get_docstring(syntax(".".join(folder.relative_to(PACKAGE).parts)))
         assert docstring is not None
         assert docstring.count("\n") == 0
         assert docstring.endswith(".")
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = Counter(path.stem for path in PACKAGE.rglob("*.py") if path.stem != "__init__")
+    assert [name for name, number in names.items() if number > 1] == []
+
+
+def test_few_files_stand_at_the_top() -> None:
+    assert len([path for path in PACKAGE.iterdir() if path.suffix == ".py"]) <= 10
 
 
 def test_modules_without_torch_reach_none_at_import() -> None:

@@ -22,13 +22,16 @@ from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.search import SEARCH_FOLDER, best_values, search_table
-from tiedlm.config import CorpusConfig, Experiment, ModelConfig, TrainConfig, changed
-from tiedlm.counting.parameters import count_config
-from tiedlm.counting.tables import percent
+from tiedlm.comparison.tuning_table import SEARCH_FOLDER, best_values, search_table
+from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.config.experiment import Experiment, changed
+from tiedlm.config.experiment_file import read_experiment, shipped_experiments
+from tiedlm.config.model_config import ModelConfig
+from tiedlm.config.train_config import TrainConfig
+from tiedlm.counting.closed_forms.parameters import count_config
+from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import read_experiment, shipped_experiments
-from tiedlm.record import load_records
+from tiedlm.record.record_file import load_records
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.tables import arms_table

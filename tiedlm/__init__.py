@@ -13,12 +13,13 @@ from tiedlm.version import __version__
 if TYPE_CHECKING:
     from tiedlm.api.count import count_params
     from tiedlm.api.evaluate import evaluate
-    from tiedlm.api.experiment import load_experiment
     from tiedlm.api.explain import explain
     from tiedlm.api.export import export
+    from tiedlm.api.load_experiment import load_experiment
     from tiedlm.api.runs import compare, train
     from tiedlm.errors import InputError, RunsFailed
-    from tiedlm.execution.run_options import Listener, RunOptions
+    from tiedlm.execution.listener import Listener
+    from tiedlm.execution.run_options import RunOptions
     from tiedlm.model.saved_model import load_model
 
 __all__ = [
@@ -38,7 +39,7 @@ __all__ = [
 ]
 _HOMES = {
     "InputError": "tiedlm.errors",
-    "Listener": "tiedlm.execution.run_options",
+    "Listener": "tiedlm.execution.listener",
     "RunOptions": "tiedlm.execution.run_options",
     "RunsFailed": "tiedlm.errors",
     "compare": "tiedlm.api.runs",
@@ -46,7 +47,7 @@ _HOMES = {
     "evaluate": "tiedlm.api.evaluate",
     "explain": "tiedlm.api.explain",
     "export": "tiedlm.api.export",
-    "load_experiment": "tiedlm.api.experiment",
+    "load_experiment": "tiedlm.api.load_experiment",
     "load_model": "tiedlm.model.saved_model",
     "train": "tiedlm.api.runs",
 }

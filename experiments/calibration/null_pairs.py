@@ -21,7 +21,8 @@ from tiedlm import Listener, RunOptions, load_experiment
 from tiedlm.api.runs import text_finder, train_missing
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.paired_statistics import paired_bootstrap, paired_t
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_record import RunRecord
 
 SETTINGS = (
     "model.hidden_size=32",

@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 
 from tiedlm import compare, load_experiment
 from tiedlm.atomic_file import replacement, write_atomically
-from tiedlm.config import SavedModelConfig
-from tiedlm.data.layout import TOKENIZER_FILE
+from tiedlm.config.model_config import SavedModelConfig
+from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.explanation.head_view import PAIR
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
-from tiedlm.record import RunRecord, load_record, record_file_name
+from tiedlm.record.record_file import load_record
+from tiedlm.record.run_record import RunRecord, record_file_name
 
 EXPERIMENT = "ptb-quick"
 SETTINGS = (

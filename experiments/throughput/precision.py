@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.paired_statistics import paired_t
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_record import RunRecord
 
 FOLDER = Path("results/throughput/precision")
 RUNS = {"bf16": "bf16", "fp32": "fp32", "control": "fp32"}  # the precision of each folder's

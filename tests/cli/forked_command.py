@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.conftest import HANG_SECONDS
-from tiedlm.execution import start_method
+from tiedlm.execution.local import start_method
 
 # Neither the console nor the libraries of the Hub, which read the environment when they are imported.
 PRELOADED = (
-    *("torch._dynamo", "tiedlm.training.run", "tiedlm.api.scan", "tiedlm.api.search", "tiedlm.api.count"),
+    *("torch._dynamo", "tiedlm.training.run", "tiedlm.api.scan", "tiedlm.api.tuning", "tiedlm.api.count"),
     *("tiedlm.report.plots", "scipy.stats", "typer.main", "rich.progress"),
 )
 READ_AT_IMPORT = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")  # by typer, and unset for commands
@@ -79,7 +79,9 @@ def serve() -> None:
     """Fork a process for each order of stdin, and tell its exit status."""
     for name in PRELOADED:
         importlib.import_module(name)
-    assert not {"huggingface_hub", "datasets", "tiedlm.cli.console", "tiedlm.execution.scheduler"} & set(sys.modules)
+    assert not {"huggingface_hub", "datasets", "tiedlm.cli.console", "tiedlm.execution.local.scheduler"} & set(
+        sys.modules
+    )
     for line in iter(sys.stdin.readline, ""):
         process = os.fork()
         if process == 0:

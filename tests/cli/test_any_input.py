@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from tests.conftest import TOY
 from tests.training.test_run import FP32
-from tiedlm.config import Experiment
-from tiedlm.data.corpus import load_corpus
+from tiedlm.config.experiment import Experiment
+from tiedlm.config.experiment_file import read_experiment
+from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import read_experiment
-from tiedlm.record import RunRecord, load_record
+from tiedlm.record.record_file import load_record
+from tiedlm.record.run_record import RunRecord
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.run import run
 

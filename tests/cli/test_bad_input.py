@@ -19,8 +19,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.cli.forked_command import READ_AT_IMPORT, run_forked
-from tiedlm.experiment_file import shipped_experiments
-from tiedlm.record import RunRecord
+from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.record.run_record import RunRecord
 
 pytestmark = pytest.mark.slow  # a process for each case
 CACHE = ".cache"

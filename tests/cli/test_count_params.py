@@ -19,8 +19,8 @@ from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import INPUT, OUTPUT, rewritten, save, tiny
 from tiedlm.api.count import list_counts
-from tiedlm.counting.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
-from tiedlm.counting.known_models import KNOWN_MODELS
+from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
+from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, MAX_JSON_VALUES
 
 pytestmark = pytest.mark.slow  # a process for each case
 MAX_MEMORY_BYTES = 200_000_000

@@ -15,7 +15,7 @@ import pytest
 
 from tiedlm.api.count import count_params
 from tiedlm.cli.main import STOP_SIGNALS, main
-from tiedlm.counting.known_models import KNOWN_MODELS
+from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
 
 Shown = Callable[..., str]
 

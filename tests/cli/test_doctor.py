@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.conftest import toy_experiment
 from tiedlm.cli.commands import app
-from tiedlm.data.corpus import load_corpus
+from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.training.loop import TrainingState

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_bad_input import GOOD, run_tiedlm, tree, write
-from tiedlm.config import CorpusConfig, ModelConfig, TrainConfig
-from tiedlm.experiment_file import shipped_experiments
+from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.config.model_config import ModelConfig
+from tiedlm.config.train_config import TrainConfig
 
 pytestmark = pytest.mark.slow
 

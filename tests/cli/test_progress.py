@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tiedlm.cli import progress
-from tiedlm.cli.plan import plan_lines
-from tiedlm.cli.progress import ProgressDisplay
+from tiedlm.cli import progress_display
+from tiedlm.cli.plan_lines import plan_lines
+from tiedlm.cli.progress_display import ProgressDisplay
 from tiedlm.execution.pace import Pace
 from tiedlm.execution.plan import Plan
 from tiedlm.training.progress import Progress
@@ -51,7 +51,7 @@ def test_the_time_of_a_plan_is_that_of_steps_and_evaluations() -> None:
 def test_the_time_left_is_by_the_pace_of_this_process(first_step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on from step 3,000 is no faster for it; one that waits still has all its steps to make."""
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
     told = io.StringIO()
     display = ProgressDisplay(Console(file=told, width=200), quiet=False)
     display.begin(PLAN)

@@ -19,11 +19,11 @@ from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import pairs
 from tests.conftest import HANG_SECONDS, REPOSITORY, toy_model
 from tiedlm import count_params, load_model
+from tiedlm.config.experiment_file import read_experiment, shipped_experiments
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import read_experiment, shipped_experiments
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import save_model
-from tiedlm.record import save_record
+from tiedlm.record.record_file import save_record
 from tiedlm.report.write import update_report
 from tiedlm.training.device import available_memory_bytes
 from tiedlm.training.provenance import present_code

@@ -10,9 +10,9 @@ from rich.console import Console
 from scipy import stats
 
 from tests.comparison.test_differences import many_arms
-from tiedlm.comparison.block_test import block_test
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import holm
+from tiedlm.comparison.pooled_arms import block_test
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.terminal import reasons, render_comparison
 

@@ -16,10 +16,11 @@ from tests.conftest import toy_experiment
 from tiedlm.comparison.comparability import check_reusable, missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import paired_t
-from tiedlm.config import Experiment
-from tiedlm.counting.parameters import count_config
+from tiedlm.config.experiment import Experiment
+from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
-from tiedlm.record import SCHEMA_VERSION, RunRecord, load_record, save_record
+from tiedlm.record.record_file import load_record, save_record
+from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 
 NUM_BLOCKS = 60
 BLOCK = 16  # tokens

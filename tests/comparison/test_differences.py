@@ -17,7 +17,7 @@ from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import detectable_nats, holm
 from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.terminal import render_comparison
 

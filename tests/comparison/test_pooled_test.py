@@ -14,7 +14,7 @@ from tests.comparison.test_compare import pairs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Difference
 from tiedlm.comparison.paired_statistics import holm
-from tiedlm.comparison.pooled_test import PooledTest, Scatter, pooled_tests
+from tiedlm.comparison.pooled_cells import PooledTest, Scatter, pooled_tests
 
 TIED = 4.0
 

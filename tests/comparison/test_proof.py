@@ -18,7 +18,8 @@ from rich.console import Console
 from tests.comparison.test_compare import made_up, pairs
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord, load_record, load_records, save_record
+from tiedlm.record.record_file import load_record, load_records, save_record
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.terminal import render_comparison, render_record
 

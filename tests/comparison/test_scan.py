@@ -16,14 +16,14 @@ from rich.console import Console
 from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import made_up
 from tests.conftest import TOY, toy_experiment
-from tiedlm.api.cells import make_cells, parse_scan
-from tiedlm.api.search import tuned
+from tiedlm.api.cell_experiments import make_cells, parse_scan
+from tiedlm.api.tuning import tuned
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.scan import ScanDesign
-from tiedlm.comparison.search import FIRST_SEARCH_SEED
-from tiedlm.config import Grid
+from tiedlm.comparison.scan_result import ScanDesign
+from tiedlm.comparison.tuning_table import FIRST_SEARCH_SEED
+from tiedlm.config.experiment import Grid
 from tiedlm.errors import InputError
-from tiedlm.record import save_record
+from tiedlm.record.record_file import save_record
 from tiedlm.report.figures import scan_csv
 from tiedlm.report.scan_report import render_scan
 from tiedlm.report.write import GRID_FILE, save_decision, update_report

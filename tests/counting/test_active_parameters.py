@@ -11,8 +11,8 @@ import pytest
 from tests.counting.shrunk_models import shrunk
 from tests.counting.test_families import torch, transformers
 from tiedlm.api.count import count_params
+from tiedlm.counting.built.routed_experts import find_routing
 from tiedlm.counting.cross_check import answer_config
-from tiedlm.counting.routed_experts import find_routing
 
 PUBLISHED: dict[str, tuple[dict[str, Any], float, float, bool]] = {  # sizes, total and active in billions as published
     "Mixtral-8x7B": (  # arXiv 2401.04088, §1: 47 B and 13 B; mistral.ai: 12.9 B

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiedlm.counting.blueprint import Blueprint, NoClosedForm
-from tiedlm.counting.decoder_closed_forms import DECODERS
-from tiedlm.counting.families import ALIASES, FAMILIES, draw_blueprint
-from tiedlm.counting.masked_lm_closed_forms import ALIAS
+from tiedlm.counting.closed_forms.blueprint import Blueprint, NoClosedForm
+from tiedlm.counting.closed_forms.decoders import DECODERS
+from tiedlm.counting.closed_forms.families import ALIASES, FAMILIES, draw_blueprint
+from tiedlm.counting.closed_forms.masked_lms import ALIAS
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

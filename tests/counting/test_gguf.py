@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tiedlm.api.count import count_params
-from tiedlm.counting.gguf_header import read_gguf
+from tiedlm.counting.stored.gguf_header import read_gguf
 from tiedlm.errors import InputError
 
 gguf = pytest.importorskip("gguf")

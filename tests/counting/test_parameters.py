@@ -8,12 +8,12 @@ import pytest
 
 from tests.counting.test_families import check, num_parameters, torch, transformers
 from tiedlm.api.count import count_params
-from tiedlm.counting.known_models import KNOWN_MODELS
-from tiedlm.counting.parameter_bytes import TRAINING_RECIPES
-from tiedlm.counting.parameters import HEAD_GROUPS, ParameterCount, count_config
+from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
+from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
+from tiedlm.counting.closed_forms.parameters import HEAD_GROUPS, ParameterCount, count_config
 from tiedlm.counting.what_if import resized, savings_grid
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import shipped_experiments
 
 # Stored parameters of the language model, as its paper, its page on the Hub or the header of its file gives them.
 PUBLISHED = {

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from tests.counting.test_families import TIED_BY_CLASS, UNTIED_DEFAULT, built, torch
 from tiedlm.api.count import Answer, count_params
-from tiedlm.counting.decoder_closed_forms import DECODERS
-from tiedlm.counting.families import FAMILIES
-from tiedlm.counting.parameters import count_config
-from tiedlm.counting.safetensors_header import read_header, read_index
-from tiedlm.counting.tie_verdict import CheckpointCount
+from tiedlm.counting.closed_forms.decoders import DECODERS
+from tiedlm.counting.closed_forms.families import FAMILIES
+from tiedlm.counting.closed_forms.parameters import count_config
+from tiedlm.counting.stored.safetensors_header import read_header, read_index
+from tiedlm.counting.stored.tie_verdict import CheckpointCount
 from tiedlm.errors import InputError
 
 TINY = {

@@ -17,7 +17,7 @@ from huggingface_hub.errors import StrictDataclassError
 from tests.conftest import REPOSITORY
 from tests.counting.test_families import torch, transformers
 from tiedlm.api.count import count_params
-from tiedlm.counting.masked_lm_closed_forms import ALIAS
+from tiedlm.counting.closed_forms.masked_lms import ALIAS
 from tiedlm.errors import InputError
 
 BIAS = f"{ALIAS}: the answer has one, and names the class's total among the others"

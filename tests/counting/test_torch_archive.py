@@ -16,8 +16,8 @@ import pytest
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import save, tiny
 from tiedlm.api.count import count_params
-from tiedlm.counting.pickle_words import MAX_INSTRUCTIONS
-from tiedlm.counting.torch_archive import MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES, read_archive
+from tiedlm.counting.stored.pickle_words import MAX_INSTRUCTIONS
+from tiedlm.counting.stored.torch_archive import MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES, read_archive
 from tiedlm.errors import InputError
 
 

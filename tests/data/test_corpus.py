@@ -26,13 +26,12 @@ from typer.testing import CliRunner
 from tests.conftest import REPOSITORY, toy_experiment
 from tests.data.test_known_corpora import Heard
 from tiedlm.cli.commands import app
-from tiedlm.config import CorpusConfig
-from tiedlm.data.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
-from tiedlm.data.corpus import Corpus, load_corpus
-from tiedlm.data.known_corpora import KNOWN
-from tiedlm.data.layout import SPLITS
-from tiedlm.data.pydoc_corpus import pydoc_paragraphs
-from tiedlm.data.text_file import read_pieces
+from tiedlm.config.corpus_config import SPLITS, CorpusConfig
+from tiedlm.data.sources.cache import FILLING_PREFIX, SECONDS_UNTIL_ABANDONED, cached_folder
+from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.known_corpora import KNOWN
+from tiedlm.data.sources.pydoc_corpus import pydoc_paragraphs
+from tiedlm.data.sources.text_file import read_pieces
 from tiedlm.data.tokens import ID_TYPE, TokenizedCorpus, tokenize
 from tiedlm.data.vocabulary import SURE_BPE_SIZE, declared_vocab_size
 from tiedlm.errors import InputError
@@ -196,8 +195,8 @@ PEAK = """
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tiedlm.config import CorpusConfig
-from tiedlm.data.corpus import load_corpus
+from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 
 config = CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64, fraction=1.0)

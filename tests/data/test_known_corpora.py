@@ -18,13 +18,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.cli.test_bad_input import CACHE, run_tiedlm
 from tests.data.hub_server import FakeHub, Fault, fake_hub
-from tiedlm.config import CorpusConfig
-from tiedlm.data import fetch, known_text
-from tiedlm.data.corpus import Corpus, load_corpus
-from tiedlm.data.known_corpora import KNOWN
-from tiedlm.data.layout import SPLITS
+from tiedlm.config.corpus_config import SPLITS, CorpusConfig
+from tiedlm.data.sources import fetch, known_text
+from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.known_corpora import KNOWN
+from tiedlm.data.sources.watcher import Watcher
 from tiedlm.data.tokens import tokenize
-from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
 
 pytestmark = pytest.mark.slow

@@ -19,11 +19,10 @@ import pyarrow.parquet
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from tiedlm.config import CorpusConfig
-from tiedlm.data.corpus import Corpus, load_corpus
-from tiedlm.data.layout import SPLITS
-from tiedlm.data.pieces import LONGEST_PIECE, cut
-from tiedlm.data.text_file import read_pieces
+from tiedlm.config.corpus_config import SPLITS, CorpusConfig
+from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.pieces import LONGEST_PIECE, cut
+from tiedlm.data.sources.text_file import read_pieces
 from tiedlm.data.tokenizer import given_vocabulary, trained_vocabulary
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.errors import InputError
@@ -254,8 +253,8 @@ def test_pieces_are_the_text_whatever_it_is(text: str, tmp_path: Path) -> None:
 PEAK = """
 import sys
 from pathlib import Path
-from tiedlm.config import CorpusConfig
-from tiedlm.data.corpus import load_corpus
+from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 
 config = CorpusConfig(name=sys.argv[1], tokenizer=sys.argv[2], seq_length=64, fraction=1.0)

@@ -14,11 +14,11 @@ from torch.testing import assert_close
 from tests.conftest import toy_experiment
 from tests.training.test_run import run_toy, tokenized
 from tiedlm import InputError, evaluate, export
-from tiedlm.data.layout import TOKENIZER_FILE
-from tiedlm.data.pieces import Piece
+from tiedlm.data.sources.layout import TOKENIZER_FILE
+from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokenizer import Vocabulary, given_vocabulary, read_vocabulary
 from tiedlm.data.tokens import encode_pieces
-from tiedlm.exchange.export import export_run
+from tiedlm.exchange.exported_folder import export_run
 from tiedlm.exchange.fast_tokenizer import model_tokenizer
 from tiedlm.exchange.trained_run import TrainedRun, open_run
 from tiedlm.model.saved_model import save_model

@@ -30,9 +30,9 @@ from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX, write_atomically
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import locked
-from tiedlm.execution.scheduler import clear_leftovers
-from tiedlm.execution.start_method import CONTEXT, start_server
-from tiedlm.record import load_record
+from tiedlm.execution.local.start_method import CONTEXT, start_server
+from tiedlm.execution.output_folder import clear_leftovers
+from tiedlm.record.record_file import load_record
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.resume import CheckpointPolicy
@@ -69,6 +69,11 @@ def saved_step(out: Path, arm: str = "tied") -> int:
     return 0
 
 
+def has_partial_file(out: Path) -> bool:
+    """Whether a file is being written, or was when its writer was killed."""
+    return any(out.rglob(f".*{PARTIAL_SUFFIX}"))
+
+
 def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
     corpus_folder: Path, tmp_path: Path, note_fault: NoteFault
 ) -> None:
@@ -87,7 +92,9 @@ def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
             process.start()
             sender.close()
             receiver.poll(HANG_SECONDS)  # the first step; then at any moment until after the end
-            time.sleep(generator.random() * 0.6)
+            until = time.monotonic() + generator.random() * 0.6
+            while time.monotonic() < until or (attempt % 2 and process.is_alive() and not has_partial_file(out)):
+                time.sleep(0.0 if attempt % 2 else 0.01)  # every other kill waits for a file that is being written
             process.kill()
             process.join()
             told = 0
@@ -98,7 +105,7 @@ def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
                     break
             if (out / "tied-seed0.json").exists():
                 break
-            num_in_a_save += any(out.rglob(f".*{PARTIAL_SUFFIX}"))
+            num_in_a_save += has_partial_file(out)
             lost = max(lost, told - saved_step(out))
         record = run_toy(EXPERIMENT, corpus_folder, out)
         is_damaged = outcome(record) != outcome(whole) or (out / "tied-seed0.safetensors").read_bytes() != model

@@ -14,10 +14,13 @@ from tests.cli.test_progress import PLAN
 from tests.conftest import toy_experiment
 from tiedlm import compare
 from tiedlm.errors import InputError
-from tiedlm.execution.run_options import Listener, Listeners, RunOptions
+from tiedlm.execution.listener import Listener, Listeners
+from tiedlm.execution.run_options import RunOptions
 from tiedlm.execution.step_log import StepLog
 from tiedlm.execution.tensorboard import TensorBoard
-from tiedlm.record import CurvePoint, RunRecord, load_record
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.record_file import load_record
+from tiedlm.record.run_record import RunRecord
 from tiedlm.training.optim import schedule
 from tiedlm.training.progress import Progress
 

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import tiedlm.model.masked_lm
 from tests.conftest import toy_model
 from tests.test_architecture import MODULES, syntax, without_torch
-from tiedlm.counting.parameters import count_config
+from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.attention import attend, gather_positions
 from tiedlm.model.embeddings import WordEmbeddings

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from tests.comparison.test_compare import pairs
 from tiedlm.cli.commands import app
-from tiedlm.record import RunRecord, save_record
+from tiedlm.record.record_file import save_record
+from tiedlm.record.run_record import RunRecord
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from tests.comparison.test_compare import made_up, pairs
 from tests.report.test_report import STRANGE
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import printable
-from tiedlm.record import RunRecord, save_record
+from tiedlm.record.record_file import save_record
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.page.render import render_page
 from tiedlm.report.page.sections import CaptionedTable, Section
 from tiedlm.report.tables import Table

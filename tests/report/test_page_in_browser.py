@@ -16,7 +16,8 @@ from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.report.test_page import HOSTILE, head_section, records_saying
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import printable
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.page.render import render_page
 from tiedlm.report.page.sections import Section
 from tiedlm.report.terminal import plus_minus

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.comparison.test_compare import made_up, pairs
 from tiedlm.comparison.compare import compare
-from tiedlm.record import RunRecord, save_record
+from tiedlm.record.record_file import save_record
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.terminal import render_comparison
 from tiedlm.report.write import update_report
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import toy_experiment, toy_model, write_toy_corpus
 from tests.training.test_run import FP32, ignore, outcome, run_toy, tokenized
-from tiedlm.config import Experiment
+from tiedlm.config.experiment import Experiment
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.errors import InputError
@@ -21,7 +21,7 @@ from tiedlm.model.head import masked_lm_loss
 from tiedlm.model.masked_lm import build_model
 from tiedlm.model.output_rows import BAND_SIZE, draw_output_rows
 from tiedlm.model.saved_model import load_model, save_model
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 from tiedlm.training.gradient_sides import gradient_sides
 from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted

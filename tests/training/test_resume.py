@@ -17,14 +17,15 @@ import tiedlm.training.run
 from tests.conftest import NoteFault, toy_experiment
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
-from tiedlm.config import Experiment
+from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
-from tiedlm.execution.run_options import Listener
-from tiedlm.execution.scheduler import run_jobs
-from tiedlm.execution.start_method import start_server
-from tiedlm.execution.worker import Job, Notice
+from tiedlm.execution.job import Job
+from tiedlm.execution.listener import Listener
+from tiedlm.execution.local.scheduler import LocalProcesses
+from tiedlm.execution.local.start_method import start_server
+from tiedlm.execution.local.worker import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import present_code
@@ -346,12 +347,12 @@ def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monke
         def notice(self, sentence: str) -> None:
             notices.append(sentence)
 
-    monkeypatch.setattr("tiedlm.execution.scheduler.work", tell_much_when_stopped)
+    monkeypatch.setattr("tiedlm.execution.local.scheduler.work", tell_much_when_stopped)
     corpus = tokenized(EXPERIMENT, corpus_folder)
     job = Job(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm compare", 1, True, 60.0)
     start_server()
     with pytest.raises(KeyboardInterrupt):
-        run_jobs([job], 1, InterruptAtOnce())
+        LocalProcesses(1).run([job], InterruptAtOnce())
     assert notices[1:-1] == [f"tied seed 0: news {number}" for number in range(5_000)]
     assert notices[-1] == "tied seed 0 stands at step 1 of 2; the same command goes on from there"
 

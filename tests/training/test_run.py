@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.conftest import TOY, toy_experiment
-from tiedlm.config import Experiment
-from tiedlm.data.corpus import load_corpus
+from tiedlm.config.experiment import Experiment
+from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.generators import make_generator
 from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.masked_lm import build_model
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.fold_evaluation import evaluate
 from tiedlm.training.loop import RunFailed, TrainingState, train

@@ -8,22 +8,22 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiedlm.counting.adapter import adapter_sentence
+from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
+from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.counting.cross_check import Answer, answer_config, answer_gguf, answer_tensors
-from tiedlm.counting.gguf_header import read_gguf
 from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
-from tiedlm.counting.json_file import UnreadableJson, read_json
-from tiedlm.counting.known_models import KNOWN_MODELS
-from tiedlm.counting.other_formats import PICKLES, unread_note, why_not_opened
-from tiedlm.counting.parameters import ParameterCount, count_config
-from tiedlm.counting.safetensors_header import read_header, read_index
-from tiedlm.counting.torch_archive import is_archive, read_archive
+from tiedlm.counting.stored.adapter import adapter_sentence
+from tiedlm.counting.stored.gguf_header import read_gguf
+from tiedlm.counting.stored.json_file import UnreadableJson, read_json
+from tiedlm.counting.stored.other_formats import PICKLES, unread_note, why_not_opened
+from tiedlm.counting.stored.safetensors_header import read_header, read_index
+from tiedlm.counting.stored.torch_archive import is_archive, read_archive
 from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
-    from tiedlm.config import CorpusConfig
-    from tiedlm.counting.safetensors_header import StoredTensor
-    from tiedlm.record import RunRecord
+    from tiedlm.config.corpus_config import CorpusConfig
+    from tiedlm.counting.stored.safetensors_header import StoredTensor
+    from tiedlm.record.run_record import RunRecord
 
 PICKLED_WEIGHTS = "pytorch_model.bin"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
@@ -73,7 +73,7 @@ def _count_path_or_hub(name: str) -> Answer:
     is_file = path.is_file()
     if is_file and path.suffix != ".toml":
         return _count_file(path)
-    from tiedlm.experiment_file import (
+    from tiedlm.config.experiment_file import (
         shipped_experiments,  # here, as below: pydantic takes longer to import than to count
     )
 
@@ -142,7 +142,7 @@ def _count_folder(folder: Path) -> Answer:
     adapter = adapter_sentence(folder)
     if adapter is not None:
         raise InputError(adapter)
-    from tiedlm.record import RECORD_PATTERN
+    from tiedlm.record.record_file import RECORD_PATTERN
 
     if any(RECORD_PATTERN.fullmatch(path.name) for path in folder.iterdir()):
         return _count_records(folder)
@@ -159,7 +159,7 @@ def _count_folder(folder: Path) -> Answer:
 
 def _count_records(folder: Path) -> Answer:
     """A run folder: the model of its first record, and for each other arm what that holds."""
-    from tiedlm.record import load_records
+    from tiedlm.record.record_file import load_records
 
     arms = {record.arm: record for record in reversed(load_records(folder))}
     first, *others = (_count_record(folder, arms[name]) for name in sorted(arms))
@@ -186,14 +186,14 @@ def _count_record(folder: Path, record: RunRecord) -> Answer:
 
 
 def _count_experiment(name: str) -> Answer:
-    from tiedlm.experiment_file import find_experiment, read_experiment
+    from tiedlm.config.experiment_file import find_experiment, read_experiment
 
     experiment = read_experiment(find_experiment(name))
     return answer_config(experiment.name, experiment.model.config_json(_vocab_size(experiment.corpus)))
 
 
 def _vocab_size(corpus: CorpusConfig) -> int:
-    from tiedlm.data.corpus import load_corpus
+    from tiedlm.data.sources.corpus import load_corpus
     from tiedlm.data.vocabulary import declared_vocab_size
 
     declared = declared_vocab_size(corpus)
@@ -222,7 +222,7 @@ def _count_hub(name: str) -> Answer:
 
 def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     """The configuration that our own models carry in their header."""
-    from tiedlm.config import SavedModelConfig
+    from tiedlm.config.model_config import SavedModelConfig
 
     try:
         stored = SavedModelConfig.model_validate_json(metadata["tiedlm"])

@@ -6,20 +6,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiedlm.data.corpus import Corpus, load_corpus
+from tiedlm.config.corpus_config import EVALUATED_SPLITS
+from tiedlm.data.sources.corpus import Corpus, load_corpus
 from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
     from tiedlm.exchange.scored_model import ScoredModel
     from tiedlm.exchange.text_evaluation import Evaluation
 
-SPLITS = ("valid", "test")
-
 
 def evaluate(
     model: str | Path,
     corpus: str | None = None,
-    splits: Sequence[str] = SPLITS,
+    splits: Sequence[str] = EVALUATED_SPLITS,
     *,
     max_tokens: int | None = None,
     seq_length: int | None = None,
@@ -41,8 +40,8 @@ def evaluate(
     """
     if max_tokens is not None and max_tokens < 1:
         raise InputError(f"--max-tokens {max_tokens}: is no number of tokens; give 1 or more, or leave it out")
-    if not splits or set(splits) - set(SPLITS):
-        raise InputError(f"--split {','.join(splits)}: is not of {' and '.join(SPLITS)}; give one of them, or both")
+    if not splits or set(splits) - set(EVALUATED_SPLITS):
+        raise InputError(f"--split {','.join(splits)}: is not of valid and test; give one of them, or both")
     scored = _open(model, seq_length)
     name = corpus or scored.corpus
     if name is None:

@@ -11,7 +11,7 @@ def export(run: str | Path, folder: str | Path) -> Path:
     Raises:
         InputError: it is no run, the folder is not empty, or no class of `transformers` computes the same.
     """
-    from tiedlm.exchange.export import export_run  # here, since it imports torch
+    from tiedlm.exchange.exported_folder import export_run  # here, since it imports torch
     from tiedlm.exchange.trained_run import open_run
 
     export_run(open_run(Path(run)), Path(folder))

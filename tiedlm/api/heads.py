@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.config import BUILT_IN_ARMS
-from tiedlm.data.layout import TOKENIZER_FILE
-from tiedlm.record import record_file_name
+from tiedlm.config.experiment import BUILT_IN_ARMS
+from tiedlm.data.sources.layout import TOKENIZER_FILE
+from tiedlm.record.run_record import record_file_name
 from tiedlm.report.page.sections import CaptionedTable, Section
 from tiedlm.report.tables import Table
 

@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiedlm.api.experiment import load_experiment
+from tiedlm.api.load_experiment import load_experiment
+from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
-from tiedlm.api.similarity import measure_similarity
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.config import Experiment
-from tiedlm.data.corpus import Corpus, is_own_text, load_corpus
-from tiedlm.data.layout import TOKENIZER_FILE
+from tiedlm.config.experiment import Experiment
+from tiedlm.data.sources.corpus import Corpus, is_own_text, load_corpus
+from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
+from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.run_options import RunOptions
-from tiedlm.execution.start_method import start_server
-from tiedlm.record import RunRecord, load_record, load_records, record_file_name
+from tiedlm.record.record_file import load_record, load_records
+from tiedlm.record.run_record import RunRecord, record_file_name
 from tiedlm.report.write import DESIGN_FILE, save_decision, update_report
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tiedlm.data.tokens import TokenizedCorpus
+    from tiedlm.execution.job import Job
     from tiedlm.execution.plan import Plan
-    from tiedlm.execution.worker import Job
 
 
 def train(
@@ -152,12 +153,15 @@ def plan_runs(
 ) -> Plan:
     """As `plan_comparison`, for any (arm, seed)."""
     from tiedlm.execution.dry_run import time_plan
+    from tiedlm.execution.local.scheduler import LocalProcesses
 
     for arm, _ in runs:
         experiment.run_config(arm)
     records = _reusable_records(experiment, folder, find_text, options)
     jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
-    return time_plan(plan, jobs) if jobs else plan
+    if not jobs:
+        return plan
+    return time_plan(plan, jobs, LocalProcesses(plan.side_by_side))
 
 
 def out_folder(experiment: Experiment, out: str | Path | None) -> Path:
@@ -241,8 +245,8 @@ def train_missing(
         return
     jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
 
-    from tiedlm.execution.preflight import make_folder
-    from tiedlm.execution.scheduler import clear_leftovers, run_jobs
+    from tiedlm.execution.local.scheduler import LocalProcesses
+    from tiedlm.execution.output_folder import clear_leftovers, make_folder
 
     make_folder(folder)
     with locked(folder):
@@ -252,7 +256,7 @@ def train_missing(
         _keep_tokenizer(jobs[0].corpus, folder)
         options.listener.begin(plan)
         try:
-            failures = run_jobs(jobs, plan.side_by_side, options.listener)
+            failures = LocalProcesses(plan.side_by_side).run(jobs, options.listener)
         finally:
             options.listener.end()
             clear_leftovers(folder)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tiedlm.api.cells import make_cells
-from tiedlm.api.experiment import load_experiment
+from tiedlm.api.cell_experiments import make_cells
+from tiedlm.api.load_experiment import load_experiment
 from tiedlm.api.runs import compare, out_folder
-from tiedlm.comparison.scan import Scan, ScanDesign
-from tiedlm.config import Experiment
+from tiedlm.comparison.scan_result import Scan, ScanDesign
+from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.report.write import save_decision
@@ -48,7 +48,7 @@ def scan(
             f"--out {folder}: has another scan ({earlier}); give its keys in that order with all its values, or choose "
             "another --out"
         )
-    from tiedlm.execution.preflight import make_folder  # here, since it imports torch
+    from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
     make_folder(folder)
     save_decision(design, folder / SCAN_DESIGN_FILE)

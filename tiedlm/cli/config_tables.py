@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.config import Experiment, Grid
-from tiedlm.experiment_file import shipped_experiments
+from tiedlm.config.experiment import Experiment, Grid
+from tiedlm.config.experiment_file import shipped_experiments
 
 
 def keys_of(experiment: Experiment) -> list[tuple[str, str, str]]:

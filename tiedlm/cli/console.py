@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tiedlm.cli.arguments import Form
     from tiedlm.comparison.comparison import Comparison
-    from tiedlm.comparison.scan import Scan
+    from tiedlm.comparison.scan_result import Scan
     from tiedlm.execution.plan import Plan
 
 D = TypeVar("D", bound="BaseModel")
@@ -72,7 +72,7 @@ def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: P
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     """What a dry run found."""
-    from tiedlm.cli.plan import plan_lines
+    from tiedlm.cli.plan_lines import plan_lines
 
     if as_json:
         typer.echo(json.dumps(plan.document(), indent=1))

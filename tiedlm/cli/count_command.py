@@ -82,8 +82,8 @@ def _check_together(given: list[str], list_models: bool, is_changed: bool, is_bo
 
 def _list(words: list[str], as_markdown: bool, as_json: bool) -> None:
     from tiedlm.api.count import list_counts
-    from tiedlm.counting.markdown import counts_markdown
-    from tiedlm.counting.terminal import render_counts
+    from tiedlm.counting.shown.count_markdown import counts_markdown
+    from tiedlm.counting.shown.count_terminal import render_counts
 
     counts = list_counts(words)
     shown = counts_markdown(counts) if as_markdown else render_counts(counts)
@@ -92,8 +92,8 @@ def _list(words: list[str], as_markdown: bool, as_json: bool) -> None:
 
 def _stand_side_by_side(models: list[str], as_markdown: bool, as_json: bool) -> None:
     from tiedlm.api.count import count_params
-    from tiedlm.counting.markdown import sides_markdown
-    from tiedlm.counting.terminal import render_notes, render_sides
+    from tiedlm.counting.shown.count_markdown import sides_markdown
+    from tiedlm.counting.shown.count_terminal import render_notes, render_sides
 
     answers = [count_params(model) for model in models]
     counts = [answer.count for answer in answers]
@@ -104,11 +104,11 @@ def _stand_side_by_side(models: list[str], as_markdown: bool, as_json: bool) -> 
 
 def _count_one(model: str, what_if: list[str], plot: Path | None, as_markdown: bool, as_json: bool) -> None:
     from tiedlm.api.count import count_params
-    from tiedlm.counting.markdown import answer_markdown, what_if_markdown
-    from tiedlm.counting.terminal import render_answer, render_what_if
+    from tiedlm.counting.shown.count_markdown import answer_markdown, what_if_markdown
+    from tiedlm.counting.shown.count_terminal import render_answer, render_what_if
 
     if plot:
-        from tiedlm.counting.savings_plot import check_plot_file, draw_savings
+        from tiedlm.counting.shown.savings_plot import check_plot_file, draw_savings
 
         check_plot_file(plot)
     answer = count_params(model)

@@ -16,12 +16,13 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from tiedlm.config import ModelConfig, TrainConfig
-from tiedlm.data.cache import SUMS_FILE, cache_path, is_intact
-from tiedlm.data.corpus import load_corpus
-from tiedlm.data.known_corpora import KNOWN
+from tiedlm.config.experiment_file import find_experiment, read_experiment
+from tiedlm.config.model_config import ModelConfig
+from tiedlm.config.train_config import TrainConfig
+from tiedlm.data.sources.cache import SUMS_FILE, cache_path, is_intact
+from tiedlm.data.sources.corpus import load_corpus
+from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.errors import InputError
-from tiedlm.experiment_file import find_experiment, read_experiment
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import TieError, build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import load_model, save_model

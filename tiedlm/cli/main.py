@@ -70,7 +70,7 @@ def check_options(arguments: list[str]) -> None:
     for argument, following in itertools.zip_longest(arguments[1:], arguments[2:], fillvalue=""):
         name, _, value = argument.partition("=")
         if name.startswith("--") and name not in known:
-            from tiedlm.config import place_of_key  # here, since pydantic takes long to import
+            from tiedlm.config.experiment import place_of_key
 
             place = place_of_key(name[2:].replace("-", "_"))
             if place:

@@ -73,7 +73,7 @@ def evaluate(
     """
     from tiedlm import evaluate
     from tiedlm.cli.evaluation_table import render_evaluation
-    from tiedlm.cli.progress import PhaseDisplay
+    from tiedlm.cli.progress_display import PhaseDisplay
 
     with PhaseDisplay(stderr, quiet) as display:
         evaluation = evaluate(

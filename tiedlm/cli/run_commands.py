@@ -102,12 +102,12 @@ def compare(
     Example: tiedlm compare wikitext-2 --seeds 3 --out mine
     """
     from tiedlm import RunOptions, compare, load_experiment
-    from tiedlm.api.cells import parse_scan
+    from tiedlm.api.cell_experiments import parse_scan
     from tiedlm.api.runs import out_folder, plan_comparison
     from tiedlm.api.scan import scan, scan_folder
-    from tiedlm.api.search import tuned, tuned_folder
     from tiedlm.api.seeds import chosen_runs
-    from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.api.tuning import tuned, tuned_folder
+    from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
 
     has_width = to_within is not None
@@ -212,7 +212,7 @@ def train(
     from tiedlm import RunOptions, load_experiment, train
     from tiedlm.api.runs import out_folder, plan_runs, text_finder
     from tiedlm.api.seeds import check_seed
-    from tiedlm.cli.progress import ProgressDisplay
+    from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
     from tiedlm.report.terminal import render_record
 

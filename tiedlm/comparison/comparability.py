@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tiedlm.config import Experiment
-from tiedlm.counting.parameters import count_config
+from tiedlm.config.experiment import Experiment
+from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
-from tiedlm.record import SUM_TOLERANCE, RunRecord
+from tiedlm.record.metrics import SUM_TOLERANCE
+from tiedlm.record.run_record import RunRecord
 
 
 def check_comparable(records: list[RunRecord]) -> None:

@@ -10,23 +10,23 @@ import hashlib
 import statistics
 from typing import Any
 
-from tiedlm.comparison.block_test import BlockTest, block_test
 from tiedlm.comparison.comparability import check_comparable, flatten
-from tiedlm.comparison.comparison import ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
+from tiedlm.comparison.comparison import METRICS, ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
 from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
-from tiedlm.comparison.search import SearchCell, best_values
+from tiedlm.comparison.pooled_arms import BlockTest, block_test
 from tiedlm.comparison.similarity import Similarity, summarise
+from tiedlm.comparison.tuning_table import SearchCell, best_values
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.counting.parameters import saved_formula
+from tiedlm.counting.closed_forms.parameters import saved_formula
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord, SplitMetrics
+from tiedlm.record.metrics import SplitMetrics
+from tiedlm.record.run_record import RunRecord
 from tiedlm.version import __version__
 
 COMPARISON_SCHEMA_VERSION = 5
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
-METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 
 
 def compare(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiedlm.comparison.block_test import BlockTest
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
-from tiedlm.comparison.search import SearchCell
+from tiedlm.comparison.pooled_arms import BlockTest
 from tiedlm.comparison.similarity import MatrixSimilarity
+from tiedlm.comparison.tuning_table import SearchCell
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.config import Strict
-from tiedlm.record import CurvePoint
+from tiedlm.config.strict import Strict
+from tiedlm.record.curve_point import CurvePoint
 
+METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
+"""Of a run on a split, in the order in which they are told."""
 INCONCLUSIVE, NO_VERDICT = "inconclusive", "no verdict"
 
 

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tiedlm.comparison.paired_statistics import paired_t
-from tiedlm.config import Strict
-from tiedlm.record import CurvePoint, RunRecord
+from tiedlm.config.strict import Strict
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.run_record import RunRecord
 
 
 class DifferenceCurve(Strict):

@@ -17,7 +17,7 @@ from tiedlm.comparison.paired_statistics import (
 )
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.errors import InputError
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 
 SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anything is ever found
 

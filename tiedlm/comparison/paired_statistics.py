@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tiedlm.config import Strict
-from tiedlm.record import SplitMetrics
+from tiedlm.config.strict import Strict
+from tiedlm.record.metrics import SplitMetrics
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 1 - SIGNIFICANCE

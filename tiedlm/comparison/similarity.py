@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tiedlm.config import Name, Strict
+from tiedlm.config.strict import Name, Strict
 
 SIMILARITY_SCHEMA_VERSION = 1
 Share = Annotated[float, Field(ge=0.0, le=1.0 + 1e-9)]

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tiedlm.comparison.paired_statistics import CONFIDENCE, Delta
-from tiedlm.config import Strict
+from tiedlm.config.strict import Strict
 
 MIN_FIRST_STAGE = 3
 """Seeds; the quantile of t with one degree of freedom would ask for hundreds."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiedlm.counting.blueprint import NoClosedForm
-from tiedlm.counting.configuration import has_output_matrix, named_class, own_code, stated_tie
-from tiedlm.counting.gguf_header import GgufModel
-from tiedlm.counting.parameters import ParameterCount, Routing, count_config
-from tiedlm.counting.safetensors_header import StoredTensor
-from tiedlm.counting.stored_weights import PackedWeights, count_checkpoint
-from tiedlm.counting.tensor_names import UNKNOWN, Layout, kind_of_buffer
-from tiedlm.counting.tie_verdict import CheckpointCount, TieClaim
+from tiedlm.counting.closed_forms.blueprint import NoClosedForm
+from tiedlm.counting.closed_forms.configuration import has_output_matrix, named_class, own_code, stated_tie
+from tiedlm.counting.closed_forms.parameters import ParameterCount, Routing, count_config
+from tiedlm.counting.stored.gguf_header import GgufModel
+from tiedlm.counting.stored.safetensors_header import StoredTensor
+from tiedlm.counting.stored.stored_weights import PackedWeights, count_checkpoint
+from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout, kind_of_buffer
+from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError, printable
 
 
@@ -48,7 +48,7 @@ def answer_config(name: str, config: Mapping[str, Any], *notes: str) -> Answer:
         if code is not None:
             notes = (f"auto_map names {printable(code[:80])}, which was not run; this is its closed form", *notes)
     except NoClosedForm as reason:
-        from tiedlm.counting.meta_device import count_built  # here: the closed forms need none of it
+        from tiedlm.counting.built.meta_device import count_built  # here: the closed forms need none of it
 
         built = count_built(name, config, str(reason))
         count, layout = built.count, built.layout

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiedlm.counting.json_file import MAX_JSON_BYTES, read_json
-from tiedlm.counting.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
+from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, read_json
+from tiedlm.counting.stored.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
 from tiedlm.errors import InputError
 from tiedlm.hub_client import TooSlow, be_quiet, first_line, within
 

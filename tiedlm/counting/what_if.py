@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tiedlm.counting.blueprint import NoClosedForm
-from tiedlm.counting.configuration import INNER_KEYS, check_own_code
-from tiedlm.counting.parameters import ParameterCount, count_config
+from tiedlm.counting.closed_forms.blueprint import NoClosedForm
+from tiedlm.counting.closed_forms.configuration import INNER_KEYS, check_own_code
+from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.errors import InputError
 
 SIZES = ("vocab_size", "hidden_size", "embedding_size")
@@ -107,7 +107,7 @@ def resized(count: ParameterCount, config: Mapping[str, Any] | None, sizes: Mapp
 
 def _rebuilt(count: ParameterCount, config: Mapping[str, Any], sizes: Mapping[str, int]) -> ParameterCount:
     """By `transformers`, whose class is then asked whether it has these sizes."""
-    from tiedlm.counting.meta_device import count_built, sizes_of  # here: the closed forms need none of it
+    from tiedlm.counting.built.meta_device import count_built, sizes_of  # here: the closed forms need none of it
 
     name, family = ", ".join(f"{key}={number}" for key, number in sizes.items()), str(config["model_type"])[:60]
     if "embedding_size" in sizes:

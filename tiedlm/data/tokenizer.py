@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tiedlm.data.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
-from tiedlm.data.watcher import Watcher
+from tiedlm.data.signals_seen import signals_seen
+from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
+from tiedlm.data.sources.watcher import Watcher
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
 from tiedlm.regular_file import read_regular_file
-from tiedlm.signals_seen import signals_seen
 
 ROLES = {
     MASK: ("[MASK]", "<mask>"),

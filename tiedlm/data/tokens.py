@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiedlm.config import MAX_SEQ_LENGTH, CorpusConfig
-from tiedlm.data.cache import cached_folder
-from tiedlm.data.corpus import Corpus
-from tiedlm.data.layout import SPLITS, TOKENIZER_FILE
-from tiedlm.data.pieces import Piece, TextCounts
+from tiedlm.config.corpus_config import MAX_SEQ_LENGTH, SPLITS, CorpusConfig
+from tiedlm.data.sources.cache import cached_folder
+from tiedlm.data.sources.corpus import Corpus
+from tiedlm.data.sources.layout import TOKENIZER_FILE
+from tiedlm.data.sources.pieces import Piece, TextCounts
+from tiedlm.data.sources.watcher import Watcher
 from tiedlm.data.tokenizer import (
     Vocabulary,
     given_vocabulary,
@@ -29,7 +30,6 @@ from tiedlm.data.tokenizer import (
     tokenizer_file,
     trained_vocabulary,
 )
-from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
 

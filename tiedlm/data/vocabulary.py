@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tiedlm.config import CorpusConfig
-from tiedlm.data.known_corpora import KNOWN
+from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.masked_batch import SPECIAL_TOKENS
 
 SURE_BPE_SIZE = 8_192  # merges that every known corpus is large enough for

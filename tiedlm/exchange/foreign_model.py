@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiedlm.config import validated
-from tiedlm.data.pieces import Piece
+from tiedlm.config.strict import validated
+from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokens import ID_TYPE
 from tiedlm.errors import InputError, printable
-from tiedlm.exchange.export import OWN_KEY, Origin
+from tiedlm.exchange.exported_folder import OWN_KEY, Origin
 from tiedlm.exchange.scored_model import ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tiedlm.data.tokenizer import Vocabulary
 from tiedlm.errors import printable
 from tiedlm.exchange.fast_tokenizer import special_names
-from tiedlm.exchange.tensor_names import CLASSES
+from tiedlm.exchange.transformers_names import CLASSES
 from tiedlm.masked_batch import MASK
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 
 
 def model_card(record: RunRecord, vocabulary: Vocabulary, is_tied: bool) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiedlm.data.pieces import Piece
+from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.trained_run import open_run
 from tiedlm.training.fold_evaluation import Scorer

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tiedlm.data.corpus import Corpus
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
-from tiedlm.data.pieces import TextCounts
+from tiedlm.data.sources.corpus import Corpus
+from tiedlm.data.sources.pieces import TextCounts
 from tiedlm.data.tokens import unigram_perplexity
 from tiedlm.errors import InputError
 from tiedlm.exchange.scored_model import ScoredModel

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiedlm.data.layout import TOKENIZER_FILE
+from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.tokenizer import Vocabulary, read_tokenizer, read_vocabulary, sha256_of
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import load_model
-from tiedlm.record import RECORD_PATTERN, RunRecord, load_record
+from tiedlm.record.record_file import RECORD_PATTERN, load_record
+from tiedlm.record.run_record import RunRecord
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,21 @@ import tempfile
 import time
 from pathlib import Path
 
+from tiedlm.execution.executor import Executor
+from tiedlm.execution.job import Job
+from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
 from tiedlm.execution.plan import Plan
-from tiedlm.execution.run_options import Listener
-from tiedlm.execution.scheduler import run_jobs
-from tiedlm.execution.worker import Job
 from tiedlm.training.progress import Progress
 
 
-def time_plan(plan: Plan, jobs: list[Job]) -> Plan:
+def time_plan(plan: Plan, jobs: list[Job], executor: Executor) -> Plan:
     """The plan with its time, from a few steps of as many runs as go side by side; nothing of them is kept."""
     started, timer = time.monotonic(), _Timer(Pace(plan))
     with tempfile.TemporaryDirectory() as folder:
         tried = [dataclasses.replace(job, out=Path(folder), resume=False) for job in jobs[: plan.side_by_side]]
         with contextlib.suppress(_Enough):
-            run_jobs(tried, plan.side_by_side, timer)
+            executor.run(tried, timer)
     pace = timer.pace
     if not pace.is_known:  # a run failed, as it will again; then its reason is told
         return plan

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiedlm.config import Experiment
-from tiedlm.counting.parameters import count_config
+from tiedlm.config.experiment import Experiment
+from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.data.masking import NUM_FOLDS
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.training.device import Runtime, resolve_runtime

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
-from tiedlm.config import Experiment, RunConfig
-from tiedlm.counting.parameter_bytes import TRAINING_RECIPES
-from tiedlm.counting.parameters import count_config
+from tiedlm.config.experiment import Experiment
+from tiedlm.config.run_config import RunConfig
+from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
+from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
+from tiedlm.execution.job import Job
 from tiedlm.execution.run_options import RunOptions
-from tiedlm.execution.worker import Job
-from tiedlm.record import RunRecord
-from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
+from tiedlm.record.run_record import RunRecord
+from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime, available_cpus, available_memory_bytes, resolve_runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
@@ -63,21 +63,6 @@ def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
             f"{record.file_name} in the output folder was made with another tokenizer than corpus {corpus.name!r} has "
             "now; choose another --out"
         )
-
-
-def make_folder(out: Path) -> None:
-    """Make the output folder, unless it is there.
-
-    Raises:
-        InputError: it cannot be written, or its checkpoints would lie elsewhere.
-    """
-    if (out / CHECKPOINTS_FOLDER).is_symlink():
-        raise InputError(f"{out / CHECKPOINTS_FOLDER}: is a link to elsewhere; remove it or choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _check_memory(

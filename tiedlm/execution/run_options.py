@@ -2,112 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from tiedlm.data.watcher import Watcher
 from tiedlm.errors import InputError
+from tiedlm.execution.listener import Listener
 
 if TYPE_CHECKING:
-    from tiedlm.execution.plan import Plan
-    from tiedlm.record import CurvePoint, RunRecord
-    from tiedlm.training.progress import Progress
+    pass
 
 
 KNOWN = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16", "16": "bf16", "fp16": "bf16"}
 """What else people write, and what it is called here."""
-
-
-class Listener(Watcher):
-    """Hears of text and of runs while they are made: the hook for trackers, which override what they need.
-
-    All methods are called in the process that calls `train` or `compare`, one after the other, whatever runs side by
-    side; what one raises stops the runs after the step under way, which are saved. This class logs what a user must
-    know, and shows no progress. For Weights & Biases, e.g.:
-
-        class WandbListener(Listener):
-            def __init__(self):
-                self.runs = {}
-
-            def update(self, progress):
-                if progress.phase == "training":
-                    self.run(progress.arm, progress.seed).log({"loss": progress.loss_nats}, step=progress.step)
-
-            def evaluated(self, arm, seed, point):
-                self.run(arm, seed).log({"valid loss": point.valid_loss_nats}, step=point.step)
-
-            def finish(self, record):
-                self.run(record.arm, record.seed).finish()
-
-            def run(self, arm, seed):
-                name = f"{arm}-seed{seed}"
-                if name not in self.runs:
-                    self.runs[name] = wandb.init(project="tiedlm", name=name, reinit="create_new")
-                return self.runs[name]
-
-        compare("ptb-quick", options=RunOptions(listener=WandbListener()))
-    """
-
-    def begin(self, plan: Plan) -> None:
-        """These runs are to be made now; `--scan` and `--tune` make several plans, one after the other."""
-
-    def update(self, progress: Progress) -> None:
-        """A step of one run is done, or, in the phase `evaluating SPLIT`, a part of its evaluation."""
-
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
-        """One run has a new point of its learning curve, before its first step or after the last one told."""
-
-    def finish(self, record: RunRecord) -> None:
-        """A run has ended, and its record is written."""
-
-    def tell(self, sentence: str) -> None:
-        """News, e.g. what is fetched now."""
-        logging.getLogger("tiedlm").info(sentence)
-
-    def notice(self, sentence: str) -> None:
-        """Something that a user must know, e.g. that a damaged checkpoint is not used."""
-        logging.getLogger("tiedlm").warning(sentence)
-
-    def end(self) -> None:
-        """No run is left, or all were stopped."""
-
-
-class Listeners(Listener):
-    """Several that hear of runs; of text and of what is said in words the first hears alone."""
-
-    def __init__(self, first: Listener, *others: Listener) -> None:
-        self.first, self.all = first, (first, *others)
-        self.shows_bars = first.shows_bars
-        self.tell, self.notice = first.tell, first.notice  # type: ignore[method-assign]
-        self.fetched, self.end_of_fetch = first.fetched, first.end_of_fetch  # type: ignore[method-assign]
-
-    def begin(self, plan: Plan) -> None:
-        """These runs are to be made now."""
-        for listener in self.all:
-            listener.begin(plan)
-
-    def update(self, progress: Progress) -> None:
-        """A step of one run is done."""
-        for listener in self.all:
-            listener.update(progress)
-
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
-        """One run has a new point of its learning curve."""
-        for listener in self.all:
-            listener.evaluated(arm, seed, point)
-
-    def finish(self, record: RunRecord) -> None:
-        """A run has ended."""
-        for listener in self.all:
-            listener.finish(record)
-
-    def end(self) -> None:
-        """No run is left."""
-        for listener in self.all:
-            listener.end()
 
 
 @dataclass(frozen=True)

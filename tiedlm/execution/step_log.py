@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tiedlm.atomic_file import replacement
 from tiedlm.errors import InputError
-from tiedlm.execution.run_options import Listener
+from tiedlm.execution.listener import Listener
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
-    from tiedlm.record import CurvePoint
+    from tiedlm.record.curve_point import CurvePoint
     from tiedlm.training.progress import Progress
 
 Run = tuple[str, str, int]

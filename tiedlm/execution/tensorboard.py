@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.errors import InputError
-from tiedlm.execution.run_options import Listener
+from tiedlm.execution.listener import Listener
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
     from tiedlm.execution.plan import Plan
-    from tiedlm.record import CurvePoint, RunRecord
+    from tiedlm.record.curve_point import CurvePoint
+    from tiedlm.record.run_record import RunRecord
     from tiedlm.training.progress import Progress
 
 

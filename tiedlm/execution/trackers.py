@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiedlm.execution.run_options import Listener, Listeners
+from tiedlm.execution.listener import Listener, Listeners
 from tiedlm.execution.step_log import StepLog
 from tiedlm.execution.tensorboard import TensorBoard
 

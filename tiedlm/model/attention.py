@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.linear_and_norm import linear
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.linear_and_norm import layer_norm, product_precision
 
 TYPE_VOCAB_SIZE = 2  # BERT's two segments; a block is one segment, so row 0 is read

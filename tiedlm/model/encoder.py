@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.attention import SelfAttention, gather_positions
 from tiedlm.model.linear_and_norm import layer_norm, linear
 

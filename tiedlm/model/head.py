@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.fused_loss import fused_loss
 from tiedlm.model.linear_and_norm import layer_norm, linear
 from tiedlm.model.prediction_scores import score_by_rows

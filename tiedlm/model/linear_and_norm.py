@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 
 LAYER_NORM_EPS = {"bert": 1e-12, "modernbert": 1e-5}
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tiedlm.config import ModelConfig
+from tiedlm.config.model_config import ModelConfig
 from tiedlm.generators import make_generator
 from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.embeddings import Embeddings

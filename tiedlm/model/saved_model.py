@@ -16,7 +16,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config import SavedModelConfig
+from tiedlm.config.model_config import SavedModelConfig
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM, check_tie
 

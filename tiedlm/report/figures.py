@@ -7,10 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.scan import Scan
-
-METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
+from tiedlm.comparison.comparison import METRICS, Comparison
+from tiedlm.comparison.scan_result import Scan
 
 
 def comparison_csv(comparison: Comparison) -> str:

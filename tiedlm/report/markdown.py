@@ -32,7 +32,15 @@ from tiedlm.report.tables import (
     similarity_table,
     vocabulary_table,
 )
-from tiedlm.report.terminal import basis_lines, describe, differing_lines, num_seeds, reasons, title, verdict_lines
+from tiedlm.report.terminal import (
+    basis_lines,
+    corpus_title,
+    describe,
+    differing_lines,
+    num_seeds,
+    reasons,
+    verdict_lines,
+)
 
 CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
 
@@ -88,7 +96,7 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
     return [
         f"# {comparison.experiment}: {first} against {len(others)} other arms\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
-        f"{title(comparison)}, {num_seeds(comparison)}. {NATS}\n",
+        f"{corpus_title(comparison.corpus)}, {num_seeds(comparison)}. {NATS}\n",
         *(markdown_table(*arms_table(comparison, split)) for split in comparison.arms[first].metrics),
         f"{ARMS_TABLE} {PERPLEXITY}\n",
         "\n".join(f"- {escaped(line)}" for line in reasons(comparison)) + "\n",

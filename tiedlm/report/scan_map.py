@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT
-from tiedlm.comparison.scan import Scan
+from tiedlm.comparison.scan_result import Scan
 from tiedlm.report.scan_report import axes_of, cell_at, key_names, pairs_of, result_of, shown_values
 
 

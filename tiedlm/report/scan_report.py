@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.pooled_test import CellResult, PooledTest
-from tiedlm.comparison.scan import Scan, ScanCell
-from tiedlm.counting.terminal import plain_table
+from tiedlm.comparison.pooled_cells import CellResult, PooledTest
+from tiedlm.comparison.scan_result import Scan, ScanCell
+from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.terminal import CORPUS_TITLES, WARNING, count_seeds, p_value
+from tiedlm.report.terminal import WARNING, corpus_title, count_seeds, p_value
 
 MAP_FILE = "map.png"
 
@@ -179,7 +179,7 @@ def _scatter_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
 
 
 def _title(scan: Scan) -> str:
-    corpus = CORPUS_TITLES.get(scan.corpus, printable(scan.corpus))
+    corpus = corpus_title(scan.corpus)
     seeds = sorted({len(cell.seeds) for cell in scan.cells})
     told = " to ".join(dict.fromkeys((str(seeds[0]), count_seeds(seeds[-1]))))
     keys = ", ".join(printable(key) for key in scan.design.values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.counting.tables import percent
+from tiedlm.counting.shown.count_tables import percent
 from tiedlm.report.terminal import WARNING
 
 PERPLEXITY = (

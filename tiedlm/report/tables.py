@@ -8,9 +8,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
-from tiedlm.comparison.search import best_values
-from tiedlm.counting.tables import percent
-from tiedlm.report.terminal import digits, is_inconclusive, nats_interval, num_seeds, plus_minus, title
+from tiedlm.comparison.tuning_table import best_values
+from tiedlm.counting.shown.count_tables import percent
+from tiedlm.report.terminal import corpus_title, digits, is_inconclusive, nats_interval, num_seeds, plus_minus
 
 
 class Strong(str):
@@ -37,7 +37,7 @@ def headline_table(comparison: Comparison) -> Table:
         rows.append([arm, f"{summary.parameters['total']:,}", *perplexities])
     metrics = next(iter(comparison.arms.values())).metrics
     rows.append(["unigram", "–", *(f"{metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))])
-    name = f"{title(comparison)}, {num_seeds(comparison)}"
+    name = f"{corpus_title(comparison.corpus)}, {num_seeds(comparison)}"
     return Table([name, "parameters", "valid masked-LM perplexity", "test"], rows)
 
 

@@ -8,27 +8,27 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.comparison.block_test import BlockTest
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE
-from tiedlm.counting.tables import percent
-from tiedlm.counting.terminal import plain_table, saved_text
+from tiedlm.comparison.pooled_arms import BlockTest
+from tiedlm.counting.shown.count_tables import percent
+from tiedlm.counting.shown.count_terminal import plain_table, saved_text
+from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.errors import printable
-from tiedlm.record import RunRecord
+from tiedlm.record.run_record import RunRecord
 
 WARNING = (
     "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
     "perplexity, nor with pseudo-perplexity."
 )
 MAX_COLUMNS = 3  # arms beside each other in 80 columns
-CORPUS_TITLES = {"ptb": "Penn Treebank", "wikitext-2": "WikiText-2", "wikitext-103": "WikiText-103"}
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """The whole answer for a terminal."""
     tables = _tables_of_few_arms if len(comparison.arms) <= MAX_COLUMNS else _tables_of_many_arms
     parts: list[RenderableType] = [
-        Text(f"{comparison.experiment}: {title(comparison)}, {num_seeds(comparison)}", style="bold"),
+        Text(f"{comparison.experiment}: {corpus_title(comparison.corpus)}, {num_seeds(comparison)}", style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
         *tables(comparison),
         Text(f"± is the standard deviation over seeds, in brackets the accuracy. {WARNING}", style="dim"),
@@ -223,9 +223,9 @@ def count_seeds(number: int) -> str:
     return f"{number} seed" + ("s" if number > 1 else "")
 
 
-def title(comparison: Comparison) -> str:
-    """The corpus as a person calls it."""
-    return CORPUS_TITLES.get(comparison.corpus, printable(comparison.corpus))
+def corpus_title(name: str) -> str:
+    """A corpus as a person calls it."""
+    return KNOWN[name].title if name in KNOWN else printable(name)
 
 
 def plus_minus(summary: Summary) -> str:

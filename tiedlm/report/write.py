@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.search import SEARCH_FOLDER, search_table
 from tiedlm.comparison.similarity import Similarity
+from tiedlm.comparison.tuning_table import SEARCH_FOLDER, search_table
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.config import Grid, Strict
+from tiedlm.config.experiment import Grid
+from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
-from tiedlm.record import load_records
+from tiedlm.record.record_file import load_records
 from tiedlm.regular_file import read_regular_file
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 

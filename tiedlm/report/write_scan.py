@@ -8,9 +8,9 @@ from pathlib import Path
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.scan import Scan, ScanDesign, make_scan
+from tiedlm.comparison.scan_result import Scan, ScanDesign, make_scan
 from tiedlm.errors import InputError
-from tiedlm.record import RECORD_PATTERN
+from tiedlm.record.record_file import RECORD_PATTERN
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.write import (
     REPORT_FILE,

@@ -17,10 +17,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config import Name, RunConfig, Strict
+from tiedlm.config.run_config import RunConfig
+from tiedlm.config.strict import Name, Strict
 from tiedlm.errors import InputError
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
-from tiedlm.record import Code, CurvePoint, Data
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.origin import Code, Data
 
 DIGEST_KEY = "sha256"
 CHECKPOINTS_FOLDER = "checkpoints"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.masked_lm import MaskedLM
-from tiedlm.record import GradientSides
+from tiedlm.record.curve_point import GradientSides
 
 
 def gradient_sides(model: MaskedLM, batch: MaskedBatch, autocast: torch.amp.autocast_mode.autocast) -> GradientSides:

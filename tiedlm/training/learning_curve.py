@@ -13,7 +13,8 @@ from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import MaskedLM
-from tiedlm.record import BandMetrics, CurvePoint, SplitMetrics
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.metrics import MAX_NATS, BandMetrics, SplitMetrics
 from tiedlm.training.checkpoint import RunKey
 from tiedlm.training.device import Runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
@@ -23,7 +24,6 @@ from tiedlm.training.progress import Progress
 
 CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
 GRADIENT_TOKENS = 1 << 12  # of train, for the gradients of each point
-LARGEST_LOSS_NATS = 700.0  # beyond it the perplexity is no number; a uniform guess over a million words has 14
 
 
 class Monitor:
@@ -135,7 +135,7 @@ class Monitor:
         seed = self.config.train.eval_mask_seed
         totals = evaluate(self.model, blocks, seed, self.runtime.autocast(), self.bands, **options)
         loss_nats = totals.masked_lm_loss_nats
-        if not loss_nats < LARGEST_LOSS_NATS:  # nor is NaN
+        if not loss_nats < MAX_NATS:  # nor is NaN
             raise RunFailed(
                 f"step {self.last_step.step}: loss {loss_nats} in evaluation; lower the learning rates or "
                 "model.initializer_range"

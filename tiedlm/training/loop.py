@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiedlm.config import TrainConfig
+from tiedlm.config.train_config import TrainConfig
 from tiedlm.data.masking import BatchOrder, mask_blocks
 from tiedlm.generators import derive_seed, make_generator
 from tiedlm.model.masked_lm import MaskedLM

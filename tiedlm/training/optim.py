@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tiedlm.config import TrainConfig
+from tiedlm.config.train_config import TrainConfig
 from tiedlm.training.muon import Muon
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from tiedlm.errors import printable
-from tiedlm.record import Code, Provenance
+from tiedlm.record.origin import Code, Provenance
 from tiedlm.training.device import Runtime, processor
 from tiedlm.version import __version__
 

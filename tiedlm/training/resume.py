@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from tiedlm.config import Experiment
+from tiedlm.config.experiment import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import check_tie
-from tiedlm.record import CurvePoint, Data
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.origin import Data
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
 from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.loop import RunFailed, StateError, TrainingState

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tiedlm.config import Experiment
+from tiedlm.config.corpus_config import EVALUATED_SPLITS
+from tiedlm.config.experiment import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
-from tiedlm.record import SCHEMA_VERSION, Cost, CurvePoint, Pairing, RunRecord, save_record
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.origin import Cost, Pairing
+from tiedlm.record.record_file import save_record
+from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime
 from tiedlm.training.learning_curve import Monitor
@@ -18,8 +22,6 @@ from tiedlm.training.pairing import eval_masks, start_values
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import provenance
 from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
-
-EVALUATED_SPLITS = ("valid", "test")
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
-from tiedlm.counting.tables import percent
+from tiedlm.counting.shown.count_tables import percent
 from tiedlm.report.terminal import describe, differing_lines, p_value, percent_more, reasons
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tiedlm.counting.tables import percent
-from tiedlm.record import SPLITS, RunRecord
+from tiedlm.config.corpus_config import SPLITS
+from tiedlm.counting.shown.count_tables import percent
+from tiedlm.record.run_record import RunRecord
 
 
 class Cell(NamedTuple):

@@ -14,9 +14,10 @@ from markupsafe import Markup
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.errors import InputError, printable
-from tiedlm.record import RunRecord, load_records
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report import sentences, tables
-from tiedlm.report.page import answer, plots
+from tiedlm.report.page import answer, svg_plots
 from tiedlm.report.page.records import run_table
 from tiedlm.report.page.sections import (
     Section,
@@ -27,7 +28,7 @@ from tiedlm.report.page.sections import (
 )
 from tiedlm.report.page.shares import parameter_shares
 from tiedlm.report.tables import Table
-from tiedlm.report.terminal import num_seeds, title
+from tiedlm.report.terminal import corpus_title, num_seeds
 
 
 def check_page_path(path: Path) -> None:
@@ -80,7 +81,7 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         .render(
             comparison=comparison,
             heading=answer.heading(comparison),
-            corpus=title(comparison),
+            corpus=corpus_title(comparison.corpus),
             seeds=num_seeds(comparison),
             cards=answer.cards(comparison),
             lede=answer.lede(comparison),
@@ -91,7 +92,7 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
             saved=sentences.saved_sentence(comparison),
             shares=parameter_shares(comparison),
             parameters=tables.parameter_table(comparison),
-            marks=[(arm, number, plots.draw_mark(number)) for arm, number in place.items()],
+            marks=[(arm, number, svg_plots.draw_mark(number)) for arm, number in place.items()],
             sections=[
                 curves_section(comparison),
                 differences_section(comparison),

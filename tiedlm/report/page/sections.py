@@ -10,7 +10,7 @@ from markupsafe import Markup
 from tiedlm.comparison.comparison import NO_VERDICT, Comparison
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.report import sentences, tables
-from tiedlm.report.page import plots
+from tiedlm.report.page import svg_plots
 from tiedlm.report.plots import perplexity_band
 from tiedlm.report.tables import Table
 
@@ -57,8 +57,8 @@ def curves_section(comparison: Comparison) -> Section:
         heading="Learning curves",
         text=(sentences.CURVES,),
         plots=(
-            Plot(plots.draw_curves(comparison), f"Solid: valid; dashed: train{over_seeds}."),
-            Plot(plots.draw_difference_curves(comparison), f"The loss on valid minus that of {first}{interval}."),
+            Plot(svg_plots.draw_curves(comparison), f"Solid: valid; dashed: train{over_seeds}."),
+            Plot(svg_plots.draw_difference_curves(comparison), f"The loss on valid minus that of {first}{interval}."),
         ),
         tables=(
             CaptionedTable("The curves in numbers: masked-LM perplexity", _curve_table(comparison)),
@@ -102,7 +102,7 @@ def differences_section(comparison: Comparison) -> Section:
         name="differences",
         heading="Differences by seed",
         text=(sentences.NATS, sentences.DETECTABLE),
-        plots=tuple(Plot(plots.draw_differences(comparison, split), f"On {split}. {caption}") for split in splits),
+        plots=tuple(Plot(svg_plots.draw_differences(comparison, split), f"On {split}. {caption}") for split in splits),
         tables=(CaptionedTable("The differences in numbers", tables.difference_table(comparison)),),
     )
 
@@ -119,7 +119,8 @@ def bands_section(comparison: Comparison) -> Section:
         heading="By frequency",
         text=(sentences.BANDS,),
         plots=tuple(
-            Plot(plots.draw_bands(comparison, split), f"On {split}: loss minus that of {first}.") for split in splits
+            Plot(svg_plots.draw_bands(comparison, split), f"On {split}: loss minus that of {first}.")
+            for split in splits
         ),
         tables=(CaptionedTable("The bands in numbers", table),),
         has_legend=len(comparison.arms) > 2,

@@ -1,0 +1,82 @@
+"""The models of a folder → similarity.json: how alike their matrices are to the tied run's table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tiedlm.comparison.similarity import SIMILARITY_SCHEMA_VERSION, MatrixPair, Similarity
+from tiedlm.masked_batch import SPECIAL_TOKENS
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_record import RunRecord
+from tiedlm.report.write import SIMILARITY_FILE, load_similarity, save_decision
+
+MAX_TOKENS = 5_000
+
+
+def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.int64]]) -> None:
+    """Write `similarity.json`: what was measured before, and what the models in the folder allow beside it.
+
+    Each run's input and output matrix is held to the table of the tied run of its seed, the tied arm's to that of the
+    next seed. `count_tokens` gives how often each token occurs in train, (V,); the most frequent 5,000 are compared.
+    """
+    records = {(record.arm, record.seed): record for record in load_records(folder)}
+    earlier = load_similarity(folder)
+    pairs = {} if earlier is None else {(pair.arm, pair.matrix, pair.records_sha256): pair for pair in earlier.pairs}
+    wanted = [(record, tied) for record in records.values() if (tied := _tied_run(record, records)) is not None]
+    missing = [
+        (record, tied)
+        for record, tied in wanted
+        if (record.arm, "input", (record.sha256, tied.sha256)) not in pairs
+        and all(_model_file(folder, one).is_file() for one in (record, tied))
+    ]
+    if not missing:
+        return
+    counts = count_tokens()
+    by_frequency = np.argsort(-counts[len(SPECIAL_TOKENS) :], kind="stable") + len(SPECIAL_TOKENS)
+    tokens = by_frequency[:MAX_TOKENS].tolist()
+    for record, tied in missing:
+        for pair in _measured(folder, record, tied, tokens):
+            pairs[pair.arm, pair.matrix, pair.records_sha256] = pair
+    similarity = Similarity(
+        schema_version=SIMILARITY_SCHEMA_VERSION, num_tokens=len(tokens), pairs=[pairs[key] for key in sorted(pairs)]
+    )
+    save_decision(similarity.model_copy(update={"sha256": similarity.own_sha256()}), folder / SIMILARITY_FILE)
+
+
+def _tied_run(record: RunRecord, records: Mapping[tuple[str, int], RunRecord]) -> RunRecord | None:
+    """The tied run that a run is held to: of its seed, or for a tied run of the next one; None if there is none."""
+    if record.arm != "tied":
+        return records.get(("tied", record.seed))
+    seeds = sorted(seed for arm, seed in records if arm == "tied")
+    following = seeds[(seeds.index(record.seed) + 1) % len(seeds)]
+    return None if following == record.seed else records["tied", following]
+
+
+def _model_file(folder: Path, record: RunRecord) -> Path:
+    return (folder / record.file_name).with_suffix(".safetensors")
+
+
+def _measured(folder: Path, record: RunRecord, tied: RunRecord, tokens: list[int]) -> Iterator[MatrixPair]:
+    from tiedlm.model.matrix_similarity import linear_cka, neighbour_overlap  # here, as below: they import torch
+    from tiedlm.model.saved_model import load_model
+
+    table = load_model(_model_file(folder, tied)).embeddings.word_embeddings.weight.detach()[tokens]
+    model = load_model(_model_file(folder, record))
+    matrices = {"input": model.embeddings.word_embeddings.weight.detach()}
+    rows, output_matrix = model.head.output_rows, model.head.decoder.weight.detach()
+    if not model.is_tied or rows is not None:
+        matrices["output"] = output_matrix if rows is None else output_matrix[rows]
+    for name, matrix in matrices.items():
+        yield MatrixPair(
+            arm=record.arm,
+            seed=record.seed,
+            records_sha256=(record.sha256, tied.sha256),
+            matrix=name,
+            tied_seed=tied.seed,
+            linear_cka=linear_cka(matrix[tokens], table),
+            neighbour_overlap=neighbour_overlap(matrix[tokens], table),
+        )

@@ -1,0 +1,225 @@
+"""Progress of several runs on stderr: bars in a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from tiedlm.cli.plan_lines import duration, plan_lines
+from tiedlm.errors import printable
+from tiedlm.execution.listener import Listener
+from tiedlm.execution.pace import Pace
+from tiedlm.report.terminal import percent_more
+from tiedlm.training.progress import Progress
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
+    from tiedlm.record.run_record import RunRecord
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BEFORE_ESTIMATE = 5.0
+LINES_OF_A_FETCH = 4  # where there is no terminal
+
+
+BAR_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(bar_width=None),
+    TextColumn("{task.fields[figures]}", justify="right"),
+)
+
+
+class NarrowBars(Bars):
+    """Bars that leave room for the `^C` that a terminal writes after them; else it begins a line, and one bar stays."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self.terminal = console  # the library draws before it knows its own
+        super().__init__(*columns, console=console, expand=True, transient=True)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """A row a task."""
+        table = super().make_tasks_table(tasks)
+        table.width = self.terminal.width - 3
+        return table
+
+
+class ProgressDisplay(Listener):
+    """Shows step, loss and tokens/s of each run, and when the whole will be done."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self.plan: Plan | None = None
+        self.finished: dict[tuple[str, int], RunRecord] = {}
+        self.state: dict[str, Progress] = {}
+        self.steps_before: dict[str, int] = {}  # of a run that goes on, made by another process
+        self.task_ids: dict[str, TaskID] = {}
+        self.line_times: dict[str, float] = {}
+        self.shows_bars = console.is_terminal and not quiet
+        self.fetching: NarrowBars | None = None
+        self.fetched_part = 0
+
+    def announce(self, experiment: str, corpus: str) -> None:
+        """The first line, before text is read and torch is loaded, which take longer."""
+        if not self.quiet:
+            self._say(f"{experiment}: reading corpus {corpus}")
+
+    def tell(self, sentence: str) -> None:
+        """Say news, unless quiet."""
+        if not self.quiet:
+            self._say(sentence)
+
+    def fetched(self, num_bytes: int, total_bytes: int) -> None:
+        """Show how much of a download is here: a bar, or some lines."""
+        if self.quiet or not total_bytes:
+            return
+        figures = f"{num_bytes / 1e6:,.1f} of {total_bytes / 1e6:,.1f} MB"
+        if self.shows_bars:
+            if self.fetching is None:
+                self.fetching = NarrowBars(*BAR_COLUMNS, console=self.console)
+                self.fetching.start()
+                self.fetching.add_task("fetching", total=total_bytes, figures="")
+            self.fetching.update(self.fetching.task_ids[0], completed=num_bytes, total=total_bytes, figures=figures)
+        else:
+            part = LINES_OF_A_FETCH * num_bytes // total_bytes
+            if part > self.fetched_part:
+                self._say(f"  {figures}")
+            self.fetched_part = part % LINES_OF_A_FETCH
+
+    def end_of_fetch(self) -> None:
+        """Take the bar away."""
+        if self.fetching is not None:
+            self.fetching.stop()
+            self.fetching = None
+
+    def begin(self, plan: Plan) -> None:
+        """Say what is about to be done, and start the bars."""
+        self.plan, self.pace, self.num_runs = plan, Pace(plan), len(plan.to_train)
+        self.state, self.steps_before, self.finished = {}, {}, {}
+        if not self.quiet:
+            self._say(*plan_lines(plan))
+        if self.shows_bars:
+            self.bars = NarrowBars(*BAR_COLUMNS, console=self.console)
+            self.bars.start()
+            self.total = self.bars.add_task("all runs", total=self.num_runs, figures="starting")
+
+    def end(self) -> None:
+        """Take the bars away."""
+        if self.shows_bars:
+            self.bars.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Take one run's news."""
+        name = f"{progress.arm} seed {progress.seed}"
+        if not self.state:
+            self.started = time.monotonic()  # of the first step: loading torch and text says nothing of the pace
+        is_new_phase = name not in self.state or self.state[name].phase != progress.phase
+        self.state[name] = progress
+        self.steps_before.setdefault(name, progress.step - 1)
+        if self.quiet:
+            return
+        self._estimate(progress)
+        is_training = progress.phase == "training"
+        loss = f"loss {progress.loss_nats:.3f}" if is_training else progress.phase
+        if self.shows_bars:
+            if name not in self.task_ids:
+                self.task_ids[name] = self.bars.add_task(name, total=1.0, figures="")
+            figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
+            done = progress.step / progress.num_steps if is_training else progress.evaluated
+            figures = figures if is_training else f"{progress.phase}  {progress.evaluated:.0%}"
+            self.bars.update(self.task_ids[name], completed=done, figures=figures)
+            self.bars.update(self.total, completed=self._runs_done(), figures=self._time_left())
+        elif is_new_phase or time.monotonic() - self.line_times[name] > SECONDS_BETWEEN_LINES:
+            self.line_times[name] = time.monotonic()
+            self.console.print(
+                f"{name}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
+                f"{progress.tokens_per_second:,.0f} tok/s  all runs: {self._time_left()}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def finish(self, record: RunRecord) -> None:
+        """Once all arms of a seed have their records, say how they differ; one seed decides nothing."""
+        assert self.plan is not None
+        self.finished[record.arm, record.seed] = record
+        name = f"{record.arm} seed {record.seed}"
+        if name in self.task_ids:
+            self.bars.remove_task(self.task_ids.pop(name))
+        if not self.quiet:
+            perplexity, seconds = record.metrics["valid"].masked_lm_perplexity, record.cost.total_seconds
+            self._say(f"{name}: {perplexity:,.1f} on valid, in {duration(seconds)}")
+        first, *others = self.plan.parameters
+        if self.quiet or not all((arm, record.seed) in self.finished for arm in self.plan.parameters):
+            return
+        losses = {arm: self.finished[arm, record.seed].metrics["valid"].masked_lm_loss_nats for arm in (first, *others)}
+        differences = ", ".join(f"{arm} {percent_more(losses[arm] - losses[first])} %" for arm in others)
+        num_seeds = len({run.rpartition(" ")[2] for run in (*self.plan.to_train, *self.plan.already_there)})
+        wait = f"; no verdict before {num_seeds} seeds" if num_seeds > 1 else ""
+        if others:
+            self._say(f"seed {record.seed}: {differences} perplexity on valid{wait}")
+
+    def notice(self, sentence: str) -> None:
+        """Say something above the bars, quiet or not."""
+        self._say(f"tiedlm: {sentence}", style="yellow")
+
+    def _estimate(self, progress: Progress) -> None:
+        """Say once, when the first steps of all that go were timed, how long the whole takes."""
+        assert self.plan is not None
+        if not self.pace.is_known and not self.finished:
+            self.pace.update(progress)
+            if self.pace.is_known:
+                seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
+                self._say(f"  estimated time: {duration(seconds)}")
+
+    def _say(self, *lines: str, style: str | None = None) -> None:
+        for line in lines:
+            whole = not self.console.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
+            self.console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=whole)
+
+    def _runs_done(self) -> float:
+        """In runs; one half done is half a run."""
+        return sum(progress.step / progress.num_steps for progress in self.state.values())
+
+    def _time_left(self) -> str:
+        """From the pace so far; the evaluation at the end of a run is not foreseen."""
+        elapsed, done = time.monotonic() - self.started, self._runs_done()
+        if done >= self.num_runs:
+            return "evaluating"
+        if elapsed < SECONDS_BEFORE_ESTIMATE:
+            return "estimating the time"
+        done_here = done - sum(self.steps_before[name] / run.num_steps for name, run in self.state.items())
+        left = datetime.timedelta(seconds=round(elapsed * (self.num_runs - done) / done_here))
+        return f"{left} left"
+
+
+class PhaseDisplay:
+    """Shows one thing after another that is done: a bar in a terminal, a line each elsewhere, nothing when quiet."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet, self.phase = console, quiet, ""
+        self.bars = NarrowBars(*BAR_COLUMNS, console=console) if console.is_terminal and not quiet else None
+
+    def __enter__(self) -> PhaseDisplay:
+        if self.bars is not None:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def update(self, phase: str, done: float) -> None:
+        """What is done now, and its share."""
+        is_new, self.phase = phase != self.phase, phase
+        if self.bars is not None:
+            for task in self.bars.task_ids if is_new else ():
+                self.bars.remove_task(task)
+            task = self.bars.add_task(phase, total=1.0, figures="") if is_new else self.bars.task_ids[0]
+            self.bars.update(task, completed=done, figures=f"{done:.0%}")
+        elif is_new and not self.quiet:
+            self.console.print(phase, highlight=False, markup=False, soft_wrap=True)

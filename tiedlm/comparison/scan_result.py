@@ -1,0 +1,145 @@
+"""Comparisons of one experiment under several values of some keys → Scan: when does tying help?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.comparison import Comparison, Difference
+from tiedlm.comparison.pooled_cells import PooledTest, pooled_tests
+from tiedlm.config.strict import Strict
+from tiedlm.errors import InputError
+from tiedlm.version import __version__
+
+SCAN_SCHEMA_VERSION = 2
+MAX_CELLS_NAMED = 3
+
+
+class ScanDesign(Strict):
+    """Which keys were scanned over which values; a folder has one."""
+
+    experiment: str
+    values: dict[str, list[Any]]
+
+    def has_all_of(self, other: ScanDesign) -> bool:
+        """Whether it scans the same keys, in their order, of the same experiment, and has all cells of the other."""
+        same = (self.experiment, list(self.values)) == (other.experiment, list(other.values))
+        return same and cell_folders(other.values).keys() <= cell_folders(self.values).keys()
+
+
+class ScanCell(Strict):
+    """One combination of values."""
+
+    folder: str
+    values: dict[str, Any]
+    seeds: list[int]
+    perplexities: dict[str, float]
+    """Mean on valid, by arm."""
+    unigram_perplexity: float
+    """Of valid, by the token frequencies of the whole train split, also where a cell has a part of it."""
+    differences: list[Difference]
+    """Each cell alone, as its own report has them."""
+
+
+class Scan(Strict):
+    """Everything the report of a scan says."""
+
+    schema_version: int
+    design: ScanDesign
+    corpus: str
+    cells: list[ScanCell]
+    tests: list[PooledTest]
+    """All cells together, for each pair of arms on each split: what the map shows."""
+    missing: list[str]
+    """Folders of combinations that have no two arms to compare yet."""
+    shared_config: dict[str, Any]
+    """What is equal in all cells and arms."""
+    notes: list[str]
+    records_sha256: str
+    """Of what all this follows from: the design, the records of its cells and this version."""
+
+
+def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
+    """Put the comparisons of the cells together, by their folders.
+
+    Raises:
+        InputError: two cells differ in more than the scanned keys.
+    """
+    folders = cell_folders(design.values)
+    first = next(iter(found.values()))
+    for folder, comparison in found.items():
+        for key, value in folders[folder].items():
+            if comparison.shared_config.get(key) != value:
+                raise InputError(f"{folder}: was made with {key}={comparison.shared_config.get(key)!r}; scan anew")
+        for field, mine, theirs in _differing(first, comparison, tuple(design.values)):
+            raise InputError(f"{folder}: differs from the other cells in {field} ({mine!r}, {theirs!r}); scan anew")
+    cells = [_cell(folder, folders[folder], comparison) for folder, comparison in found.items()]
+    told: dict[str, list[str]] = {}
+    for folder, comparison in found.items():
+        for note in comparison.notes:
+            told.setdefault(note, []).append(folder)
+    notes = [f"{_cells_in_words(of, len(found))}: {note}" for note, of in told.items()]
+    has_same_seeds = len({tuple(cell.seeds) for cell in cells}) == 1
+    made_of = [
+        f"{SCAN_SCHEMA_VERSION} {__version__}",
+        design.model_dump_json(),
+        *(f"{folder} {comparison.records_sha256}" for folder, comparison in found.items()),
+    ]
+    return Scan(
+        schema_version=SCAN_SCHEMA_VERSION,
+        design=design,
+        corpus=first.corpus,
+        cells=cells,
+        tests=[
+            test
+            for split in next(iter(first.arms.values())).metrics
+            for test in pooled_tests(split, {cell.folder: cell.differences for cell in cells}, has_same_seeds)
+        ],
+        missing=[folder for folder in folders if folder not in found],
+        shared_config=_without(first.shared_config, tuple(design.values)),
+        notes=notes,
+        records_sha256=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
+    )
+
+
+def _cells_in_words(folders: list[str], number: int) -> str:
+    if len(folders) == number:
+        return "all cells"
+    return "; ".join(folders) if len(folders) <= MAX_CELLS_NAMED else f"{len(folders)} cells"
+
+
+def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> list[tuple[str, Any, Any]]:
+    facts: list[tuple[str, Any, Any]] = [
+        ("arms", list(first.arms), list(second.arms)),
+        *(
+            (f"arm {arm}", summary.overrides, second.arms[arm].overrides)
+            for arm, summary in first.arms.items()
+            if arm in second.arms
+        ),
+    ]
+    mine, theirs = (_without(comparison.shared_config, keys) for comparison in (first, second))
+    facts += [(field, mine.get(field), theirs.get(field)) for field in {**mine, **theirs}]
+    if not {"corpus.name", "corpus.tokenizer"} & set(keys):
+        one, other = (next(iter(comparison.arms.values())).metrics["valid"] for comparison in (first, second))
+        facts.append(("the unigram perplexity of valid", one.unigram_perplexity, other.unigram_perplexity))
+    for field in ("device", "precision"):
+        facts.append((field, first.provenance[field], second.provenance[field]))
+    return [fact for fact in facts if fact[1] != fact[2]]
+
+
+def _without(fields: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {field: value for field, value in fields.items() if field not in keys}
+
+
+def _cell(folder: str, values: dict[str, Any], comparison: Comparison) -> ScanCell:
+    valid = {arm: summary.metrics["valid"] for arm, summary in comparison.arms.items()}
+    return ScanCell(
+        folder=folder,
+        values=values,
+        seeds=comparison.seeds,
+        perplexities={arm: metrics.masked_lm_perplexity.mean for arm, metrics in valid.items()},
+        unigram_perplexity=next(iter(valid.values())).unigram_perplexity,
+        differences=comparison.differences,
+    )

@@ -1,0 +1,77 @@
+"""The masked LM of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tiedlm.config.strict import Probability, Size, Strict, words_of_pattern
+
+OUTPUT_ROWS_PATTERN = words_of_pattern(
+    r"^(own|identity|(band|any):\d{1,9})$", "own, identity, band:N or any:N, e.g. band:0"
+)
+
+
+class ModelConfig(Strict):
+    """The masked LM, but for `vocab_size`, which the tokenizer decides."""
+
+    encoder: Literal["modernbert", "bert"]
+    """Which layers: pre-LayerNorm, rotary, GeGLU; or BERT's own."""
+    hidden_size: Size
+    """Width H of every hidden vector."""
+    num_hidden_layers: Annotated[int, Field(gt=0, le=1_000)]
+    """Layers of the encoder."""
+    num_attention_heads: Size
+    """Heads of each layer; they divide `hidden_size`."""
+    intermediate_size: Size
+    """Width of the feed-forward; `modernbert` adds a gate of the same width."""
+    max_position_embeddings: Size
+    """`bert` has a learned vector for each position; for `modernbert` (rotary) it is only a limit."""
+    hidden_dropout_prob: Probability
+    """Dropout after the embeddings and after each attention and feed-forward."""
+    attention_probs_dropout_prob: Probability
+    """Dropout of the attention weights."""
+    initializer_range: Annotated[float, Field(gt=0.0)]
+    """Standard deviation of every matrix at the start, the embeddings among them."""
+    rope_theta: Annotated[float, Field(gt=0.0)]
+    """Base of the rotary angles of `modernbert`; `bert`, whose positions are learned, does not read it."""
+    tie_word_embeddings: bool
+    """Whether the output matrix is the word-embedding table; the arms set it."""
+    head_transform: bool
+    """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
+    output_rows: Annotated[str, Field(pattern=OUTPUT_ROWS_PATTERN)]
+    """Whose row of the output matrix scores a token: its `own`, or that of another, drawn by the number N. `band:N`: of
+    one about as frequent in train; `any:N`: of any; `identity`: its own, by the same code."""
+    output_matrix_start: Literal["drawn", "copied"]
+    """An untied output matrix starts with values of its own, or as a copy of the word-embedding table."""
+    input_gradient_scale: Annotated[float, Field(ge=0.0)]
+    """Times this, the table takes the gradient of its use as input (Lopardo et al. 2026); 1 changes nothing."""
+
+    def config_json(self, vocab_size: int) -> dict[str, Any]:
+        """The same model in the words of a `config.json`, once the tokenizer is known."""
+        of_training = {"initializer_range", "output_rows", "output_matrix_start", "input_gradient_scale"}
+        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "rope_theta", *of_training}
+        return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not divisible by "
+                f"num_attention_heads={self.num_attention_heads}; change one of them"
+            )
+        if self.encoder == "modernbert" and (self.hidden_size // self.num_attention_heads) % 2:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} over num_attention_heads={self.num_attention_heads} gives an "
+                "odd head size, which rotary positions cannot split; change one of them"
+            )
+        return self
+
+
+class SavedModelConfig(Strict):
+    """What the header of a saved model says of it."""
+
+    model: ModelConfig
+    vocab_size: Annotated[int, Field(gt=0, le=1_000_000_000)]
+    """Which the tokenizer has decided."""

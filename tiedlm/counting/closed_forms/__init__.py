@@ -1,0 +1,1 @@
+"""Counts a known family from its configuration alone, on paper."""

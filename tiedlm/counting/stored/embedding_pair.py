@@ -1,0 +1,84 @@
+"""Which of a file's matrices are the word embeddings and the output, by name, by alias, or else by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tiedlm.counting.stored.safetensors_header import StoredTensor
+from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout, group_of, is_known_matrix, looks_like_embedding
+
+
+@dataclass(frozen=True)
+class EmbeddingPair:
+    """The one or two matrices of a tie."""
+
+    first: StoredTensor
+    """The embeddings; or the output matrix, where that alone is stored."""
+    output: StoredTensor | None
+    only_output: bool = False
+    is_aliased: bool = False
+    """Whether the file's own metadata say that the one matrix has a second name, of the other role."""
+    may_be_output: tuple[str, ...] = ()
+    """Several matrices of the embedding's shape, none of which is known by its name."""
+
+
+def find_pair(
+    by_group: Mapping[str, Sequence[StoredTensor]],
+    aliases: Mapping[str, str],
+    has_head: bool,
+    layout: Layout = UNKNOWN,
+) -> EmbeddingPair | None:
+    """Find the matrices by their names, else by their shape; None where nothing looks like word embeddings.
+
+    `aliases`: names that are not stored → the tensor that stands for them (`safetensors.torch.save_model`).
+    """
+    inputs, outputs = by_group.get("word_embeddings", []), by_group.get("decoder_weight", [])
+    unknown = [
+        tensor
+        for tensor in by_group.get("other", [])
+        if len(tensor.shape) == 2 and tensor.num_elements and tensor.name not in layout.parameters
+    ]
+    if inputs and outputs:
+        return EmbeddingPair(inputs[0], outputs[0])
+    if outputs:
+        partners = _of_shape(unknown, outputs[0])
+        likely = [tensor for tensor in partners if looks_like_embedding(tensor.name)] or partners
+        if len(likely) == 1:
+            return EmbeddingPair(likely[0], outputs[0])
+        return EmbeddingPair(outputs[0], None, only_output=True, is_aliased=_is_aliased(outputs[0], aliases))
+    first = inputs[0] if inputs else _guess_input(unknown, aliases)
+    if first is None:
+        return None
+    if _is_aliased(first, aliases):
+        return EmbeddingPair(first, None, is_aliased=True)
+    partners = _of_shape(unknown, first) if has_head else []
+    if len(partners) == 1:
+        return EmbeddingPair(first, partners[0])
+    return EmbeddingPair(first, None, may_be_output=tuple(tensor.name for tensor in partners))
+
+
+def _of_shape(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredTensor]:
+    return [tensor for tensor in tensors if tensor.shape == one.shape and tensor is not one]
+
+
+def _guess_input(unknown: Sequence[StoredTensor], aliases: Mapping[str, str]) -> StoredTensor | None:
+    """The longest table one of whose names speaks of embeddings."""
+    tables = [
+        tensor
+        for tensor in unknown
+        if tensor.is_floating
+        and any(looks_like_embedding(name) or is_known_matrix(name) for name in _names(tensor, aliases))
+    ]
+    return max(tables, key=lambda tensor: tensor.shape[0], default=None)
+
+
+def _is_aliased(stored: StoredTensor, aliases: Mapping[str, str]) -> bool:
+    """Whether one of its names is an input's and one is not: T5's inputs share a matrix whether it is tied or not."""
+    names = _names(stored, aliases)
+    are_inputs = [group_of(name, stored.shape, None) == "word_embeddings" for name in names]
+    return len(names) > 1 and not all(are_inputs)
+
+
+def _names(stored: StoredTensor, aliases: Mapping[str, str]) -> list[str]:
+    return [stored.name, *(name for name, kept in aliases.items() if kept == stored.name)]

@@ -1,0 +1,241 @@
+"""What a stored tensor is, by its name: a group of parameters, a buffer, or packed weights."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from tiedlm.counting.stored.safetensors_header import StoredTensor
+
+# A file has names, types and shapes, and nothing else tells what a tensor is. These are parts of the names that the
+# classes of `transformers` give, Meta's, Mistral's and llama.cpp's own files, Mamba and our models; `#` is a number and
+# `^` the beginning. The first group that fits counts.
+GROUP_NAMES = {
+    "word_embeddings": (
+        "word_embeddings.weight",
+        "tok_embeddings.weight",
+        "embed_tokens.weight",
+        "wte.weight",
+        "shared.weight",
+        "embed_in.weight",
+        "^embeddings.weight",
+        "^backbone.embeddings.weight",
+        "word_embedding.weight",
+        "^transformer.w.weight",
+        "^token_embd.weight",
+    ),
+    "decoder_weight": (
+        "decoder.weight",
+        "lm_head.weight",
+        "vocab_projector.weight",
+        "generator_lm_head.weight",
+        "embed_out.weight",
+        "^output.weight",
+        "^transformer.output_layer.weight",
+        "pred_layer.proj.weight",
+        "lm_head.out_proj.weight",
+    ),
+    "decoder_bias": (
+        "decoder.bias",
+        "predictions.bias",
+        "lm_head.bias",
+        "vocab_projector.bias",
+        "generator_lm_head.bias",
+        "lm_loss.bias",
+        "pred_layer.proj.bias",
+        "^output.bias",
+    ),
+    "pooler": ("pooler",),
+    "next_sentence_head": ("seq_relationship",),
+    "head_transform": (
+        "predictions.transform",
+        "predictions.dense",
+        "predictions.LayerNorm",
+        "lm_head.dense",
+        "lm_head.layer_norm",
+        "lm_head.LayerNorm",
+        "vocab_transform",
+        "vocab_layer_norm",
+        "generator_predictions",
+        "head.transform",
+        "head.dense",
+        "head.norm",
+        "project_out",
+    ),
+    "position_embeddings": (
+        "position_embeddings",
+        "wpe",
+        "embed_positions",
+        "rel_embeddings",
+        "encoder.LayerNorm",
+        "relative_attention_bias",
+        "^position_embd",
+        "attn_rel_b",
+    ),
+    "token_type_embeddings": ("token_type_embeddings", "^token_types"),
+    "embedding_projection": ("embedding_hidden_mapping_in", "embeddings_project", "embed_proj", "project_in"),
+    "decoder_layers": ("decoder.block.#", "decoder.layers.#", "h.#", "gpt_neox.layers.#", "^dec.blk.#"),
+    "encoder_layers": ("^blk.#", "^enc.blk.#", "layer.#", "layers.#", "block.#", "albert_layer_groups.#"),
+    "embeddings_norm": ("embeddings.LayerNorm", "embeddings.norm", "^token_embd_norm"),
+    "final_norm": (
+        "^output_norm",
+        "^enc.output_norm",
+        "^dec.output_norm",
+        "ln_f",
+        "norm",
+        "final_norm",
+        "final_layer_norm",
+    ),
+}
+BUFFER_NAMES = {
+    "causal masks": ("attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"),
+    "rotary frequencies": (
+        "inv_freq",
+        "original_inv_freq",
+        "cos_cached",
+        "sin_cached",
+        "rope.freqs",
+        "freqs_cis",
+        "^rope_freqs",
+        "^rope_factors_long",
+        "^rope_factors_short",
+    ),
+    "sinusoidal positions": ("embed_positions.weights",),
+    "output biases that are not trained": ("final_logits_bias",),
+    "routing biases": (
+        "gate.e_score_correction_bias",
+        "router.e_score_correction_bias",
+        "mlp.e_score_correction_bias",
+        "block_sparse_moe.e_score_correction_bias",
+        "feed_forward.expert_bias",
+        "gate.expert_bias",
+        "balancing_biases",
+    ),
+    "constants of attention and activations": (
+        "slope_rate",
+        "query_decay",
+        "key_decay",
+        "diagonal_decay",
+        "act_fn.beta",
+        "act_fn.eps",
+        "layer_scalar",
+        "global_mean",
+        "global_invstd",
+    ),
+    "running statistics": ("running_mean", "running_var", "num_batches_tracked"),
+    "ranges and scales of I-BERT": (
+        "act_scaling_factor",
+        "fc_scaling_factor",
+        "weight_scaling_factor",
+        "weight_integer",
+        "bias_integer",
+        "norm_scaling_factor",
+        "x_min",
+        "x_max",
+        "LayerNorm.shift",
+        "layer_norm.shift",
+    ),
+    "scales of quantised weights": (
+        "weight_scale_inv",
+        "weight_scale",
+        "weight_scale_2",
+        "weight_scale_second",
+        "weight_zero_point",
+        "weight_global_scale",
+        "input_scale",
+        "input_zero_point",
+        "input_global_scale",
+        "output_scale",
+        "output_zero_point",
+        "activation_scale",
+        "scale_weight",
+        "scale_input",
+        "q_scale",
+        "k_scale",
+        "v_scale",
+        "prob_scale",
+        "SCB",
+        "scales",
+        "qzeros",
+        "absmax",
+        "nested_absmax",
+        "quant_map",
+        "nested_quant_map",
+        "scb",
+    ),
+}
+PACKED_DTYPES = ("U8", "I8", "U16", "I16", "U32", "I32")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model that was built reads the tensors of a file as; its names come before the tables of this module."""
+
+    inputs: frozenset[str] = frozenset()
+    """Names of the embedding matrix that look up; where it is tied, none of these is the output's."""
+    outputs: frozenset[str] = frozenset()
+    parameters: frozenset[str] = frozenset()
+    buffers: frozenset[str] = frozenset()
+
+
+UNKNOWN = Layout()
+
+
+def group_of(name: str, shape: tuple[int, ...], layers_group: str | None, layout: Layout = UNKNOWN) -> str:
+    """The group of a parameter, or `other`; layers whose names tell no more are of `layers_group`, or `layers`."""
+    is_matrix = len(shape) == 2 and 0 not in shape
+    if name in layout.inputs | layout.outputs:
+        return "word_embeddings" if name in layout.inputs else "decoder_weight"
+    group = _fit(_path(name), "parameters") or "other"
+    if group in ("word_embeddings", "decoder_weight") and (not is_matrix or name in layout.parameters):
+        return "other"
+    return layers_group or "layers" if group == "encoder_layers" else group
+
+
+def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN) -> str | None:
+    """What a tensor is that is no parameter; None for a parameter."""
+    if tensor.name in layout.parameters:
+        return None
+    kind = _fit(_path(tensor.name), "buffers")
+    if kind is None and tensor.name in layout.buffers:
+        return "buffers of its class"
+    if kind == "causal masks" and tensor.is_floating and len(tensor.shape) == 1:
+        return None  # a bias that is one
+    return kind or (None if tensor.is_floating else "whole numbers (positions, masks)")
+
+
+def is_packed(tensor: StoredTensor) -> bool:
+    """Whether it is a quantised matrix, several weights to a number (GPTQ, AWQ, bitsandbytes, MLX)."""
+    return tensor.dtype in PACKED_DTYPES and len(tensor.shape) >= 2 and _fit(_path(tensor.name), "buffers") is None
+
+
+def is_embedding(tensor: StoredTensor) -> bool:
+    """Whether a packed tensor stands for one of the two matrices: `lm_head.qweight`, `model.embed_tokens.weight`."""
+    return is_known_matrix(f"{tensor.name.rpartition('.')[0]}.weight")
+
+
+def is_known_matrix(name: str) -> bool:
+    """Whether a name is of one of the two matrices."""
+    return group_of(name, (1, 1), None) in ("word_embeddings", "decoder_weight")
+
+
+def looks_like_embedding(name: str) -> bool:
+    """Whether the name of an unknown matrix speaks of embeddings, and of none but words'."""
+    return "emb" in name.lower() and not any(
+        part in name.lower() for part in ("pos", "type", "seg", "patch", "time", "layer", "norm")
+    )
+
+
+def _path(name: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{name}.")
+
+
+@functools.cache  # the layers of a model have their names in common
+def _fit(path: str, table: str) -> str | None:
+    names = GROUP_NAMES if table == "parameters" else BUFFER_NAMES
+    return next((group for group, parts in names.items() if any(_is_part(part, path) for part in parts)), None)
+
+
+def _is_part(part: str, path: str) -> bool:
+    return path.startswith(f".{part[1:]}.") if part.startswith("^") else f".{part}." in path

@@ -1,0 +1,139 @@
+"""What a configuration claims of the tie, what a checkpoint holds, and the verdict of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiedlm.counting.stored.bit_comparison import Copies
+from tiedlm.counting.stored.embedding_pair import EmbeddingPair
+from tiedlm.counting.stored.safetensors_header import StoredTensor
+from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout
+
+
+@dataclass(frozen=True)
+class TieClaim:
+    """What a configuration says of the file beside it."""
+
+    ties: bool | None
+    """None where neither a flag nor a class that is known says it."""
+    who: str | None
+    """Who says so: a key of the configuration, or the default of a class."""
+    has_head: bool
+    """Whether its class has an output matrix at all; a bare encoder has none to tie."""
+    can_tie: bool = True
+    """Whether the class has two matrices of one shape."""
+    layers_group: str | None = None
+    """Where layers belong whose names do not say it."""
+    layout: Layout = UNKNOWN
+    planned: Mapping[str, int] | None = None
+    """The groups of the model of the configuration, which count where the weights are quantised."""
+
+
+@dataclass(frozen=True)
+class CheckpointCount:
+    """What is stored, and what it says of the tie."""
+
+    num_tensors: int
+    num_bytes: int
+    """Of all tensors."""
+    dtypes: dict[str, int]
+    """Stored elements by type."""
+    groups: dict[str, int]
+    """Parameters; of two identical matrices that are one in the model, the second is none."""
+    pair: EmbeddingPair
+    copies: Copies
+    """The matrix is stored once, twice alike, or the two differ; unknown where they were not compared."""
+    duplicates: dict[str, int]
+    """Tensors stored a second time → their elements, not counted again."""
+    not_parameters: dict[str, int]
+    """Kind of tensor that is no parameter → elements, not counted."""
+    claim: TieClaim | None
+    """None where no configuration is at hand."""
+    has_head_tensors: bool
+    """Whether a bias over the vocabulary or a transform is stored: parts of a head."""
+    odd_biases: tuple[str, ...] = ()
+    """In a sentence each, output biases that are longer or shorter than the vocabulary."""
+    packed: str | None = None
+    """In a sentence, that the weights are quantised, and so counted by the configuration."""
+
+    @property
+    def input_embedding(self) -> StoredTensor:
+        """The embedding matrix; or the output matrix, where that alone is stored."""
+        return self.pair.first
+
+    @property
+    def output_embedding(self) -> StoredTensor | None:
+        """The output matrix, where it is stored beside the other."""
+        return self.pair.output
+
+    @property
+    def output_shape(self) -> tuple[int, int] | None:
+        """Of an output matrix that cannot be the embeddings, since it has another shape."""
+        output = self.output_embedding
+        if output is None or output.shape == self.input_embedding.shape:
+            return None
+        return output.shape[0], output.shape[1]
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the model predicts words; an output matrix tells it, whatever its class is called."""
+        return self.claim is None or self.claim.has_head or self.output_embedding is not None
+
+    @property
+    def is_tied(self) -> bool | None:
+        """Whether the model's two matrices are one; None where neither the file nor a configuration tells."""
+        ties = None if self.claim is None else self.claim.ties
+        if self.copies == "different":
+            return False
+        if not self.has_head:
+            return None
+        if self.copies == "identical":
+            return ties is not False
+        if self.copies == "unknown":
+            return ties
+        if self.pair.is_aliased:
+            return True
+        if self.pair.may_be_output or ties is False:
+            return None
+        return True if ties or self.has_head_tensors else None
+
+    @property
+    def mismatch(self) -> str | None:
+        """In a sentence, how the configuration and the file contradict each other."""
+        claim, first, output = self.claim, self.input_embedding, self.output_embedding
+        if claim is None or not self.has_head:
+            return None
+        if claim.ties and claim.can_tie and self.copies == "different" and output:
+            return (
+                f"{claim.who} says tied, but the file holds two different matrices, {first.name} and {output.name}; a "
+                "loader that ties them drops one"
+            )
+        is_one = self.copies == "one" and not self.pair.may_be_output and not self.pair.is_aliased
+        if claim.ties is False and is_one:
+            there, missing = ("output", "input") if self.pair.only_output else ("input", "output")
+            return (
+                f"{claim.who} says untied, but beside {first.name}, the {there} matrix, the file holds no {missing} "
+                "matrix; a loader that does not tie starts with a random one"
+            )
+        return None
+
+    def document(self) -> dict[str, object]:
+        """The `checkpoint` part of the JSON of `count-params --json`."""
+        return {
+            "num_tensors": self.num_tensors,
+            "num_bytes": self.num_bytes,
+            "dtypes": self.dtypes,
+            "input_embedding": None if self.pair.only_output else self.input_embedding.name,
+            "output_embedding": self.input_embedding.name
+            if self.pair.only_output
+            else self.output_embedding.name
+            if self.output_embedding
+            else None,
+            "copies": self.copies,
+            "duplicates": self.duplicates,
+            "not_parameters": self.not_parameters,
+            "config_ties": None if self.claim is None else self.claim.ties,
+            "config_ties_by": None if self.claim is None else self.claim.who,
+            "mismatch": self.mismatch,
+        }

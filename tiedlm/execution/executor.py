@@ -1,0 +1,20 @@
+"""The seam of an engine: whoever makes runs, on this machine or on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tiedlm.execution.job import Job
+from tiedlm.execution.listener import Listener
+
+
+class Executor(Protocol):
+    """Makes runs. `local/` has the one of this machine; another engine is another class with this method."""
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
+        """Make all runs, tell the listener what happens, and return one sentence for each run that failed.
+
+        Each finished run has its record and its model in the job's folder, each interrupted one its checkpoint. A run
+        that fails does not stop the others. What the listener raises stops them all, which are saved.
+        """

@@ -1,0 +1,125 @@
+"""Runs side by side: one process a run, so that one run's failure or memory is not another's."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from tiedlm.execution.job import Job
+from tiedlm.execution.listener import Listener
+from tiedlm.execution.local.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
+from tiedlm.execution.local.worker import Failure, Notice, work
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.record_file import load_record
+from tiedlm.record.run_record import record_file_name
+from tiedlm.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """Makes runs on this machine, a process each, some side by side: an `Executor`."""
+
+    num_side_by_side: int
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
+        """Make all runs; return one sentence for each that failed.
+
+        A failed run does not stop the others. An interrupt stops them all after the step under way; finished runs have
+        their records, the others their checkpoints. A second interrupt kills them.
+        """
+        waiting, workers = list(jobs), _Workers(listener)
+        try:
+            while waiting or workers.running:
+                while waiting and len(workers.running) < self.num_side_by_side:
+                    workers.start(waiting.pop(0))
+                workers.listen()
+        except BaseException:
+            workers.stop()
+            raise
+        return list(workers.failures.values())
+
+
+class _Workers:
+    """The processes that run, and what they have told."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
+        self.failures: dict[str, str] = {}
+        self.standings: dict[str, Progress] = {}
+        self.is_stopping = False
+
+    def start(self, job: Job) -> None:
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=job.name, daemon=True)
+        with main_module_left_out(), nothing_of_the_current_folder():
+            process.start()
+        sender.close()  # the worker holds the other end; its death is then an end of file here
+        self.running[receiver] = (job, process)
+
+    def listen(self) -> None:
+        """Wait for news and take one from each process that has some."""
+        ready = wait(list(self.running))
+        for receiver in [receiver for receiver in self.running if receiver in ready]:
+            job, process = self.running[receiver]
+            try:
+                message = receiver.recv()
+            except EOFError:
+                del self.running[receiver]
+                self._end(job, process)
+                continue
+            match message:
+                case Progress():
+                    self.standings[job.name] = message
+                    self.listener.update(message)
+                case CurvePoint():
+                    self.listener.evaluated(job.arm, job.seed, message)
+                case Notice(sentence):
+                    self.listener.notice(f"{job.name}: {sentence}")
+                case Failure(sentence):
+                    self.failures[job.name] = f"{job.name}: {sentence}"
+
+    def stop(self) -> None:
+        """Let every process finish its step and save; listen on, since a full pipe would hold it up."""
+        if not self.running:
+            return
+        self.is_stopping = True
+        self.listener.notice("stopping after the step under way; again to stop at once")
+        processes = [process for _, process in self.running.values()]
+        try:
+            for process in processes:
+                process.terminate()
+            while self.running:
+                self.listen()
+        finally:  # a second interrupt
+            for process in processes:
+                process.kill()
+
+    def _end(self, job: Job, process: BaseProcess) -> None:
+        process.join()
+        standing = self.standings.get(job.name)
+        record = job.out / record_file_name(job.arm, job.seed)
+        if record.exists():
+            self.listener.finish(load_record(record))
+            return
+        if self.is_stopping:
+            if job.name in self.failures:
+                self.listener.notice(self.failures[job.name])
+            place = f"stands at step {standing.step:,} of {standing.num_steps:,}" if standing else "has done no step"
+            self.listener.notice(f"{job.name} {place}; the same command goes on from there")
+        elif job.name not in self.failures:
+            place = f" at step {standing.step:,}" if standing else ""
+            cause = f"was stopped{place}; the same command goes on with it"
+            self.failures[job.name] = f"{job.name}: {_death(process.exitcode, place) if process.exitcode else cause}"
+
+
+def _death(exit_code: int, place: str) -> str:
+    """In words; a negative code is a signal's number."""
+    if exit_code >= 0:
+        return f"its process ended with status {exit_code}{place}"
+    name = signal.Signals(-exit_code).name
+    cause = "; the kernel does so when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{place}{cause}"

@@ -1,0 +1,84 @@
+"""One run in a process of its own: what it is given, what it tells, and how it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from tiedlm.execution.job import Job
+from tiedlm.execution.local.start_method import SIGNALS_OF_THE_PARENT
+from tiedlm.model.masked_lm import TieError
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.training.loop import RunFailed
+from tiedlm.training.progress import Progress
+from tiedlm.training.resume import CheckpointPolicy, Interrupted
+from tiedlm.training.run import run
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a run has to say on its way."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has ended without a record."""
+
+    sentence: str
+
+
+def work(job: Job, sender: Connection) -> None:
+    """The body of a worker process: progress, points, notices and a failure's sentence go through the pipe."""
+    import torch
+
+    for number in SIGNALS_OF_THE_PARENT:  # it decides what an interrupt means
+        signal.signal(number, signal.SIG_IGN)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    torch.set_num_threads(job.num_threads)
+
+    def tell(message: Progress | CurvePoint | Notice | Failure) -> None:
+        if isinstance(message, Progress) and message.phase != "training":
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # all that was learned is in the checkpoint
+        try:
+            sender.send(message)
+        except BrokenPipeError:
+            os._exit(1)  # nobody is left to be told
+
+    policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
+    try:
+        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, policy, tell)
+    except Interrupted:
+        pass  # it has saved, and the parent knows the step
+    except (RunFailed, TieError) as error:
+        tell(Failure(str(error)))
+    except OSError as error:
+        tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
+    finally:
+        sender.close()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch's CPU allocator raises a plain RuntimeError."""
+    import torch
+
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _die_with_parent() -> None:
+    """End this process when the command that wants its result is gone, so that a new one has the folder to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

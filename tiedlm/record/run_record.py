@@ -1,0 +1,118 @@
+"""RunRecord: what one run leaves behind, enough to say what was run and how good it is.
+
+Reports are generated from records and from nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tiedlm.config.corpus_config import EVALUATED_SPLITS, SPLITS
+from tiedlm.config.experiment import Overrides
+from tiedlm.config.run_config import RunConfig
+from tiedlm.config.strict import Name, Strict
+from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.metrics import Count, SplitMetrics
+from tiedlm.record.origin import Cost, Data, Pairing, Provenance
+
+SCHEMA_VERSION = 5
+OVERFIT_NATS = 0.5  # below the unigram level on train; who has learned little else is 0.03 to 0.12 below it
+
+
+class RunRecord(Strict):
+    """One arm, one seed."""
+
+    schema_version: int
+    experiment: Name
+    arm: Name
+    seed: Count
+    overrides: Overrides
+    """What the arm changes in the experiment."""
+    config: RunConfig
+    """The arm's full configuration, overrides applied."""
+    data: Data
+    text_source: str
+    """Where the text came from; runs on one text from two places may be compared."""
+    parameters: dict[str, Count]
+    """Stored parameters by group, measured on the model; `decoder_weight` is 0 when it is the embedding table."""
+    metrics: dict[str, SplitMetrics]
+    curve: Annotated[list[CurvePoint], Field(min_length=1)]
+    pairing: Pairing | None
+    """None in records that are older than it: there pairing is promised by the code and not proved."""
+    cost: Cost
+    provenance: Provenance
+    sha256: str = ""
+    """Of all the above as JSON, so that what was changed after it was written is no record."""
+
+    def why_worse_than_unigram(self, split: str) -> str | None:
+        """What is wrong with a model that token frequencies beat on a split, and what to do; None if they do not."""
+        metrics = self.metrics[split]
+        if metrics.has_learned:
+            return None
+        if self.curve[-1].train_loss_nats < math.log(metrics.unigram_perplexity) - OVERFIT_NATS:
+            return "has overfit, so train for fewer steps or on more text"
+        return "has hardly learned anything yet, so train longer"
+
+    @model_validator(mode="after")
+    def _proves_its_arm(self) -> Self:
+        stored = self.parameters.get("decoder_weight", -1)
+        ties = self.config.trained_model.tie_word_embeddings
+        if stored < 0 or ties != (stored == 0):
+            raise ValueError(
+                f"tie_word_embeddings={ties} at the end of training, but the model stored "
+                f"decoder_weight={self.parameters.get('decoder_weight')}"
+            )
+        config = self.config.model_dump()
+        for section, values in self.overrides.items():
+            for key, value in values.items():
+                if key not in config[section] or config[section][key] != value:
+                    raise ValueError(
+                        f"overrides say {section}.{key}={value!r}, config says {config[section].get(key)!r}"
+                    )
+        if set(self.metrics) != set(EVALUATED_SPLITS):
+            raise ValueError(f"metrics are of {sorted(self.metrics)}, not of valid and test")
+        return self
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """Facts that a record states in two places."""
+        seq_length, train = self.config.corpus.seq_length, self.config.train
+        if self.pairing is not None and set(self.pairing.eval_masks_sha256) != set(self.metrics):
+            raise ValueError(f"pairing is of {sorted(self.pairing.eval_masks_sha256)}, not of valid and test")
+        if set(self.data.num_tokens) != set(SPLITS) or set(self.data.text_sha256) != set(SPLITS):
+            raise ValueError(f"data are of {sorted(self.data.num_tokens)}, not of {', '.join(SPLITS)}")
+        for split, metrics in self.metrics.items():
+            num_tokens = self.data.num_tokens[split]
+            *whole, last = metrics.block_num_tokens or [0]
+            num_whole, rest = divmod(num_tokens - 1, seq_length)
+            if len(whole) != num_whole or set(whole) - {seq_length} or last != rest + 1:
+                raise ValueError(f"the blocks of {split} are not those of {num_tokens} tokens at {seq_length} a block")
+        steps = [point.step for point in self.curve]
+        if steps != sorted(set(steps)) or steps[0] != 0 or steps[-1] != train.num_steps:
+            raise ValueError(f"curve has the steps {steps[:20]}, not some from 0 to {train.num_steps}")
+        for point in self.curve:
+            if point.num_tokens != point.step * train.batch_size * seq_length:
+                raise ValueError(f"curve: step {point.step} is not after {point.num_tokens} tokens")
+        return self
+
+    def own_sha256(self) -> str:
+        """What `sha256` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+
+    def sealed(self) -> RunRecord:
+        """The same with its `sha256`."""
+        return self.model_copy(update={"sha256": self.own_sha256()})
+
+    @property
+    def file_name(self) -> str:
+        """`<arm>-seed<k>.json`."""
+        return record_file_name(self.arm, self.seed)
+
+
+def record_file_name(arm: str, seed: int) -> str:
+    """The name of a run's record in its experiment's folder."""
+    return f"{arm}-seed{seed}.json"
