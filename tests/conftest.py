@@ -13,6 +13,8 @@ import torch
 
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.model_config import ModelConfig
+from tiedlm.record.run_id import RunId
+from tiedlm.record.run_record import RunRecord
 
 torch.set_num_threads(1)  # toy matrices: a second thread only waits for the first
 
@@ -67,6 +69,13 @@ def toy_experiment(**settings: Any) -> Experiment:
         section, _, key = place.rpartition(".")
         (raw[section] if section else raw)[key] = value
     return Experiment.model_validate(raw)
+
+
+def train_arm(experiment: Experiment, arm: str, seed: int, *given: Any, **options: Any) -> RunRecord:
+    """`train_run` of an experiment's arm."""
+    from tiedlm.training.run import train_run
+
+    return train_run(experiment.name, RunId(arm, seed), experiment.arm_config(arm), *given, **options)
 
 
 def toy_model(**settings: Any) -> ModelConfig:

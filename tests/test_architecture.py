@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -158,3 +159,18 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+BY_HAND = re.compile(r"""\{[\w.]*\barm\}[-, ]+seed|-seed\{|\} seed \{|seed\d\+|partition\(["'] ["']\)\[2\]""")
+
+
+def test_a_run_is_named_in_one_place() -> None:
+    """No other module puts an arm and a seed together, as words or as a file, or takes them apart."""
+    by_hand = [
+        f"{path.relative_to(PACKAGE)}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if path.name != "run_id.py" and BY_HAND.search(line)
+    ]
+    assert by_hand == []
+    assert BY_HAND.search((PACKAGE / "record/run_id.py").read_text())  # so the pattern finds what it is for

@@ -22,7 +22,8 @@ from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.explanation.head_view import PAIR
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record.record_file import load_record
-from tiedlm.record.run_record import RunRecord, record_file_name
+from tiedlm.record.run_id import RunId
+from tiedlm.record.run_record import RunRecord
 
 EXPERIMENT = "ptb-quick"
 SETTINGS = (
@@ -41,9 +42,9 @@ def main() -> None:
     out = parser.parse_args().out
     compare(load_experiment(EXPERIMENT, SETTINGS), seeds=1, out=out)
     PAIR.mkdir(exist_ok=True)
-    records = [load_record(out / record_file_name(arm, 0)) for arm in ARMS]
+    records = [load_record(out / RunId(arm, 0).record_file) for arm in ARMS]
     for record in records:
-        tensors = load_file(out / Path(record.file_name).with_suffix(".safetensors"))
+        tensors = load_file(out / record.run.model_file)
         config = SavedModelConfig(model=record.config.model, vocab_size=record.data.vocab_size)
         with replacement(PAIR / f"{record.arm}.safetensors") as partial:
             halves = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}

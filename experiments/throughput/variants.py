@@ -22,8 +22,9 @@ from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.attention import gather_positions
 from tiedlm.model.masked_lm import build_model
 from tiedlm.training.device import Runtime
-from tiedlm.training.loop import TrainingState, train
+from tiedlm.training.loop import train
 from tiedlm.training.optim import build_optimizers
+from tiedlm.training.state import TrainingState
 
 SEED = 0
 MASK_PROBABILITY = 0.15

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import TOY
+from tests.conftest import TOY, train_arm
 from tests.training.test_run import FP32
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.experiment_file import read_experiment
@@ -27,7 +27,6 @@ from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.loop import RunFailed
-from tiedlm.training.run import run
 
 pytestmark = pytest.mark.slow
 NUM_CASES = int(os.environ.get("TIEDLM_CASES", "400"))  # of each of the two tests
@@ -133,7 +132,7 @@ def run_or_sentence(experiment: Experiment, text: Path, out: Path) -> None:
     out.mkdir()
     try:
         corpus = tokenize(load_corpus(str(text), None), experiment.corpus)
-        record = run(experiment, "untied", 0, corpus, FP32, out, "tiedlm train", lambda _: None)
+        record = train_arm(experiment, "untied", 0, corpus, FP32, out, "tiedlm train", lambda _: None)
     except InputError as error:
         assert_one_sentence(error)
         assert list(out.iterdir()) == []

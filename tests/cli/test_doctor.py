@@ -13,7 +13,7 @@ from tiedlm.cli.commands import app
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize
 from tiedlm.model.masked_lm import MaskedLM
-from tiedlm.training.loop import TrainingState
+from tiedlm.training.state import TrainingState
 
 
 def findings(exit_code: int, *arguments: str) -> dict[str, tuple[str, str]]:

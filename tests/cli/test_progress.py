@@ -13,13 +13,14 @@ from tiedlm.cli.plan_lines import plan_lines
 from tiedlm.cli.progress_display import ProgressDisplay
 from tiedlm.execution.pace import Pace
 from tiedlm.execution.plan import Plan
+from tiedlm.record.run_id import RunId
 from tiedlm.training.progress import Progress
 
 PLAN = Plan(
     experiment="toy",
     corpus="corpus",
     out="out",
-    to_train=["tied seed 0", "untied seed 0"],
+    to_train=[RunId("tied", 0), RunId("untied", 0)],
     already_there=[],
     num_steps=4_000,
     train_tokens=4_000 * 64,
@@ -40,7 +41,7 @@ def test_the_time_of_a_plan_is_that_of_steps_and_evaluations() -> None:
     for step in range(1, 19):
         assert not pace.is_known
         seconds = 5.0 + 0.064 * (step - 1)  # the first step is slow, and says nothing of the others
-        pace.update(Progress("tied", 0, "training", step, 4_000, 64 * step, 3.0, 0.01, 64 * step / seconds))
+        pace.update(Progress(RunId("tied", 0), "training", step, 4_000, 64 * step, 3.0, 0.01, 64 * step / seconds))
     assert pace.is_known
     assert pace.tokens_per_second == pytest.approx(1_000)
     assert PLAN.estimate_seconds(pace.tokens_per_second, start_seconds=3.0) == pytest.approx(3 + 2 * (256 + 64))
@@ -56,7 +57,7 @@ def test_the_time_left_is_by_the_pace_of_this_process(first_step: int, monkeypat
     display = ProgressDisplay(Console(file=told, width=200), quiet=False)
     display.begin(PLAN)
     for step in range(first_step, first_step + 201):
-        display.update(Progress("tied", 0, "training", step, 4_000, 64 * step, 3.0, 0.01, 1.0))
+        display.update(Progress(RunId("tied", 0), "training", step, 4_000, 64 * step, 3.0, 0.01, 1.0))
         now[0] += 0.1
     assert told.getvalue().count("\n  estimated time: ") == 1
     seconds = {1: 0.1 * (8_000 - 110), 3_001: 0.1 * (5_000 - 110)}[first_step]

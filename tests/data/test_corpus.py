@@ -141,7 +141,7 @@ def test_every_line_ends_with_eos_and_blocks_hold_the_split_in_order(corpus_fold
     ids = tokens.token_ids("train")
     lines = (corpus_folder / "train.txt").read_text().splitlines()
     assert len(ids) == sum(len(line.split()) + 1 for line in lines)
-    blocks = tokens.blocks("train", 16)
+    blocks = tokens.blocks("train", toy_experiment().corpus).numpy()
     assert np.array_equal(blocks.reshape(-1)[: len(ids)], ids)
     assert (blocks.reshape(-1)[len(ids) :] == PAD_ID).all()
     assert blocks.shape == (math.ceil(len(ids) / 16), 16)
@@ -201,7 +201,7 @@ from tiedlm.data.tokens import tokenize
 
 config = CorpusConfig(name=sys.argv[1], tokenizer="word", seq_length=64, fraction=1.0)
 tokens = tokenize(load_corpus(sys.argv[1]), config)
-assert tokens.blocks("train", 64).shape[1] == 64
+assert tokens.blocks("train", config).shape[1] == 64
 tokens.unigram_perplexity("valid")
 print(tokens.num_tokens["train"], Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """

@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from tests.cli.forked_command import run_forked
-from tests.conftest import HANG_SECONDS, TOY, NoteFault, toy_experiment
+from tests.conftest import HANG_SECONDS, TOY, NoteFault, toy_experiment, train_arm
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX, write_atomically
 from tiedlm.errors import InputError
@@ -33,10 +33,10 @@ from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.local.start_method import CONTEXT, start_server
 from tiedlm.execution.output_folder import clear_leftovers
 from tiedlm.record.record_file import load_record
+from tiedlm.record.run_id import RunId
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.resume import CheckpointPolicy
-from tiedlm.training.run import run
 
 Answer = subprocess.CompletedProcess[str]
 GoOn = Callable[..., None]
@@ -56,12 +56,12 @@ def train_in_a_process(folder: Path, out: Path, sender: Any) -> None:
     torch.set_num_threads(1)
     policy = CheckpointPolicy(checkpoint_seconds=0.0)
     corpus = tokenized(EXPERIMENT, folder)
-    run(EXPERIMENT, "tied", 0, corpus, FP32, out, "tiedlm train", lambda news: sender.send(news.step), policy)
+    train_arm(EXPERIMENT, "tied", 0, corpus, FP32, out, "tiedlm train", lambda news: sender.send(news.step), policy)
 
 
 def saved_step(out: Path, arm: str = "tied") -> int:
     """Where the newest whole checkpoint stands."""
-    for path in CheckpointFiles(out, arm, 0).candidates():
+    for path in CheckpointFiles(out, RunId(arm, 0)).candidates():
         try:
             return load_checkpoint(path)[0].step
         except DamagedCheckpoint:
@@ -534,7 +534,7 @@ def test_a_nan_among_the_gradients_ends_the_run_with_a_sentence(
     corpus = tokenized(EXPERIMENT, corpus_folder)
     policy = CheckpointPolicy(checkpoint_seconds=0.0)
     with pytest.raises(RunFailed, match=r"^step 21: loss .*, gradient norm nan; lower the learning rates"):
-        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", lambda _: None, policy)
+        train_arm(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", lambda _: None, policy)
     assert list(tmp_path.glob("*.json")) == []
     lost = 20 - saved_step(tmp_path)
     record = run_toy(EXPERIMENT, corpus_folder, tmp_path)

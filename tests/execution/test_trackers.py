@@ -20,6 +20,7 @@ from tiedlm.execution.step_log import StepLog
 from tiedlm.execution.tensorboard import TensorBoard
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.record_file import load_record
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.optim import schedule
 from tiedlm.training.progress import Progress
@@ -30,7 +31,7 @@ POINT = CurvePoint(step=0, num_tokens=0, train_seconds=0.0, train_loss_nats=3.0,
 
 def progress(arm: str, step: int) -> Progress:
     """One step of a run."""
-    return Progress(arm, 0, "training", step, 4_000, 64 * step, 3.0, 0.01, 1_000.0)
+    return Progress(RunId(arm, 0), "training", step, 4_000, 64 * step, 3.0, 0.01, 1_000.0)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -44,7 +45,7 @@ def log_steps(path: Path, steps: range, out: str = "out") -> None:
     log.begin(replace(PLAN, out=out))
     if steps.start == 1:
         for arm in ("tied", "untied"):
-            log.evaluated(arm, 0, POINT)
+            log.evaluated(RunId(arm, 0), POINT)
     for step in steps:
         for arm in ("tied", "untied"):
             log.update(progress(arm, step))
@@ -86,14 +87,14 @@ class Interrupting(Listener):
 
     def update(self, progress: Progress) -> None:
         if progress.phase == "training":
-            self.heard.setdefault((progress.arm, progress.step), []).append(progress.loss_nats)
+            self.heard.setdefault((progress.run.arm, progress.step), []).append(progress.loss_nats)
             if self.must_stop and len(self.heard) > NUM_STEPS // 2:
                 self.must_stop = False
                 raise KeyboardInterrupt
 
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
-        assert seed == 0
-        self.points[arm].append(point)
+    def evaluated(self, run: RunId, point: CurvePoint) -> None:
+        assert run.seed == 0
+        self.points[run.arm].append(point)
 
     def finish(self, record: RunRecord) -> None:
         self.finished.append(record.arm)

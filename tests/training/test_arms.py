@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import toy_experiment, toy_model, write_toy_corpus
-from tests.training.test_run import FP32, ignore, outcome, run_toy, tokenized
+from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
+from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
@@ -25,7 +25,6 @@ from tiedlm.record.run_record import RunRecord
 from tiedlm.training.gradient_sides import gradient_sides
 from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
-from tiedlm.training.run import run
 
 ARMS: dict[str, Any] = {
     "tied-identity": {"model": {"tie_word_embeddings": True, "output_rows": "identity"}},
@@ -102,7 +101,7 @@ def test_an_untied_run_goes_on_where_it_was(step: int, corpus_folder: Path, tmp_
 
     def go(policy: CheckpointPolicy) -> RunRecord:
         corpus = tokenized(experiment, corpus_folder)
-        return run(experiment, "untied-half-way", 0, corpus, FP32, tmp_path, "tiedlm train", note, policy)
+        return train_arm(experiment, "untied-half-way", 0, corpus, FP32, tmp_path, "tiedlm train", note, policy)
 
     with pytest.raises(Interrupted):
         go(CheckpointPolicy(should_stop=lambda: reached == step))
@@ -196,16 +195,10 @@ def test_bands_are_of_the_tokens_as_often_as_train_has_them(corpus_folder: Path,
 
 
 def test_a_smaller_fraction_is_a_part_of_a_larger_one(corpus_folder: Path) -> None:
-    from tiedlm.training.learning_curve import Monitor
-    from tiedlm.training.resume import run_key
-
     found = []
     for fraction in (0.1, 0.5, 1.0):
         experiment = toy_experiment(**{"corpus.fraction": fraction})
-        corpus = tokenized(experiment, corpus_folder)
-        model = build_model(experiment.model, corpus.vocab_size, 0)
-        monitor = Monitor(run_key(experiment, "tied", 0, corpus, FP32), corpus, model, FP32, ignore, ignore)
-        found.append(monitor.blocks("train"))
+        found.append(tokenized(experiment, corpus_folder).blocks("train", experiment.corpus))
     assert [len(blocks) for blocks in found] == [round(len(found[2]) * fraction) for fraction in (0.1, 0.5, 1.0)]
     for small, large in itertools.pairwise(found):
         assert all((row == large).all(1).any() for row in small)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiedlm.training.run
-from tests.conftest import NoteFault, toy_experiment
+from tests.conftest import NoteFault, toy_experiment, train_arm
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
 from tiedlm.config.experiment import Experiment
@@ -25,12 +25,12 @@ from tiedlm.execution.local.scheduler import LocalProcesses
 from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.local.worker import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.training.checkpoint import CheckpointFiles, load_checkpoint
+from tiedlm.training.checkpoint import CheckpointFiles, RunKey, load_checkpoint
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import present_code
 from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
-from tiedlm.training.run import run
 
 NUM_STEPS = 12
 EXPERIMENT = toy_experiment(
@@ -59,7 +59,7 @@ def run_with(
     """One run of the toy experiment under these rules."""
     out.mkdir(exist_ok=True)
     corpus = tokenized(experiment, folder)
-    return run(experiment, arm, 0, corpus, FP32, out, "tiedlm train", lambda _: None, policy)
+    return train_arm(experiment, arm, 0, corpus, FP32, out, "tiedlm train", lambda _: None, policy)
 
 
 def interrupt(folder: Path, out: Path, num_steps: int, arm: str = "tied", experiment: Experiment = EXPERIMENT) -> None:
@@ -162,15 +162,15 @@ def test_no_checkpoint_is_written_of_a_lost_tie(
     monkeypatch.setattr(tiedlm.training.run, "build_model", lambda *given: model.append(build(*given)) or model[0])
     corpus, policy = tokenized(EXPERIMENT, corpus_folder), CheckpointPolicy(checkpoint_seconds=0.0)
     with pytest.raises(TieError, match="at the checkpoint of step 3"):
-        run(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, policy)
-    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
+        train_arm(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm train", untie, policy)
+    assert load_checkpoint(CheckpointFiles(tmp_path, RunId("tied", 0)).newest)[0].step == 2
     assert not list(tmp_path.glob("*.json"))
 
 
 def test_a_run_stopped_at_its_last_step_is_only_evaluated(corpus_folder: Path, tmp_path: Path) -> None:
     interrupt(corpus_folder, tmp_path, NUM_STEPS)
-    standing, _ = load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)
-    assert standing.step == NUM_STEPS
+    header, _ = load_checkpoint(CheckpointFiles(tmp_path, RunId("tied", 0)).newest)
+    assert header.step == NUM_STEPS
     never = CheckpointPolicy(should_stop=lambda: pytest.fail("a step was made"))
     assert outcome(run_with(never, corpus_folder, tmp_path)) == outcome(
         run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
@@ -183,17 +183,17 @@ def test_a_run_killed_while_it_is_evaluated_is_trained(
     def die(*_: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr("tiedlm.training.learning_curve.Monitor.measure", die)
+    monkeypatch.setattr("tiedlm.training.monitor.Monitor.measure", die)
     with pytest.raises(SystemExit):
         run_with(CheckpointPolicy(), corpus_folder, tmp_path)
-    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == NUM_STEPS
+    assert load_checkpoint(CheckpointFiles(tmp_path, RunId("tied", 0)).newest)[0].step == NUM_STEPS
 
 
 def test_no_resume_begins_again(corpus_folder: Path, tmp_path: Path) -> None:
     interrupt(corpus_folder, tmp_path, 4)
     with pytest.raises(Interrupted):
         run_with(CheckpointPolicy(resume=False, should_stop=stop_after(2)), corpus_folder, tmp_path)
-    assert load_checkpoint(CheckpointFiles(tmp_path, "tied", 0).newest)[0].step == 2
+    assert load_checkpoint(CheckpointFiles(tmp_path, RunId("tied", 0)).newest)[0].step == 2
 
 
 def flip_a_bit(path: Path) -> None:
@@ -249,7 +249,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
     whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
     interrupt(corpus_folder, tmp_path, 3)
     interrupt(corpus_folder, tmp_path, 4)
-    files = CheckpointFiles(tmp_path, "tied", 0)
+    files = CheckpointFiles(tmp_path, RunId("tied", 0))
     damage(files.newest)
     warnings: list[str] = []
     steps = count()
@@ -285,14 +285,14 @@ def test_a_forged_checkpoint_is_not_used(
     """Its sha256 is right: it was written with care, by somebody else."""
     whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
     interrupt(corpus_folder, tmp_path, 3)
-    files, forged = CheckpointFiles(tmp_path, "tied", 0), CheckpointFiles(tmp_path / "forged", "tied", 0)
-    standing, tensors = load_checkpoint(files.newest)
+    files, forged = CheckpointFiles(tmp_path, RunId("tied", 0)), CheckpointFiles(tmp_path / "forged", RunId("tied", 0))
+    header, tensors = load_checkpoint(files.newest)
     (tmp_path / "forged").mkdir()
     if change is None:
         del tensors[name]
     else:
         tensors[name] = change(tensors.get(name, torch.zeros(1))).contiguous()
-    forged.save(standing, tensors)
+    forged.save(header, tensors)
     forged.newest.replace(files.newest)
     warnings: list[str] = []
     assert outcome(run_with(CheckpointPolicy(warn=warnings.append), corpus_folder, tmp_path)) == outcome(whole)
@@ -304,7 +304,7 @@ def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: P
     whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
     interrupt(corpus_folder, tmp_path, 3)
     interrupt(corpus_folder, tmp_path, 4)
-    files = CheckpointFiles(tmp_path, "tied", 0)
+    files = CheckpointFiles(tmp_path, RunId("tied", 0))
     truncate(files.newest)
     put_a_foreign_file(files.previous)
     warnings: list[str] = []
@@ -315,7 +315,7 @@ def test_with_both_damaged_the_run_begins_again(corpus_folder: Path, tmp_path: P
 def test_a_run_that_ends_leaves_the_checkpoints_of_others_alone(corpus_folder: Path, tmp_path: Path) -> None:
     """They share a folder, and one may be writing at that moment."""
     interrupt(corpus_folder, tmp_path, 3, "tied")
-    untied = CheckpointFiles(tmp_path, "untied", 0).newest
+    untied = CheckpointFiles(tmp_path, RunId("untied", 0)).newest
     with replacement(untied) as partial:
         run_with(CheckpointPolicy(), corpus_folder, tmp_path, "tied")
         assert partial.exists()
@@ -349,7 +349,18 @@ def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monke
 
     monkeypatch.setattr("tiedlm.execution.local.scheduler.work", tell_much_when_stopped)
     corpus = tokenized(EXPERIMENT, corpus_folder)
-    job = Job(EXPERIMENT, "tied", 0, corpus, FP32, tmp_path, "tiedlm compare", 1, True, 60.0)
+    job = Job(
+        EXPERIMENT.name,
+        RunId("tied", 0),
+        EXPERIMENT.arm_config("tied"),
+        corpus,
+        FP32,
+        tmp_path,
+        "tiedlm compare",
+        1,
+        True,
+        60.0,
+    )
     start_server()
     with pytest.raises(KeyboardInterrupt):
         LocalProcesses(1).run([job], InterruptAtOnce())
@@ -359,24 +370,28 @@ def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monke
 
 def test_a_checkpoint_of_another_run_is_refused(corpus_folder: Path, tmp_path: Path) -> None:
     interrupt(corpus_folder, tmp_path, 2)
-    corpus = tokenized(EXPERIMENT, corpus_folder)
-    files = CheckpointFiles(tmp_path, "tied", 0)
-    files.check(run_key(EXPERIMENT, "tied", 0, corpus, FP32))
+    corpus, run = tokenized(EXPERIMENT, corpus_folder), RunId("tied", 0)
+    files = CheckpointFiles(tmp_path, run)
+
+    def key_of(experiment: Experiment) -> RunKey:
+        return run_key(experiment.name, run, experiment.run_config("tied"), corpus, FP32)
+
+    files.check(key_of(EXPERIMENT))
     hotter = EXPERIMENT.model_copy(update={"train": EXPERIMENT.train.model_copy(update={"learning_rate": 0.5})})
     with pytest.raises(InputError, match=r"config\.train\.learning_rate=0\.01, now it is 0\.5; .* --no-resume"):
-        files.check(run_key(hotter, "tied", 0, corpus, FP32))
+        files.check(key_of(hotter))
     # swapped on disk: the untied run's file under the tied run's name
     interrupt(corpus_folder, tmp_path, 2, "untied")
-    CheckpointFiles(tmp_path, "untied", 0).newest.replace(files.newest)
+    CheckpointFiles(tmp_path, RunId("untied", 0)).newest.replace(files.newest)
     with pytest.raises(InputError, match="arm='untied', now it is 'tied'"):
-        files.check(run_key(EXPERIMENT, "tied", 0, corpus, FP32))
+        files.check(key_of(EXPERIMENT))
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_nothing(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt(corpus_folder, tmp_path, 3)
-    files = CheckpointFiles(tmp_path, "tied", 0)
+    files = CheckpointFiles(tmp_path, RunId("tied", 0))
     kept = files.newest.read_bytes()
 
     def full(*_: object, **__: object) -> None:

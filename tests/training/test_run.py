@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import TOY, toy_experiment
+from tests.conftest import TOY, toy_experiment, train_arm
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
@@ -21,10 +21,10 @@ from tiedlm.model.masked_lm import build_model
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.device import Runtime, peak_memory_bytes
 from tiedlm.training.fold_evaluation import evaluate
-from tiedlm.training.loop import RunFailed, TrainingState, train
+from tiedlm.training.loop import RunFailed, train
 from tiedlm.training.optim import build_optimizers, schedule
 from tiedlm.training.progress import Progress
-from tiedlm.training.run import run
+from tiedlm.training.state import TrainingState
 
 FP32 = Runtime("cpu", "fp32")
 
@@ -48,7 +48,7 @@ def run_toy(
 ) -> RunRecord:
     """One run of the toy experiment, record and all."""
     out.mkdir(exist_ok=True)
-    return run(experiment, arm, seed, tokenized(experiment, folder), FP32, out, "tiedlm train", on_progress)
+    return train_arm(experiment, arm, seed, tokenized(experiment, folder), FP32, out, "tiedlm train", on_progress)
 
 
 def outcome(record: RunRecord) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_the_arms_of_a_seed_have_the_hashes_of_what_they_share(corpus_folder: Pa
     assert untied.start_values.keys() - tied.start_values.keys() == {"head.decoder.weight"}
     assert {name: untied.start_values[name] for name in tied.start_values} == tied.start_values
     assert untied.model_copy(update={"start_values": {}}) == tied.model_copy(update={"start_values": {}})
-    blocks = torch.from_numpy(tokenized(experiment, corpus_folder).blocks("train", 16))
+    blocks = tokenized(experiment, corpus_folder).blocks("train", experiment.corpus)
     order = torch.randperm(len(blocks), generator=make_generator(0, "order"))[:4]
     digest = hashlib.sha256(hashlib.sha256().hexdigest().encode() + b"(torch.int64, (4,))" + order.numpy().tobytes())
     assert tied.order_sha256 == digest.hexdigest()

@@ -19,6 +19,7 @@ from tiedlm.counting.stored.other_formats import PICKLES, unread_note, why_not_o
 from tiedlm.counting.stored.safetensors_header import read_header, read_index
 from tiedlm.counting.stored.torch_archive import is_archive, read_archive
 from tiedlm.errors import InputError
+from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:
     from tiedlm.config.corpus_config import CorpusConfig
@@ -142,9 +143,7 @@ def _count_folder(folder: Path) -> Answer:
     adapter = adapter_sentence(folder)
     if adapter is not None:
         raise InputError(adapter)
-    from tiedlm.record.record_file import RECORD_PATTERN
-
-    if any(RECORD_PATTERN.fullmatch(path.name) for path in folder.iterdir()):
+    if any(RunId.of_record_file(path.name) for path in folder.iterdir()):
         return _count_records(folder)
     raise InputError(
         "; ".join(
@@ -173,7 +172,7 @@ def _count_records(folder: Path) -> Answer:
 def _count_record(folder: Path, record: RunRecord) -> Answer:
     """By the model's file where it is there, else by closed form; either must be what was measured in training."""
     name = f"{record.experiment}, arm {record.arm}"
-    weights = folder / Path(record.file_name).with_suffix(".safetensors")
+    weights = folder / record.run.model_file
     config = record.config.trained_model.config_json(record.data.vocab_size)
     is_there = weights.is_file()
     answer = answer_tensors(name, read_header(weights)[0], config) if is_there else answer_config(name, config)

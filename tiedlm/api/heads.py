@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.config.experiment import BUILT_IN_ARMS
 from tiedlm.data.sources.layout import TOKENIZER_FILE
-from tiedlm.record.run_record import record_file_name
+from tiedlm.record.run_id import RunId
 from tiedlm.report.page.sections import CaptionedTable, Section
 from tiedlm.report.tables import Table
 
@@ -29,11 +29,7 @@ def heads_section(folder: Path, comparison: Comparison) -> Section | None:
     Raises:
         InputError: a model is damaged, or of another run than the record beside it.
     """
-    runs = {
-        arm: folder / Path(record_file_name(arm, comparison.seeds[0])).with_suffix(".safetensors")
-        for arm in BUILT_IN_ARMS
-        if arm in comparison.arms
-    }
+    runs = {arm: folder / RunId(arm, comparison.seeds[0]).model_file for arm in BUILT_IN_ARMS if arm in comparison.arms}
     needed = [*runs.values(), folder / TOKENIZER_FILE]
     if not runs or not all(path.is_file() for path in needed):
         return None

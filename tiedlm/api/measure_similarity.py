@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tiedlm.comparison.similarity import SIMILARITY_SCHEMA_VERSION, MatrixPair, Similarity
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report.write import SIMILARITY_FILE, load_similarity, save_decision
 
@@ -23,7 +24,7 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
     Each run's input and output matrix is held to the table of the tied run of its seed, the tied arm's to that of the
     next seed. `count_tokens` gives how often each token occurs in train, (V,); the most frequent 5,000 are compared.
     """
-    records = {(record.arm, record.seed): record for record in load_records(folder)}
+    records = {record.run: record for record in load_records(folder)}
     earlier = load_similarity(folder)
     pairs = {} if earlier is None else {(pair.arm, pair.matrix, pair.records_sha256): pair for pair in earlier.pairs}
     wanted = [(record, tied) for record in records.values() if (tied := _tied_run(record, records)) is not None]
@@ -31,7 +32,7 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
         (record, tied)
         for record, tied in wanted
         if (record.arm, "input", (record.sha256, tied.sha256)) not in pairs
-        and all(_model_file(folder, one).is_file() for one in (record, tied))
+        and all((folder / one.run.model_file).is_file() for one in (record, tied))
     ]
     if not missing:
         return
@@ -47,25 +48,21 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
     save_decision(similarity.model_copy(update={"sha256": similarity.own_sha256()}), folder / SIMILARITY_FILE)
 
 
-def _tied_run(record: RunRecord, records: Mapping[tuple[str, int], RunRecord]) -> RunRecord | None:
+def _tied_run(record: RunRecord, records: Mapping[RunId, RunRecord]) -> RunRecord | None:
     """The tied run that a run is held to: of its seed, or for a tied run of the next one; None if there is none."""
     if record.arm != "tied":
-        return records.get(("tied", record.seed))
-    seeds = sorted(seed for arm, seed in records if arm == "tied")
+        return records.get(RunId("tied", record.seed))
+    seeds = sorted(run.seed for run in records if run.arm == "tied")
     following = seeds[(seeds.index(record.seed) + 1) % len(seeds)]
-    return None if following == record.seed else records["tied", following]
-
-
-def _model_file(folder: Path, record: RunRecord) -> Path:
-    return (folder / record.file_name).with_suffix(".safetensors")
+    return None if following == record.seed else records[RunId("tied", following)]
 
 
 def _measured(folder: Path, record: RunRecord, tied: RunRecord, tokens: list[int]) -> Iterator[MatrixPair]:
     from tiedlm.model.matrix_similarity import linear_cka, neighbour_overlap  # here, as below: they import torch
     from tiedlm.model.saved_model import load_model
 
-    table = load_model(_model_file(folder, tied)).embeddings.word_embeddings.weight.detach()[tokens]
-    model = load_model(_model_file(folder, record))
+    table = load_model(folder / tied.run.model_file).embeddings.word_embeddings.weight.detach()[tokens]
+    model = load_model(folder / record.run.model_file)
     matrices = {"input": model.embeddings.word_embeddings.weight.detach()}
     rows, output_matrix = model.head.output_rows, model.head.decoder.weight.detach()
     if not model.is_tied or rows is not None:

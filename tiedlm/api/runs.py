@@ -21,7 +21,8 @@ from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_record, load_records
-from tiedlm.record.run_record import RunRecord, record_file_name
+from tiedlm.record.run_id import RunId
+from tiedlm.record.run_record import RunRecord
 from tiedlm.report.write import DESIGN_FILE, save_decision, update_report
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ def train(
     experiment = _experiment(experiment)
     experiment.run_config(arm)
     check_seed(seed)
+    run = RunId(arm, seed)
     options, folder = options or RunOptions(), out_folder(experiment, out)
     find_text = text_finder(experiment, data_dir, text_column, options)
-    train_missing(experiment, [(arm, seed)], folder, find_text, options)
-    return load_record(folder / record_file_name(arm, seed))
+    train_missing(experiment, [run], folder, find_text, options)
+    return load_record(folder / run.record_file)
 
 
 def compare(
@@ -146,17 +148,17 @@ def plan_comparison(
 
 def plan_runs(
     experiment: Experiment,
-    runs: list[tuple[str, int]],
+    runs: list[RunId],
     folder: Path,
     find_text: Callable[[], Corpus],
     options: RunOptions,
 ) -> Plan:
-    """As `plan_comparison`, for any (arm, seed)."""
+    """As `plan_comparison`, for any runs."""
     from tiedlm.execution.dry_run import time_plan
     from tiedlm.execution.local.scheduler import LocalProcesses
 
-    for arm, _ in runs:
-        experiment.run_config(arm)
+    for run in runs:
+        experiment.run_config(run.arm)
     records = _reusable_records(experiment, folder, find_text, options)
     jobs, plan = _prepare(experiment, runs, records, folder, find_text, options)
     if not jobs:
@@ -204,7 +206,7 @@ def _reusable_records(
 
 def _prepare(
     experiment: Experiment,
-    runs: list[tuple[str, int]],
+    runs: list[RunId],
     records: list[RunRecord],
     folder: Path,
     find_text: Callable[[], Corpus],
@@ -227,12 +229,12 @@ def _prepare(
 
 def train_missing(
     experiment: Experiment,
-    runs: list[tuple[str, int]],
+    runs: list[RunId],
     folder: Path,
     find_text: Callable[[], Corpus],
     options: RunOptions,
 ) -> None:
-    """Train those of the (arm, seed) pairs that have no record.
+    """Train those runs that have no record.
 
     Raises:
         InputError: the text or the folder is unfit.
@@ -250,7 +252,7 @@ def train_missing(
 
     make_folder(folder)
     with locked(folder):
-        if any((folder / record_file_name(job.arm, job.seed)).exists() for job in jobs):
+        if any((folder / job.run.record_file).exists() for job in jobs):
             raise InputError(f"--out {folder}: another command has just trained there; give this one again")
         clear_leftovers(folder)
         _keep_tokenizer(jobs[0].corpus, folder)

@@ -14,6 +14,7 @@ from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 from tiedlm.report.write import load_design
 
 MAX_SEEDS = 1_000
@@ -29,10 +30,8 @@ def check_seed(seed: int) -> None:
         raise InputError(f"--seed {seed} is not a number from 0 to 2⁶³ − 1; choose another")
 
 
-def chosen_runs(
-    experiment: Experiment, arms: Sequence[str] | None, seeds: int | Sequence[int] | None
-) -> list[tuple[str, int]]:
-    """The (arm, seed) pairs of a comparison, the arms of one seed next to each other.
+def chosen_runs(experiment: Experiment, arms: Sequence[str] | None, seeds: int | Sequence[int] | None) -> list[RunId]:
+    """The runs of a comparison, the arms of one seed next to each other.
 
     Raises:
         InputError: an arm or a seed is unknown or given twice, or there are not two arms.
@@ -52,16 +51,16 @@ def chosen_runs(
             f"--seeds {chosen} is neither a number from 1 to {MAX_SEEDS:,} nor different seeds from 0 on; give e.g. "
             "3 or 0,1,2"
         )
-    return [(name, seed) for seed in numbers for name in names]
+    return [RunId(name, seed) for seed in numbers for name in names]
 
 
-def plan_stages(runs: list[tuple[str, int]], to_within: float, max_seeds: int, folder: Path) -> TwoStage:
+def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Path) -> TwoStage:
     """The design of a command, which must be that of the folder if there is one.
 
     Raises:
         InputError: the first stage is too small, or the folder has another design.
     """
-    first_stage = sorted({seed for _, seed in runs})
+    first_stage = sorted({run.seed for run in runs})
     if len(first_stage) < MIN_FIRST_STAGE:
         raise InputError(
             f"--to-within {to_within:g} needs a first stage of {MIN_FIRST_STAGE} seeds at least, --seeds is "
@@ -81,12 +80,10 @@ def plan_stages(runs: list[tuple[str, int]], to_within: float, max_seeds: int, f
     return design
 
 
-def second_stage(
-    runs: list[tuple[str, int]], design: TwoStage, folder: Path, options: RunOptions
-) -> list[tuple[str, int]]:
+def second_stage(runs: list[RunId], design: TwoStage, folder: Path, options: RunOptions) -> list[RunId]:
     """All runs of the design, the first stage's among them; says how many, and what they take."""
-    names = list(dict.fromkeys(arm for arm, _ in runs))
-    records = [record for record in load_records(folder) if (record.arm, record.seed) in runs]
+    names = list(dict.fromkeys(run.arm for run in runs))
+    records = [record for record in load_records(folder) if record.run in runs]
     values = [difference.delta_nats.values for difference in compare(records, design).differences]
     needed = max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values)
     number = min(needed, design.max_seeds)
@@ -98,4 +95,4 @@ def second_stage(
         f"an interval of ± {design.half_width_nats:g} nats a token takes {needed} seeds{allowed}: {len(later)} more, "
         f"{seconds / 60:,.0f} minutes of runs"
     )
-    return [(name, seed) for seed in sorted([*design.first_stage_seeds, *later]) for name in names]
+    return [RunId(name, seed) for seed in sorted([*design.first_stage_seeds, *later]) for name in names]

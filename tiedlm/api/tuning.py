@@ -12,6 +12,7 @@ from tiedlm.comparison.tuning_table import FIRST_SEARCH_SEED, SEARCH_FOLDER, bes
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.record.run_id import RunId
 from tiedlm.report.write import GRID_FILE, load_grid, save_decision
 
 
@@ -52,7 +53,7 @@ def tuned(
     save_decision(experiment.grid, folder / SEARCH_FOLDER / GRID_FILE)
     for number, cell in enumerate(cells, 1):
         options.listener.notice(f"search, cell {number} of {len(cells)}: {cell.folder}")
-        runs = [(arm, seed) for seed in seeds for arm in names]
+        runs = [RunId(arm, seed) for seed in seeds for arm in names]
         train_missing(cell.experiment, runs, folder / SEARCH_FOLDER / cell.folder, find_text, options)
     chosen: dict[str, Any] = {}
     table = search_table(folder / SEARCH_FOLDER, experiment.grid)

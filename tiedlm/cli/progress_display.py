@@ -16,6 +16,7 @@ from tiedlm.cli.plan_lines import duration, plan_lines
 from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
+from tiedlm.record.run_id import RunId
 from tiedlm.report.terminal import percent_more
 from tiedlm.training.progress import Progress
 
@@ -55,11 +56,11 @@ class ProgressDisplay(Listener):
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
         self.plan: Plan | None = None
-        self.finished: dict[tuple[str, int], RunRecord] = {}
-        self.state: dict[str, Progress] = {}
-        self.steps_before: dict[str, int] = {}  # of a run that goes on, made by another process
-        self.task_ids: dict[str, TaskID] = {}
-        self.line_times: dict[str, float] = {}
+        self.finished: dict[RunId, RunRecord] = {}
+        self.state: dict[RunId, Progress] = {}
+        self.steps_before: dict[RunId, int] = {}  # of a run that goes on, made by another process
+        self.task_ids: dict[RunId, TaskID] = {}
+        self.line_times: dict[RunId, float] = {}
         self.shows_bars = console.is_terminal and not quiet
         self.fetching: NarrowBars | None = None
         self.fetched_part = 0
@@ -115,29 +116,29 @@ class ProgressDisplay(Listener):
 
     def update(self, progress: Progress) -> None:
         """Take one run's news."""
-        name = f"{progress.arm} seed {progress.seed}"
+        run = progress.run
         if not self.state:
             self.started = time.monotonic()  # of the first step: loading torch and text says nothing of the pace
-        is_new_phase = name not in self.state or self.state[name].phase != progress.phase
-        self.state[name] = progress
-        self.steps_before.setdefault(name, progress.step - 1)
+        is_new_phase = run not in self.state or self.state[run].phase != progress.phase
+        self.state[run] = progress
+        self.steps_before.setdefault(run, progress.step - 1)
         if self.quiet:
             return
         self._estimate(progress)
         is_training = progress.phase == "training"
         loss = f"loss {progress.loss_nats:.3f}" if is_training else progress.phase
         if self.shows_bars:
-            if name not in self.task_ids:
-                self.task_ids[name] = self.bars.add_task(name, total=1.0, figures="")
+            if run not in self.task_ids:
+                self.task_ids[run] = self.bars.add_task(str(run), total=1.0, figures="")
             figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
             done = progress.step / progress.num_steps if is_training else progress.evaluated
             figures = figures if is_training else f"{progress.phase}  {progress.evaluated:.0%}"
-            self.bars.update(self.task_ids[name], completed=done, figures=figures)
+            self.bars.update(self.task_ids[run], completed=done, figures=figures)
             self.bars.update(self.total, completed=self._runs_done(), figures=self._time_left())
-        elif is_new_phase or time.monotonic() - self.line_times[name] > SECONDS_BETWEEN_LINES:
-            self.line_times[name] = time.monotonic()
+        elif is_new_phase or time.monotonic() - self.line_times[run] > SECONDS_BETWEEN_LINES:
+            self.line_times[run] = time.monotonic()
             self.console.print(
-                f"{name}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
+                f"{run}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
                 f"{progress.tokens_per_second:,.0f} tok/s  all runs: {self._time_left()}",
                 highlight=False,
                 soft_wrap=True,
@@ -146,19 +147,19 @@ class ProgressDisplay(Listener):
     def finish(self, record: RunRecord) -> None:
         """Once all arms of a seed have their records, say how they differ; one seed decides nothing."""
         assert self.plan is not None
-        self.finished[record.arm, record.seed] = record
-        name = f"{record.arm} seed {record.seed}"
-        if name in self.task_ids:
-            self.bars.remove_task(self.task_ids.pop(name))
+        self.finished[record.run] = record
+        if record.run in self.task_ids:
+            self.bars.remove_task(self.task_ids.pop(record.run))
         if not self.quiet:
             perplexity, seconds = record.metrics["valid"].masked_lm_perplexity, record.cost.total_seconds
-            self._say(f"{name}: {perplexity:,.1f} on valid, in {duration(seconds)}")
+            self._say(f"{record.run}: {perplexity:,.1f} on valid, in {duration(seconds)}")
         first, *others = self.plan.parameters
-        if self.quiet or not all((arm, record.seed) in self.finished for arm in self.plan.parameters):
+        runs = {arm: RunId(arm, record.seed) for arm in (first, *others)}
+        if self.quiet or not self.finished.keys() >= set(runs.values()):
             return
-        losses = {arm: self.finished[arm, record.seed].metrics["valid"].masked_lm_loss_nats for arm in (first, *others)}
+        losses = {arm: self.finished[run].metrics["valid"].masked_lm_loss_nats for arm, run in runs.items()}
         differences = ", ".join(f"{arm} {percent_more(losses[arm] - losses[first])} %" for arm in others)
-        num_seeds = len({run.rpartition(" ")[2] for run in (*self.plan.to_train, *self.plan.already_there)})
+        num_seeds = len({run.seed for run in (*self.plan.to_train, *self.plan.already_there)})
         wait = f"; no verdict before {num_seeds} seeds" if num_seeds > 1 else ""
         if others:
             self._say(f"seed {record.seed}: {differences} perplexity on valid{wait}")
@@ -192,7 +193,7 @@ class ProgressDisplay(Listener):
             return "evaluating"
         if elapsed < SECONDS_BEFORE_ESTIMATE:
             return "estimating the time"
-        done_here = done - sum(self.steps_before[name] / run.num_steps for name, run in self.state.items())
+        done_here = done - sum(self.steps_before[run] / progress.num_steps for run, progress in self.state.items())
         left = datetime.timedelta(seconds=round(elapsed * (self.num_runs - done) / done_here))
         return f"{left} left"
 

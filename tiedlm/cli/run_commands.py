@@ -214,26 +214,28 @@ def train(
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
+    from tiedlm.record.run_id import RunId
     from tiedlm.report.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     loaded.run_config(name)
     check_seed(seed)
+    run = RunId(name, seed)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
     listener = with_trackers(display, log, tensorboard, folder)
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
         find_text = text_finder(loaded, data_dir, text_column, options)
-        show_plan(plan_runs(loaded, [(name, seed)], folder, find_text, options), as_json)
+        show_plan(plan_runs(loaded, [run], folder, find_text, options), as_json)
         return
     record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
     if not (display.plan or quiet):
-        stderr.print(f"{name} seed {seed} has its record already; nothing was trained", highlight=False)
+        stderr.print(f"{run} has its record already; nothing was trained", highlight=False)
     if as_json:
         typer.echo(record.model_dump_json(indent=1))
     else:
         stdout.print(render_record(record))
         tell_place("record", folder / record.file_name)
-        tell_place("model", (folder / record.file_name).with_suffix(".safetensors"))
+        tell_place("model", folder / record.run.model_file)

@@ -10,6 +10,7 @@ from tiedlm.config.experiment import Experiment
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
 from tiedlm.record.metrics import SUM_TOLERANCE
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 
 
@@ -180,7 +181,7 @@ def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str
             )
 
 
-def missing_runs(records: list[RunRecord], runs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Those of the (arm, seed) pairs that have no record, in their order."""
-    present = {(record.arm, record.seed) for record in records}
+def missing_runs(records: list[RunRecord], runs: Sequence[RunId]) -> list[RunId]:
+    """Those that have no record, in their order."""
+    present = {record.run for record in records}
     return [run for run in runs if run not in present]

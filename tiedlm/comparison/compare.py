@@ -22,6 +22,7 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.counting.closed_forms.parameters import saved_formula
 from tiedlm.errors import InputError
 from tiedlm.record.metrics import SplitMetrics
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.version import __version__
 
@@ -49,7 +50,7 @@ def compare(
         raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; train the missing arm first")
     check_comparable(records)
     baseline, *others = arms
-    by_run = {(record.arm, record.seed): record for record in records}
+    by_run = {record.run: record for record in records}
     seeds_of = {arm: {record.seed for record in records if record.arm == arm} for arm in arms}
     # An arm's seeds are those that the first arm has too; the first arm's are those that any other has.
     shared = {arm: sorted(seeds_of[arm] & seeds_of[baseline]) for arm in others}
@@ -60,8 +61,8 @@ def compare(
             f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train the missing runs "
             "first"
         )
-    runs = {arm: [by_run[arm, seed] for seed in shared[arm]] for arm in arms}
-    pairs = {arm: ([by_run[baseline, seed] for seed in shared[arm]], runs[arm]) for arm in others}
+    runs = {arm: [by_run[RunId(arm, seed)] for seed in shared[arm]] for arm in arms}
+    pairs = {arm: ([by_run[RunId(baseline, seed)] for seed in shared[arm]], runs[arm]) for arm in others}
     by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []

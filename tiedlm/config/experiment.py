@@ -7,7 +7,7 @@ Every key must be stated and no other key may be. A comparison trains *arms*: th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,15 @@ BUILT_IN_ARMS: dict[str, Overrides] = {
     "untied": {"model": {"tie_word_embeddings": False}},
 }
 SECTIONS_OF_ARMS: tuple[Literal["model", "train"], ...] = ("model", "train")
+
+
+class ArmConfig(NamedTuple):
+    """An arm, its overrides applied."""
+
+    overrides: Overrides
+    """What it changes in the experiment."""
+    config: RunConfig
+    """All of it."""
 
 
 class Grid(Strict):
@@ -79,6 +88,14 @@ class Experiment(RunConfig):
         built_in = BUILT_IN_ARMS.get(arm, {})
         merged = {section: {**of_file.get(section, {}), **built_in.get(section, {})} for section in SECTIONS_OF_ARMS}
         return {section: keys for section, keys in merged.items() if keys}
+
+    def arm_config(self, arm: str) -> ArmConfig:
+        """What an arm changes, and what it is then.
+
+        Raises:
+            InputError: the arm is unknown, or one of its overrides is.
+        """
+        return ArmConfig(self.overrides(arm), self.run_config(arm))
 
     def run_config(self, arm: str) -> RunConfig:
         """Apply an arm's overrides.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from tiedlm.data.tokenizer import (
 )
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CACHE_FORMAT = 5
 ID_TYPE = np.dtype("<i4")
@@ -56,11 +59,20 @@ class TokenizedCorpus:
     """As `TextCounts`."""
     folder: str
 
-    def blocks(self, split: str, seq_length: int) -> npt.NDArray[np.int32]:
-        """(num_blocks, seq_length): consecutive pieces of the split, the last one padded; memory-mapped."""
+    def blocks(self, split: str, config: CorpusConfig) -> Tensor:
+        """(N, T): consecutive pieces of a split, the last one padded, memory-mapped; of train, those trained on."""
+        import torch  # here, since those who count or fetch need none
+
+        seq_length = config.seq_length
         shape = (-(-self.num_tokens[split] // seq_length), seq_length)
         # "c": what is written stays in memory; torch takes no array that may not be written to
-        return np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="c", shape=shape)
+        blocks = torch.from_numpy(np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="c", shape=shape))
+        if split != "train" or config.fraction == 1.0:
+            return blocks
+        from tiedlm.generators import make_generator  # as above
+
+        order = torch.randperm(len(blocks), generator=make_generator(0, "fraction"))
+        return blocks[order[: max(1, round(config.fraction * len(blocks)))].sort().values]
 
     def token_ids(self, split: str) -> npt.NDArray[np.int32]:
         """(num_tokens,), memory-mapped."""

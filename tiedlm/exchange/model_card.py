@@ -30,7 +30,7 @@ def model_card(record: RunRecord, vocabulary: Vocabulary, is_tied: bool) -> str:
             "tags: [masked-lm, weight-tying, tiedlm]",
             "---",
             "",
-            f"# {record.experiment}, {record.arm}, seed {record.seed}",
+            f"# {record.experiment}, {record.run}",
             "",
             f"A small masked LM, `{CLASSES[config.model.encoder]}`, of {sum(record.parameters.values()):,} parameters, "
             f"trained by tiedlm to measure what weight tying does. Its output matrix "

@@ -10,7 +10,8 @@ from tiedlm.data.tokenizer import Vocabulary, read_tokenizer, read_vocabulary, s
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import load_model
-from tiedlm.record.record_file import RECORD_PATTERN, load_record
+from tiedlm.record.record_file import load_record
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 
 
@@ -25,7 +26,7 @@ class TrainedRun:
 
 def is_run(path: Path) -> bool:
     """Whether it is the record or the model of a run, by its name."""
-    return RECORD_PATTERN.fullmatch(path.with_suffix(".json").name) is not None and path.suffix != ""
+    return RunId.of_file(path) is not None
 
 
 def open_run(path: Path) -> TrainedRun:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiedlm.config.experiment import Experiment
+from tiedlm.config.experiment import ArmConfig
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.record.run_id import RunId
 from tiedlm.training.device import Runtime
 
 
@@ -14,9 +15,9 @@ from tiedlm.training.device import Runtime
 class Job:
     """Everything that whoever makes a run must be given."""
 
-    experiment: Experiment
-    arm: str
-    seed: int
+    experiment: str
+    run: RunId
+    arm: ArmConfig
     corpus: TokenizedCorpus
     runtime: Runtime
     out: Path
@@ -24,8 +25,3 @@ class Job:
     num_threads: int
     resume: bool
     checkpoint_seconds: float
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.arm} seed {self.seed}"

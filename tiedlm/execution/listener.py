@@ -10,6 +10,7 @@ from tiedlm.data.sources.watcher import Watcher
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
     from tiedlm.record.curve_point import CurvePoint
+    from tiedlm.record.run_id import RunId
     from tiedlm.record.run_record import RunRecord
     from tiedlm.training.progress import Progress
 
@@ -27,19 +28,18 @@ class Listener(Watcher):
 
             def update(self, progress):
                 if progress.phase == "training":
-                    self.run(progress.arm, progress.seed).log({"loss": progress.loss_nats}, step=progress.step)
+                    self.tracked(progress.run).log({"loss": progress.loss_nats}, step=progress.step)
 
-            def evaluated(self, arm, seed, point):
-                self.run(arm, seed).log({"valid loss": point.valid_loss_nats}, step=point.step)
+            def evaluated(self, run, point):
+                self.tracked(run).log({"valid loss": point.valid_loss_nats}, step=point.step)
 
             def finish(self, record):
-                self.run(record.arm, record.seed).finish()
+                self.tracked(record.run).finish()
 
-            def run(self, arm, seed):
-                name = f"{arm}-seed{seed}"
-                if name not in self.runs:
-                    self.runs[name] = wandb.init(project="tiedlm", name=name, reinit="create_new")
-                return self.runs[name]
+            def tracked(self, run):
+                if run not in self.runs:
+                    self.runs[run] = wandb.init(project="tiedlm", name=str(run), reinit="create_new")
+                return self.runs[run]
 
         compare("ptb-quick", options=RunOptions(listener=WandbListener()))
     """
@@ -50,7 +50,7 @@ class Listener(Watcher):
     def update(self, progress: Progress) -> None:
         """A step of one run is done, or, in the phase `evaluating SPLIT`, a part of its evaluation."""
 
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
+    def evaluated(self, run: RunId, point: CurvePoint) -> None:
         """One run has a new point of its learning curve, before its first step or after the last one told."""
 
     def finish(self, record: RunRecord) -> None:
@@ -87,10 +87,10 @@ class Listeners(Listener):
         for listener in self.all:
             listener.update(progress)
 
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
+    def evaluated(self, run: RunId, point: CurvePoint) -> None:
         """One run has a new point of its learning curve."""
         for listener in self.all:
-            listener.evaluated(arm, seed, point)
+            listener.evaluated(run, point)
 
     def finish(self, record: RunRecord) -> None:
         """A run has ended."""

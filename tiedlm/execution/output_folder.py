@@ -32,7 +32,7 @@ def clear_leftovers(folder: Path) -> None:
         return
     remove_partial_files(folder)
     for record in load_records(folder, may_be_empty=True):
-        CheckpointFiles(folder, record.arm, record.seed).delete()
+        CheckpointFiles(folder, record.run).delete()
     checkpoints = folder / CHECKPOINTS_FOLDER
     if checkpoints.is_dir():
         remove_partial_files(checkpoints)

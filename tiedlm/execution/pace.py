@@ -7,6 +7,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from tiedlm.record.run_id import RunId
 from tiedlm.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ class Pace:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.num_runs = plan, min(plan.side_by_side, len(plan.to_train))
         self.tokens_per_step = plan.train_tokens / plan.num_steps
-        self.seconds: dict[str, dict[int, float]] = {}
+        self.seconds: dict[RunId, dict[int, float]] = {}
         """Of training, by run and by step of this process."""
         self.first_step_at = 0.0
 
     def update(self, progress: Progress) -> None:
         """Note how long a run has trained at a step."""
         self.first_step_at = self.first_step_at or time.monotonic()
-        of_run = self.seconds.setdefault(f"{progress.arm} seed {progress.seed}", {})
+        of_run = self.seconds.setdefault(progress.run, {})
         if len(of_run) < UNTIMED_STEPS + TIMED_STEPS:
             of_run.setdefault(progress.step, progress.step * self.tokens_per_step / progress.tokens_per_second)
 

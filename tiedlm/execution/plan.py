@@ -11,8 +11,9 @@ from tiedlm.config.experiment import Experiment
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.data.masking import NUM_FOLDS
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.record.run_id import RunId
 from tiedlm.training.device import Runtime, resolve_runtime
-from tiedlm.training.learning_curve import CURVE_TOKENS
+from tiedlm.training.monitor import CURVE_TOKENS
 
 FORWARD_SHARE = 1 / 3
 """Of a training step's FLOPs: backward makes twice as many products as forward."""
@@ -25,9 +26,8 @@ class Plan:
     experiment: str
     corpus: str
     out: str
-    to_train: list[str]
-    """`ARM seed N` each."""
-    already_there: list[str]
+    to_train: list[RunId]
+    already_there: list[RunId]
     num_steps: int
     train_tokens: int
     """Read in training, padding of short blocks included."""
@@ -47,7 +47,8 @@ class Plan:
 
     def document(self) -> dict[str, object]:
         """The JSON of `--dry-run --json`."""
-        return dataclasses.asdict(self)
+        runs = {"to_train": [*map(str, self.to_train)], "already_there": [*map(str, self.already_there)]}
+        return dataclasses.asdict(self) | runs
 
     def estimate_seconds(self, tokens_per_second: float, start_seconds: float = 0.0) -> float:
         """How long all runs take at the pace of one run in training while others go beside it."""
@@ -58,13 +59,13 @@ class Plan:
 def make_plan(
     experiment: Experiment,
     corpus: TokenizedCorpus,
-    runs: Sequence[tuple[str, int]],
-    already_there: Sequence[tuple[str, int]],
+    runs: Sequence[RunId],
+    already_there: Sequence[RunId],
     out: Path,
     runtime: Runtime,
     side_by_side: int,
 ) -> Plan:
-    """Put together what is known before a step is made; `runs` are (arm, seed)."""
+    """Put together what is known before a step is made."""
     train = experiment.train
     of_a_point = sum(min(CURVE_TOKENS, corpus.num_tokens[split]) for split in ("train", "valid"))
     at_the_end = NUM_FOLDS * (corpus.num_tokens["valid"] + corpus.num_tokens["test"])
@@ -72,8 +73,8 @@ def make_plan(
         experiment=experiment.name,
         corpus=corpus.name,
         out=str(out),
-        to_train=[f"{arm} seed {seed}" for arm, seed in runs],
-        already_there=[f"{arm} seed {seed}" for arm, seed in already_there],
+        to_train=list(runs),
+        already_there=list(already_there),
         num_steps=train.num_steps,
         train_tokens=train.num_steps * train.batch_size * experiment.corpus.seq_length,
         evaluation_tokens=(train.num_evaluations + 1) * of_a_point + at_the_end,
@@ -81,7 +82,7 @@ def make_plan(
         vocab_size=corpus.vocab_size,
         parameters={
             arm: count_config(arm, experiment.run_config(arm).model.config_json(corpus.vocab_size)).total
-            for arm in dict.fromkeys(arm for arm, _ in (*runs, *already_there))
+            for arm in dict.fromkeys(run.arm for run in (*runs, *already_there))
         },
         device=runtime.device,
         precision=runtime.precision,

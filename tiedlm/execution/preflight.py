@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
-from tiedlm.config.experiment import Experiment
+from tiedlm.config.experiment import ArmConfig, Experiment
 from tiedlm.config.run_config import RunConfig
 from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
 from tiedlm.counting.closed_forms.parameters import count_config
@@ -13,6 +13,7 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime, available_cpus, available_memory_bytes, resolve_runtime
@@ -25,7 +26,7 @@ BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
 def prepare_jobs(
     experiment: Experiment,
     corpus: TokenizedCorpus,
-    runs: list[tuple[str, int]],
+    runs: list[RunId],
     records: list[RunRecord],
     out: Path,
     options: RunOptions,
@@ -43,18 +44,19 @@ def prepare_jobs(
     check_text(records, corpus.name, corpus.text_sha256)
     for record in records:
         _check_tokenizer(record, corpus)
+    arms = {run.arm: experiment.arm_config(run.arm) for run in runs}
     if options.resume:
-        for arm, seed in runs:
-            CheckpointFiles(out, arm, seed).check(run_key(experiment, arm, seed, corpus, runtime))
+        for run in runs:
+            CheckpointFiles(out, run).check(run_key(experiment.name, run, arms[run.arm].config, corpus, runtime))
     num_side_by_side = options.jobs
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(runs))
-    _check_memory(experiment, runs, corpus.vocab_size, num_side_by_side, runtime)
+    _check_memory(arms, runs, corpus.vocab_size, num_side_by_side, runtime)
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
     rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
-    return [Job(experiment, arm, seed, *rest) for arm, seed in runs], num_side_by_side
+    return [Job(experiment.name, run, arms[run.arm], *rest) for run in runs], num_side_by_side
 
 
 def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
@@ -66,17 +68,17 @@ def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
 
 
 def _check_memory(
-    experiment: Experiment, runs: list[tuple[str, int]], vocab_size: int, num_side_by_side: int, runtime: Runtime
+    arms: dict[str, ArmConfig], runs: list[RunId], vocab_size: int, num_side_by_side: int, runtime: Runtime
 ) -> None:
     """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
     memory = available_memory_bytes()
     if runtime.device != "cpu" or memory is None:
         return
-    configs = {arm: experiment.run_config(arm) for arm, _ in runs}
+    configs = {name: arm.config for name, arm in arms.items()}
     parameters = {arm: count_config(arm, configs[arm].trained_model.config_json(vocab_size)).total for arm in configs}
     states = {arm: BYTES_PER_PARAMETER * number for arm, number in parameters.items()}
-    activations = {arm: _activation_bytes(config, experiment.corpus.seq_length) for arm, config in configs.items()}
-    needed = sorted((states[arm] + activations[arm] for arm, _ in runs), reverse=True)[:num_side_by_side]
+    activations = {arm: _activation_bytes(config) for arm, config in configs.items()}
+    needed = sorted((states[run.arm] + activations[run.arm] for run in runs), reverse=True)[:num_side_by_side]
     if sum(needed) > memory:
         raise InputError(
             f"{num_side_by_side} runs side by side with up to {max(parameters.values()):,} parameters need over "
@@ -86,12 +88,12 @@ def _check_memory(
         )
 
 
-def _activation_bytes(config: RunConfig, seq_length: int) -> int:
+def _activation_bytes(config: RunConfig) -> int:
     """A lower bound of what a step keeps for its backward pass, in 16-bit numbers.
 
     Of each layer the inputs of its linear maps, queries, keys and values, and both halves of the feed-forward: terms of
     the sum of Korthikanti et al. 2022 (Reducing Activation Recomputation, section 4.1), without those that a library
     may spare.
     """
-    model, tokens = config.model, config.train.batch_size * seq_length
+    model, tokens = config.model, config.train.batch_size * config.corpus.seq_length
     return 2 * tokens * model.num_hidden_layers * (6 * model.hidden_size + 2 * model.intermediate_size)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tiedlm.atomic_file import replacement
 from tiedlm.errors import InputError
 from tiedlm.execution.listener import Listener
+from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
     from tiedlm.record.curve_point import CurvePoint
     from tiedlm.training.progress import Progress
 
-Run = tuple[str, str, int]
+Run = tuple[str, RunId]
 
 
 class StepLog(Listener):
@@ -64,12 +65,12 @@ class StepLog(Listener):
         """A line of a step; evaluations at the end are in the record."""
         if progress.phase == "training":
             values = ("num_tokens", "loss_nats", "learning_rate", "tokens_per_second")
-            self._write(progress.arm, progress.seed, progress.step, {name: getattr(progress, name) for name in values})
+            self._write(progress.run, progress.step, {name: getattr(progress, name) for name in values})
 
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
+    def evaluated(self, run: RunId, point: CurvePoint) -> None:
         """A line of a point of the learning curve."""
         values = ("num_tokens", "train_loss_nats", "valid_loss_nats")
-        self._write(arm, seed, point.step, {name: getattr(point, name) for name in values})
+        self._write(run, point.step, {name: getattr(point, name) for name in values})
 
     def end(self) -> None:
         """Close the file."""
@@ -77,16 +78,16 @@ class StepLog(Listener):
             self.file.close()
             self.file = None
 
-    def _write(self, arm: str, seed: int, step: int, values: dict[str, Any]) -> None:
+    def _write(self, run: RunId, step: int, values: dict[str, Any]) -> None:
         assert self.file is not None
-        run = (self.out, arm, seed)
-        if run not in self.begun:
-            self.begun.add(run)
-            if step <= self.last_steps.get(run, -1):
+        of_folder = (self.out, run)
+        if of_folder not in self.begun:
+            self.begun.add(of_folder)
+            if step <= self.last_steps.get(of_folder, -1):
                 self.file.close()
-                self._open(run, step)
-        self.last_steps[run] = step
-        self.file.write(json.dumps({"out": self.out, "arm": arm, "seed": seed, "step": step, **values}) + "\n")
+                self._open(of_folder, step)
+        self.last_steps[of_folder] = step
+        self.file.write(json.dumps({"out": self.out, **run._asdict(), "step": step, **values}) + "\n")
 
     def _open(self, again: Run | None = None, from_step: int = 0) -> None:
         """For appending, without the steps that a run makes again."""
@@ -106,7 +107,8 @@ class StepLog(Listener):
                     return
                 try:
                     found = json.loads(line)
-                    run, step = (str(found["out"]), str(found["arm"]), int(found["seed"])), int(found["step"])
+                    named = RunId(str(found["arm"]), int(found["seed"]))
+                    run, step = (str(found["out"]), named), int(found["step"])
                 except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise InputError(
                         f"--log {self.path}: line {number} is no step of a run; choose another file"

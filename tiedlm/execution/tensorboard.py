@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tiedlm.execution.plan import Plan
     from tiedlm.record.curve_point import CurvePoint
+    from tiedlm.record.run_id import RunId
     from tiedlm.record.run_record import RunRecord
     from tiedlm.training.progress import Progress
 
@@ -34,7 +35,7 @@ class TensorBoard(Listener):
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise InputError(f"--tensorboard {folder}: no folder can be made there; choose another")
         self.folder, self.out = folder, out
-        self.writers: dict[tuple[str, int], SummaryWriter] = {}
+        self.writers: dict[RunId, SummaryWriter] = {}
 
     def begin(self, plan: Plan) -> None:
         """Know the cell."""
@@ -43,19 +44,19 @@ class TensorBoard(Listener):
     def update(self, progress: Progress) -> None:
         """The scalars of a step; evaluations at the end are in the record."""
         if progress.phase == "training":
-            writer = self._writer(progress.arm, progress.seed, progress.step)
+            writer = self._writer(progress.run, progress.step)
             for name in ("loss_nats", "learning_rate", "tokens_per_second"):
                 writer.add_scalar(name, getattr(progress, name), progress.step)
 
-    def evaluated(self, arm: str, seed: int, point: CurvePoint) -> None:
+    def evaluated(self, run: RunId, point: CurvePoint) -> None:
         """The scalars of a point of the learning curve."""
-        writer = self._writer(arm, seed, point.step)
+        writer = self._writer(run, point.step)
         for name in ("train_loss_nats", "valid_loss_nats"):
             writer.add_scalar(name, getattr(point, name), point.step)
 
     def finish(self, record: RunRecord) -> None:
         """Close the run's file."""
-        writer = self.writers.pop((record.arm, record.seed), None)
+        writer = self.writers.pop(record.run, None)
         if writer is not None:
             writer.close()
 
@@ -65,11 +66,11 @@ class TensorBoard(Listener):
             writer.close()
         self.writers.clear()
 
-    def _writer(self, arm: str, seed: int, step: int) -> SummaryWriter:
+    def _writer(self, run: RunId, step: int) -> SummaryWriter:
         """The run's file; steps from this one on that an interrupted command wrote are hidden, as they come again."""
-        if (arm, seed) not in self.writers:
+        if run not in self.writers:
             from torch.utils.tensorboard import SummaryWriter  # here, since it imports torch
 
-            place = self.folder / self.cell / f"{arm}-seed{seed}"
-            self.writers[arm, seed] = SummaryWriter(str(place), purge_step=step)
-        return self.writers[arm, seed]
+            place = self.folder / self.cell / run.stem
+            self.writers[run] = SummaryWriter(str(place), purge_step=step)
+        return self.writers[run]

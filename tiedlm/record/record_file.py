@@ -11,11 +11,11 @@ from pydantic_core import PydanticSerializationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.errors import InputError
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 from tiedlm.regular_file import read_regular_file
 
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
-RECORD_PATTERN = re.compile(r"(?P<arm>[a-z0-9][a-z0-9-]*)-seed\d+\.json")
 
 
 def load_record(path: Path) -> RunRecord:
@@ -68,7 +68,7 @@ def load_records(folder: Path, may_be_empty: bool = False) -> list[RunRecord]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; give the one that tiedlm compare wrote")
-    records = [load_record(path) for path in sorted(folder.iterdir()) if RECORD_PATTERN.fullmatch(path.name)]
+    records = [load_record(path) for path in sorted(folder.iterdir()) if RunId.of_record_file(path.name)]
     if not records and not may_be_empty:
         raise InputError(f"{folder}: holds no records (<arm>-seed<k>.json); give the folder that tiedlm compare wrote")
     return records

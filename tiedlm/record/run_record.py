@@ -18,6 +18,7 @@ from tiedlm.config.strict import Name, Strict
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.metrics import Count, SplitMetrics
 from tiedlm.record.origin import Cost, Data, Pairing, Provenance
+from tiedlm.record.run_id import RunId
 
 SCHEMA_VERSION = 5
 OVERFIT_NATS = 0.5  # below the unigram level on train; who has learned little else is 0.03 to 0.12 below it
@@ -108,11 +109,11 @@ class RunRecord(Strict):
         return self.model_copy(update={"sha256": self.own_sha256()})
 
     @property
+    def run(self) -> RunId:
+        """Of which run it is."""
+        return RunId(self.arm, self.seed)
+
+    @property
     def file_name(self) -> str:
-        """`<arm>-seed<k>.json`."""
-        return record_file_name(self.arm, self.seed)
-
-
-def record_file_name(arm: str, seed: int) -> str:
-    """The name of a run's record in its experiment's folder."""
-    return f"{arm}-seed{seed}.json"
+        """What its file is called in the folder of the runs."""
+        return self.run.record_file

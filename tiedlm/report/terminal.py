@@ -245,7 +245,7 @@ def p_value(value: float) -> str:
 
 def render_record(record: RunRecord) -> RenderableType:
     """One run in a few lines."""
-    header = Text(f"{record.experiment}: {record.arm}, seed {record.seed}", style="bold")
+    header = Text(f"{record.experiment}: {record.run}", style="bold")
     table = plain_table("split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity")
     for split, metrics in record.metrics.items():
         table.add_row(

@@ -20,6 +20,7 @@ from tiedlm.config.experiment import Grid
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 from tiedlm.regular_file import read_regular_file
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 
@@ -30,8 +31,8 @@ MAX_DECISION_BYTES, MAX_PLOT_BYTES = 1_000_000, 100_000_000
 D = TypeVar("D", bound=Strict)
 
 
-def update_report(folder: Path, force: bool = False, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
-    """Compare a folder's records, or those of some (arm, seed), and write the comparison, REPORT.md and the plots.
+def update_report(folder: Path, force: bool = False, runs: Collection[RunId] | None = None) -> Comparison:
+    """Compare a folder's records, or those of some runs, and write the comparison, REPORT.md and the plots.
 
     All of it follows from the records, each time. The plots alone, which are slow and differ from one version of the
     plotting library to another, are kept while they are those that were drawn from these records.
@@ -64,16 +65,16 @@ def told_where_not_written(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def compare_folder(folder: Path, runs: Collection[tuple[str, int]] | None = None) -> Comparison:
-    """Compare a folder's records, or those of some (arm, seed), by all that lies beside them.
+def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Comparison:
+    """Compare a folder's records, or those of some runs, by all that lies beside them.
 
     Raises:
         InputError: they cannot be compared.
     """
     records, design = load_records(folder), load_design(folder)
     if runs is not None:
-        records = [record for record in records if (record.arm, record.seed) in runs]
-        if design is not None and not set(design.first_stage_seeds) <= {seed for _, seed in runs}:
+        records = [record for record in records if record.run in runs]
+        if design is not None and not set(design.first_stage_seeds) <= {run.seed for run in runs}:
             design = None  # some seeds of the first stage are left out on purpose
     grid = load_grid(folder)
     search = None if grid is None else search_table(folder / SEARCH_FOLDER, grid)

@@ -10,7 +10,7 @@ from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.scan_result import Scan, ScanDesign, make_scan
 from tiedlm.errors import InputError
-from tiedlm.record.record_file import RECORD_PATTERN
+from tiedlm.record.run_id import RunId
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.write import (
     REPORT_FILE,
@@ -68,8 +68,8 @@ def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_
 
 
 def _arms_with_records(cell: Path) -> set[str]:
-    matches = [RECORD_PATTERN.fullmatch(path.name) for path in cell.iterdir()] if cell.is_dir() else []
-    return {match["arm"] for match in matches if match}
+    runs = [RunId.of_record_file(path.name) for path in cell.iterdir()] if cell.is_dir() else []
+    return {run.arm for run in runs if run}
 
 
 def load_scan_design(folder: Path) -> ScanDesign | None:

@@ -23,6 +23,7 @@ from tiedlm.errors import InputError
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Code, Data
+from tiedlm.record.run_id import RunId
 
 DIGEST_KEY = "sha256"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -39,12 +40,17 @@ class RunKey(Strict):
     device: str
     precision: str
 
+    @property
+    def run(self) -> RunId:
+        """Its name."""
+        return RunId(self.arm, self.seed)
 
-class Standing(Strict):
+
+class CheckpointHeader(Strict):
     """How far a run has come, beside its tensors."""
 
     checkpoint_format: Literal[4]
-    run: RunKey
+    key: RunKey
     code: Code
     step: Annotated[int, Field(gt=0)]
     order_sha256: str
@@ -69,27 +75,26 @@ class CheckpointFiles:
     """The newest checkpoint of a run and the one before it, in a folder of their own below the records."""
 
     out: Path
-    arm: str
-    seed: int
+    run: RunId
 
     @property
     def newest(self) -> Path:
         """The file that is read first."""
-        return self.out / CHECKPOINTS_FOLDER / f"{self.arm}-seed{self.seed}.safetensors"
+        return self.out / CHECKPOINTS_FOLDER / self.run.model_file
 
     @property
     def previous(self) -> Path:
         """The file that is read if the newest is missing or damaged."""
-        return self.newest.with_name(f"{self.arm}-seed{self.seed}-previous.safetensors")
+        return self.newest.with_stem(f"{self.run.stem}-previous")
 
-    def save(self, standing: Standing, tensors: dict[str, Tensor]) -> None:
+    def save(self, header: CheckpointHeader, tensors: dict[str, Tensor]) -> None:
         """Write a checkpoint; until it is whole, the last one stays.
 
         Raises:
             OSError: it cannot be written.
         """
         self.newest.parent.mkdir(exist_ok=True)
-        text = standing.model_dump_json()
+        text = header.model_dump_json()
         metadata = {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}
         with replacement(self.newest) as temporary:
             write_tensors(tensors, temporary, metadata)
@@ -100,7 +105,7 @@ class CheckpointFiles:
         """The files that exist, newest first."""
         yield from (path for path in (self.newest, self.previous) if path.exists())
 
-    def check(self, run: RunKey) -> None:
+    def check(self, key: RunKey) -> None:
         """Refuse checkpoints of another run; damaged ones are left to whoever loads them.
 
         Raises:
@@ -108,10 +113,10 @@ class CheckpointFiles:
         """
         for path in self.candidates():
             try:
-                stored = _read_standing(path)[0].run
+                stored = _read_header(path)[0].key
             except DamagedCheckpoint:
                 continue
-            for field, mine, theirs in _differing(run.model_dump(), stored.model_dump()):
+            for field, mine, theirs in _differing(key.model_dump(), stored.model_dump()):
                 raise InputError(
                     f"{path}: the unfinished run had {field}={theirs!r}, now it is {mine!r}; set it back, pass "
                     "--no-resume to begin again, or choose another --out"
@@ -123,13 +128,13 @@ class CheckpointFiles:
             path.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
+def load_checkpoint(path: Path) -> tuple[CheckpointHeader, dict[str, Tensor]]:
     """Read a checkpoint and verify every byte of it.
 
     Raises:
         DamagedCheckpoint: it is no checkpoint, or not as it was written.
     """
-    standing, text, digest = _read_standing(path)
+    header, text, digest = _read_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
@@ -137,10 +142,10 @@ def load_checkpoint(path: Path) -> tuple[Standing, dict[str, Tensor]]:
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
     if _digest(text, tensors) != digest:
         raise DamagedCheckpoint(f"{path}: is damaged (its sha256 is not the one written with it)")
-    return standing, tensors
+    return header, tensors
 
 
-def _read_standing(path: Path) -> tuple[Standing, str, str]:
+def _read_header(path: Path) -> tuple[CheckpointHeader, str, str]:
     """Its own words, their text, and the digest that the whole must have."""
     if not path.is_file():
         raise DamagedCheckpoint(f"{path}: is no regular file")
@@ -148,7 +153,7 @@ def _read_standing(path: Path) -> tuple[Standing, str, str]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         text = metadata[METADATA_KEY]
-        return Standing.model_validate_json(text), text, metadata[DIGEST_KEY]
+        return CheckpointHeader.model_validate_json(text), text, metadata[DIGEST_KEY]
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
     except (KeyError, ValidationError) as error:

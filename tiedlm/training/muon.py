@@ -29,6 +29,11 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         self.precision = precision
 
+    @staticmethod
+    def state_shapes(parameter: Tensor) -> dict[str, tuple[int, ...]]:
+        """What it keeps of a parameter, by name."""
+        return {"momentum_buffer": tuple(parameter.shape)}
+
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient; (A, B) each."""
@@ -61,13 +66,13 @@ def orthogonalise(matrices: Tensor, precision: torch.dtype) -> Tensor:
     Each X of norm 1 goes through X ← (a + b·XXᵀ + c·(XXᵀ)²) X; of a tall one, the transpose.
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
-    wide = (matrices.mT if is_tall else matrices).to(precision)
-    wide = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    flat = (matrices.mT if is_tall else matrices).to(precision)
+    flat = flat / flat.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
     a, b, c = COEFFICIENTS
     for _ in range(NUM_ITERATIONS):
-        gram = wide @ wide.mT  # (K, A, A), A the shorter side
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    return wide.mT if is_tall else wide
+        gram = flat @ flat.mT  # (K, A, A), A the shorter side
+        flat = torch.baddbmm(flat, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), flat, beta=a)
+    return flat.mT if is_tall else flat
 
 
 def _shape(parameter: Tensor) -> tuple[int, ...]:

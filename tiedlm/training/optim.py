@@ -14,7 +14,19 @@ from tiedlm.config.train_config import TrainConfig
 from tiedlm.training.muon import Muon
 
 
-def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dtype) -> list[torch.optim.Optimizer]:
+class AdamW(torch.optim.AdamW):
+    """PyTorch's, which says by which names and shapes it keeps its states."""
+
+    @staticmethod
+    def state_shapes(parameter: Tensor) -> dict[str, tuple[int, ...]]:
+        """What it keeps of a parameter."""
+        return {"step": (), "exp_avg": tuple(parameter.shape), "exp_avg_sq": tuple(parameter.shape)}
+
+
+Optimizer = AdamW | Muon
+
+
+def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dtype) -> list[Optimizer]:
     """AdamW and, if `muon_learning_rate` > 0, Muon with products of a precision.
 
     Weight decay touches matrices, never norms or biases.
@@ -39,8 +51,8 @@ def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dty
         },
     ]
     betas = (config.adam_beta1, config.adam_beta2)
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon, fused=True)
+    optimizers: list[Optimizer] = [
+        AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon, fused=True)
     ]
     if muon:
         optimizers.append(Muon(muon, config.muon_learning_rate, config.weight_decay, precision))
@@ -50,14 +62,14 @@ def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dty
     return optimizers
 
 
-def add_copy(optimizers: list[torch.optim.Optimizer], table: Tensor, output_matrix: Tensor) -> None:
+def add_copy(optimizers: list[Optimizer], table: Tensor, output_matrix: Tensor) -> None:
     """Go on with the output matrix, a copy of the table, from a copy of the table's state."""
     adam = optimizers[0]
     adam.param_groups[-1]["params"].append(output_matrix)
     adam.state[output_matrix] = {key: value.clone() for key, value in adam.state[table].items()}
 
 
-def set_learning_rate(optimizers: list[torch.optim.Optimizer], step: int, config: TrainConfig) -> None:
+def set_learning_rate(optimizers: list[Optimizer], step: int, config: TrainConfig) -> None:
     """Scale every group's rate for step 0 … num_steps − 1: linear warm-up, then linear decay towards zero."""
     factor = schedule(step, config.num_steps, config.warmup_fraction)
     for optimizer in optimizers:

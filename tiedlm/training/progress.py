@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tiedlm.record.run_id import RunId
+
 
 @dataclass(frozen=True)
 class Progress:
-    """One run's state for whoever watches."""
+    """One run's state, for whoever watches."""
 
-    arm: str
-    seed: int
+    run: RunId
     phase: str
     """`training` once a step is done; `evaluating SPLIT` at the end, many times."""
     step: int

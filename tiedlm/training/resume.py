@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 import torch
 
-from tiedlm.config.experiment import Experiment
+from tiedlm.config.run_config import RunConfig
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import check_tie
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Data
-from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, RunKey, Standing, load_checkpoint
+from tiedlm.record.run_id import RunId
+from tiedlm.training.checkpoint import CheckpointFiles, CheckpointHeader, DamagedCheckpoint, RunKey, load_checkpoint
 from tiedlm.training.device import Runtime, peak_memory_bytes
-from tiedlm.training.loop import RunFailed, StateError, TrainingState
+from tiedlm.training.loop import RunFailed
 from tiedlm.training.pairing import BatchChain
 from tiedlm.training.provenance import present_code
+from tiedlm.training.state import StateError, TrainingState
 
 
 class Interrupted(Exception):
@@ -38,7 +40,7 @@ class CheckpointPolicy:
     """Told what is wrong with a checkpoint; the run goes on without it."""
 
 
-def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus, runtime: Runtime) -> RunKey:
+def run_key(experiment: str, run: RunId, config: RunConfig, corpus: TokenizedCorpus, runtime: Runtime) -> RunKey:
     """What a run is made of."""
     data = Data(
         corpus=corpus.name,
@@ -48,10 +50,10 @@ def run_key(experiment: Experiment, arm: str, seed: int, corpus: TokenizedCorpus
         vocab_size=corpus.vocab_size,
     )
     return RunKey(
-        experiment=experiment.name,
-        arm=arm,
-        seed=seed,
-        config=experiment.run_config(arm),
+        experiment=experiment,
+        arm=run.arm,
+        seed=run.seed,
+        config=config,
         data=data,
         device=runtime.device,
         precision=runtime.precision,
@@ -62,9 +64,9 @@ class CheckpointManager:
     """Writes the checkpoints of one run and resumes it from them; knows what all its processes took."""
 
     def __init__(
-        self, files: CheckpointFiles, run: RunKey, state: TrainingState, runtime: Runtime, policy: CheckpointPolicy
+        self, files: CheckpointFiles, key: RunKey, state: TrainingState, runtime: Runtime, policy: CheckpointPolicy
     ) -> None:
-        self.files, self.run, self.state, self.runtime, self.policy = files, run, state, runtime, policy
+        self.files, self.key, self.state, self.runtime, self.policy = files, key, state, runtime, policy
         self.code = present_code()
         self.started = self.saved_at = time.monotonic()
         self.seconds_before, self.bytes_before = 0.0, 0
@@ -85,30 +87,30 @@ class CheckpointManager:
             self.files.delete()
         for path in self.files.candidates():
             try:
-                standing, tensors = load_checkpoint(path)
-                if standing.run != self.run or standing.step > self.run.config.train.num_steps:
+                header, tensors = load_checkpoint(path)
+                if header.key != self.key or header.step > self.key.config.train.num_steps:
                     raise DamagedCheckpoint(f"{path}: is of another run")
-                self.state.restore(tensors, standing.step, standing.train_seconds)
-                self.state.batches = BatchChain(standing.order_sha256, standing.masks_sha256)
+                self.state.restore(tensors, header.step, header.train_seconds)
+                self.state.batches = BatchChain(header.order_sha256, header.masks_sha256)
             except (DamagedCheckpoint, StateError) as error:
                 words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
                 self.policy.warn(f"{words}; it is not used")
                 path.unlink(missing_ok=True)  # or the next one would push out the good one before it
             else:
-                self._go_on(standing)
-                return standing.curve
+                self._go_on(header)
+                return header.curve
         return []
 
-    def _go_on(self, standing: Standing) -> None:
-        torch.set_num_threads(standing.num_threads)
-        self.seconds_before, self.bytes_before = standing.total_seconds, standing.peak_memory_bytes
-        if standing.code != self.code:
+    def _go_on(self, header: CheckpointHeader) -> None:
+        torch.set_num_threads(header.num_threads)
+        self.seconds_before, self.bytes_before = header.total_seconds, header.peak_memory_bytes
+        if header.code != self.code:
             changed = ", ".join(
                 f"{field} {before} then, {getattr(self.code, field)} now"
-                for field, before in standing.code
+                for field, before in header.code
                 if before != getattr(self.code, field)
             )
-            self.policy.warn(f"goes on from step {standing.step:,} of other code ({changed}); its record says so")
+            self.policy.warn(f"goes on from step {header.step:,} of other code ({changed}); its record says so")
             self.code = self.code.model_copy(update={"git_dirty": True})
 
     def on_step(self, curve: list[CurvePoint]) -> None:
@@ -122,7 +124,7 @@ class CheckpointManager:
         if not self.files.out.is_dir():
             raise RunFailed(f"step {self.state.step}: {self.files.out} is gone, where the record was to be written")
         must_stop = self.policy.should_stop()
-        is_trained = self.state.step == self.run.config.train.num_steps
+        is_trained = self.state.step == self.key.config.train.num_steps
         if must_stop or is_trained or time.monotonic() - self.saved_at >= self.policy.checkpoint_seconds:
             self._save(curve)
         if must_stop:
@@ -130,9 +132,9 @@ class CheckpointManager:
 
     def _save(self, curve: list[CurvePoint]) -> None:
         check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
-        standing = Standing(
+        header = CheckpointHeader(
             checkpoint_format=4,
-            run=self.run,
+            key=self.key,
             code=self.code,
             step=self.state.step,
             order_sha256=self.state.batches.order_sha256,
@@ -144,7 +146,7 @@ class CheckpointManager:
             curve=curve,
         )
         try:
-            self.files.save(standing, self.state.tensors())
+            self.files.save(header, self.state.tensors())
         except OSError as error:
             self.policy.warn(f"{self.files.newest}: step {self.state.step} cannot be saved ({error})")
         self.saved_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Experiment + arm + seed → RunRecord: the only place where the pieces meet."""
+"""A run and its configuration → RunRecord: the only place where the pieces meet."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
-from tiedlm.config.experiment import Experiment
+from tiedlm.config.experiment import ArmConfig
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Cost, Pairing
 from tiedlm.record.record_file import save_record
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.device import Runtime
-from tiedlm.training.learning_curve import Monitor
-from tiedlm.training.loop import Step, TrainingState, train
+from tiedlm.training.loop import Step, train
+from tiedlm.training.monitor import Monitor
 from tiedlm.training.pairing import eval_masks, start_values
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import provenance
 from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
+from tiedlm.training.state import TrainingState
 
 
-def run(
-    experiment: Experiment,
-    arm: str,
-    seed: int,
+def train_run(
+    experiment: str,
+    run: RunId,
+    arm: ArmConfig,
     corpus: TokenizedCorpus,
     runtime: Runtime,
     out: Path,
@@ -36,7 +38,7 @@ def run(
     policy: CheckpointPolicy = CheckpointPolicy(),  # noqa: B008 (frozen)
     on_point: Callable[[CurvePoint], None] = lambda _: None,
 ) -> RunRecord:
-    """Train and evaluate one arm with one seed; write its model and, last, its record to `out`.
+    """Train and evaluate one arm of an experiment with one seed; write its model and, last, its record to `out`.
 
     `on_point` is told each point of the learning curve that is made here.
 
@@ -45,15 +47,15 @@ def run(
         Interrupted: the run was asked to stop; the same call goes on from its checkpoint.
         TieError: the model's tie is not what the arm says.
     """
-    key = run_key(experiment, arm, seed, corpus, runtime)
-    config = key.config
-    model = build_model(config.model, corpus.vocab_size, seed, corpus.token_counts("train"))
+    config = arm.config
+    key = run_key(experiment, run, config, corpus, runtime)
+    model = build_model(config.model, corpus.vocab_size, run.seed, corpus.token_counts("train"))
     started_from = start_values(model)
     model = model.to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress, on_point)
-    blocks = monitor.blocks("train")
-    state = TrainingState(model, len(blocks), config.train, seed, runtime.product_dtype)
-    checkpoints = CheckpointManager(CheckpointFiles(out, arm, seed), key, state, runtime, policy)
+    blocks = corpus.blocks("train", config.corpus)
+    state = TrainingState(model, len(blocks), config.train, run.seed, runtime.product_dtype)
+    checkpoints = CheckpointManager(CheckpointFiles(out, run), key, state, runtime, policy)
     monitor.begin(checkpoints.resume(), state.step, state.train_seconds)
     check_tie(model, "before training")
 
@@ -64,13 +66,13 @@ def run(
     train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step)
     check_tie(model, "after training")
     metrics = {split: monitor.measure(split) for split in EVALUATED_SPLITS}
-    checkpoint_bytes = save_model(model, corpus.vocab_size, out / f"{arm}-seed{seed}.safetensors")
+    checkpoint_bytes = save_model(model, corpus.vocab_size, out / run.model_file)
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
-        experiment=experiment.name,
-        arm=arm,
-        seed=seed,
-        overrides=experiment.overrides(arm),
+        experiment=experiment,
+        arm=run.arm,
+        seed=run.seed,
+        overrides=arm.overrides,
         config=config,
         data=key.data,
         text_source=corpus.source,
@@ -82,7 +84,8 @@ def run(
             order_sha256=state.batches.order_sha256,
             masks_sha256=state.batches.masks_sha256,
             eval_masks_sha256={
-                split: eval_masks(monitor.blocks(split), config.train.eval_mask_seed) for split in EVALUATED_SPLITS
+                split: eval_masks(corpus.blocks(split, config.corpus), config.train.eval_mask_seed)
+                for split in EVALUATED_SPLITS
             },
         ),
         cost=Cost(

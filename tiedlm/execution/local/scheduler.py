@@ -14,7 +14,7 @@ from tiedlm.execution.local.start_method import CONTEXT, main_module_left_out, n
 from tiedlm.execution.local.worker import Failure, Notice, work
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.record_file import load_record
-from tiedlm.record.run_record import record_file_name
+from tiedlm.record.run_id import RunId
 from tiedlm.training.progress import Progress
 
 
@@ -48,13 +48,13 @@ class _Workers:
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
-        self.failures: dict[str, str] = {}
-        self.standings: dict[str, Progress] = {}
+        self.failures: dict[RunId, str] = {}
+        self.last_progress: dict[RunId, Progress] = {}
         self.is_stopping = False
 
     def start(self, job: Job) -> None:
         receiver, sender = CONTEXT.Pipe(duplex=False)
-        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=job.name, daemon=True)
+        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=str(job.run), daemon=True)
         with main_module_left_out(), nothing_of_the_current_folder():
             process.start()
         sender.close()  # the worker holds the other end; its death is then an end of file here
@@ -73,14 +73,14 @@ class _Workers:
                 continue
             match message:
                 case Progress():
-                    self.standings[job.name] = message
+                    self.last_progress[job.run] = message
                     self.listener.update(message)
                 case CurvePoint():
-                    self.listener.evaluated(job.arm, job.seed, message)
+                    self.listener.evaluated(job.run, message)
                 case Notice(sentence):
-                    self.listener.notice(f"{job.name}: {sentence}")
+                    self.listener.notice(f"{job.run}: {sentence}")
                 case Failure(sentence):
-                    self.failures[job.name] = f"{job.name}: {sentence}"
+                    self.failures[job.run] = f"{job.run}: {sentence}"
 
     def stop(self) -> None:
         """Let every process finish its step and save; listen on, since a full pipe would hold it up."""
@@ -100,20 +100,20 @@ class _Workers:
 
     def _end(self, job: Job, process: BaseProcess) -> None:
         process.join()
-        standing = self.standings.get(job.name)
-        record = job.out / record_file_name(job.arm, job.seed)
+        last = self.last_progress.get(job.run)
+        record = job.out / job.run.record_file
         if record.exists():
             self.listener.finish(load_record(record))
             return
         if self.is_stopping:
-            if job.name in self.failures:
-                self.listener.notice(self.failures[job.name])
-            place = f"stands at step {standing.step:,} of {standing.num_steps:,}" if standing else "has done no step"
-            self.listener.notice(f"{job.name} {place}; the same command goes on from there")
-        elif job.name not in self.failures:
-            place = f" at step {standing.step:,}" if standing else ""
+            if job.run in self.failures:
+                self.listener.notice(self.failures[job.run])
+            place = f"stands at step {last.step:,} of {last.num_steps:,}" if last else "has done no step"
+            self.listener.notice(f"{job.run} {place}; the same command goes on from there")
+        elif job.run not in self.failures:
+            place = f" at step {last.step:,}" if last else ""
             cause = f"was stopped{place}; the same command goes on with it"
-            self.failures[job.name] = f"{job.name}: {_death(process.exitcode, place) if process.exitcode else cause}"
+            self.failures[job.run] = f"{job.run}: {_death(process.exitcode, place) if process.exitcode else cause}"
 
 
 def _death(exit_code: int, place: str) -> str:

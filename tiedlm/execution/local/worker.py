@@ -16,7 +16,7 @@ from tiedlm.record.curve_point import CurvePoint
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
-from tiedlm.training.run import run
+from tiedlm.training.run import train_run
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def work(job: Job, sender: Connection) -> None:
 
     policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
     try:
-        run(job.experiment, job.arm, job.seed, job.corpus, job.runtime, job.out, job.command, tell, policy, tell)
+        train_run(job.experiment, job.run, job.arm, job.corpus, job.runtime, job.out, job.command, tell, policy, tell)
     except Interrupted:
         pass  # it has saved, and the parent knows the step
     except (RunFailed, TieError) as error:

@@ -11,7 +11,6 @@ from torch import Tensor
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.data.tokens import TokenizedCorpus
-from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.metrics import MAX_NATS, BandMetrics, SplitMetrics
@@ -31,14 +30,14 @@ class Monitor:
 
     def __init__(
         self,
-        run: RunKey,
+        key: RunKey,
         corpus: TokenizedCorpus,
         model: MaskedLM,
         runtime: Runtime,
         on_progress: Callable[[Progress], None],
         on_point: Callable[[CurvePoint], None],
     ) -> None:
-        self.run, self.config = run, run.config
+        self.run, self.config = key.run, key.config
         self.corpus, self.model, self.runtime = corpus, model, runtime
         self.on_progress, self.on_point = on_progress, on_point
         self.bands = torch.from_numpy(frequency_bands(corpus.token_counts("train")))
@@ -52,14 +51,6 @@ class Monitor:
         self.curve, self.last_step = list(curve), Step(step, float("nan"), 0.0, train_seconds)
         if not curve:
             self.look(self.last_step)
-
-    def blocks(self, split: str) -> Tensor:
-        """(N, T) of a split; of train, those that are trained on."""
-        blocks = torch.from_numpy(self.corpus.blocks(split, self.config.corpus.seq_length))
-        if split != "train" or self.config.corpus.fraction == 1.0:
-            return blocks
-        order = torch.randperm(len(blocks), generator=make_generator(0, "fraction"))
-        return blocks[order[: max(1, round(self.config.corpus.fraction * len(blocks)))].sort().values]
 
     def tokens_read(self, step: int) -> int:
         """In training, up to and with a step; padding of a short block counts as read."""
@@ -100,7 +91,7 @@ class Monitor:
 
     def _some(self, split: str, num_tokens: int) -> Tensor:
         """Blocks of so many tokens, evenly spaced over a split."""
-        blocks = self.blocks(split)
+        blocks = self.corpus.blocks(split, self.config.corpus)
         num_rows = min(max(1, num_tokens // blocks.shape[1]), len(blocks))
         return blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
 
@@ -108,7 +99,9 @@ class Monitor:
         """The full fold evaluation of a split."""
         phase = f"evaluating {split}"
         self._tell(phase, 0.0)
-        totals = self._evaluate(self.blocks(split), on_batch=lambda done: self._tell(phase, done))
+        totals = self._evaluate(
+            self.corpus.blocks(split, self.config.corpus), on_batch=lambda done: self._tell(phase, done)
+        )
         return SplitMetrics(
             num_tokens=int(totals.block_num_tokens.sum()),
             total_nll_nats=float(totals.block_nll_nats.sum()),
@@ -146,8 +139,7 @@ class Monitor:
         step = self.last_step
         self.on_progress(
             Progress(
-                self.run.arm,
-                self.run.seed,
+                self.run,
                 phase,
                 step.step,
                 self.config.train.num_steps,

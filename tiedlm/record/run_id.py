@@ -1,0 +1,50 @@
+"""What names a run: one arm with one seed, in words and as files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+FILE_PATTERN = re.compile(r"(?P<arm>[a-z0-9][a-z0-9-]*)-seed(?P<seed>\d+)")
+MODEL_SUFFIX, RECORD_SUFFIX = ".safetensors", ".json"
+
+
+class RunId(NamedTuple):
+    """One arm with one seed; in words `tied seed 3`."""
+
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.arm} seed {self.seed}"
+
+    @property
+    def stem(self) -> str:
+        """`tied-seed3`, by which its files begin."""
+        return f"{self.arm}-seed{self.seed}"
+
+    @property
+    def record_file(self) -> str:
+        """The name of its record in the folder of the runs."""
+        return self.stem + RECORD_SUFFIX
+
+    @property
+    def model_file(self) -> str:
+        """The name of its model, beside the record."""
+        return self.stem + MODEL_SUFFIX
+
+    @classmethod
+    def of_record_file(cls, name: str) -> RunId | None:
+        """The run whose record has this name; None where the name is no record's."""
+        return cls._of_stem(name.removesuffix(RECORD_SUFFIX)) if name.endswith(RECORD_SUFFIX) else None
+
+    @classmethod
+    def of_file(cls, path: Path) -> RunId | None:
+        """The run whose record or model this is, by its name."""
+        return cls._of_stem(path.stem) if path.suffix else None
+
+    @classmethod
+    def _of_stem(cls, stem: str) -> RunId | None:
+        found = FILE_PATTERN.fullmatch(stem)
+        return None if found is None else cls(found["arm"], int(found["seed"]))
