@@ -36,9 +36,6 @@ TOY = {
         "rope_theta": 160_000.0,
         "tie_word_embeddings": True,
         "head_transform": True,
-        "output_rows": "own",
-        "output_matrix_start": "drawn",
-        "input_gradient_scale": 1.0,
     },
     "corpus": {"name": "corpus", "tokenizer": "word", "seq_length": 16, "fraction": 1.0},
     "train": {
@@ -47,14 +44,12 @@ TOY = {
         "mlm_probability": 0.3,
         "learning_rate": 0.01,
         "norm_and_bias_learning_rate": 0.01,
-        "output_matrix_rate_scale": 1.0,
         "muon_learning_rate": 0.02,
         "adam_beta1": 0.9,
         "adam_beta2": 0.98,
         "adam_epsilon": 1e-8,
         "weight_decay": 0.1,
         "warmup_fraction": 0.2,
-        "tied_fraction": 1.0,
         "max_grad_norm": 1.0,
         "num_evaluations": 2,
         "eval_mask_seed": 0,
@@ -67,7 +62,7 @@ def toy_experiment(**settings: Any) -> Experiment:
     raw: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in TOY.items()}
     for place, value in settings.items():
         section, _, key = place.rpartition(".")
-        (raw[section] if section else raw)[key] = value
+        (raw.setdefault(section, {}) if section else raw)[key] = value
     return Experiment.model_validate(raw)
 
 

@@ -26,6 +26,7 @@ from tiedlm.comparison.tuning_table import SEARCH_FOLDER, best_values, search_ta
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.experiment_file import read_experiment, shipped_experiments
+from tiedlm.config.interventions import Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.train_config import TrainConfig
 from tiedlm.counting.closed_forms.parameters import count_config
@@ -314,6 +315,6 @@ def test_every_key_must_be_stated(tmp_path: Path) -> None:
 def test_every_key_is_explained() -> None:
     page = (REPOSITORY / "experiments/README.md").read_text()
     explained = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
-    sections = (ModelConfig, CorpusConfig, TrainConfig)
+    sections = (ModelConfig, CorpusConfig, TrainConfig, Intervention)
     keys = {key for section in sections for key in section.model_fields} | {"name", "seeds"}
     assert explained == keys

@@ -68,9 +68,6 @@ class Size:
             rope_theta=10_000.0,
             tie_word_embeddings=True,
             head_transform=True,
-            output_rows="own",
-            output_matrix_start="drawn",
-            input_gradient_scale=1.0,
         )
 
     def train_config(self) -> TrainConfig:
@@ -81,14 +78,12 @@ class Size:
             mlm_probability=MASK_PROBABILITY,
             learning_rate=1e-4,
             norm_and_bias_learning_rate=1e-4,
-            output_matrix_rate_scale=1.0,
             muon_learning_rate=0.0,
             adam_beta1=0.9,
             adam_beta2=0.999,
             adam_epsilon=1e-8,
             weight_decay=0.01,
             warmup_fraction=0.0,
-            tied_fraction=1.0,
             max_grad_norm=1.0,
             num_evaluations=1,
             eval_mask_seed=0,

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from tests.cli.forked_command import READ_AT_IMPORT, run_forked
 from tiedlm.config.experiment_file import shipped_experiments
-from tiedlm.record.run_record import RunRecord
+from tiedlm.record.run_record import document_sha256
 
 pytestmark = pytest.mark.slow  # a process for each case
 CACHE = ".cache"
@@ -334,7 +334,7 @@ def edit_record(folder: Path, changes: dict[str, Any], target: str = "tied-seed0
 def resealed(record: dict[str, Any]) -> dict[str, Any]:
     """An edited record with the digest of what it now says, as a forger would write it, if it can be a record."""
     try:
-        return record | {"sha256": RunRecord.model_validate(record).own_sha256()}
+        return record | {"sha256": document_sha256(record)}
     except ValidationError:
         return record
 

@@ -30,7 +30,7 @@ MASKED = "the dog likes a [MASK] today"
 
 def trained(folder: Path, arm: str = "tied", **settings: Any) -> Path:
     """A toy run with its tokenizer, whose weights are drawn anew so that each of them matters."""
-    permuted = {"model": {"tie_word_embeddings": True, "output_rows": "any:0"}}
+    permuted = {"model": {"tie_word_embeddings": True}, "intervention": {"output_rows": "any:0"}}
     experiment = toy_experiment(arms={"permuted": permuted}, **{"train.num_steps": 1, **settings})
     corpus = folder / "corpus"
     run_toy(experiment, corpus, folder / "runs", arm)

@@ -233,7 +233,7 @@ def test_one_line_of_model_code_asks_whether_to_tie() -> None:
             name = getattr(node, "attr", getattr(node, "value", None))  # an attribute, or a string as in getattr
             if name == "tie_word_embeddings":
                 lines.add((module, getattr(node, "lineno", 0)))
-    exported = {(module, number) for module, number in lines if module == "exchange.model_config"}
+    exported = {(module, number) for module, number in lines if module == "exchange.exported_config"}
     assert len(exported) == 1  # what is written there is the tie that was measured, and nothing is asked
     lines -= exported
     assert {module for module, _ in lines} == {"model.masked_lm"}

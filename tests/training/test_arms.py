@@ -13,6 +13,7 @@ import torch
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.config.experiment import Experiment
+from tiedlm.config.interventions import Intervention
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.errors import InputError
@@ -27,12 +28,15 @@ from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
 
 ARMS: dict[str, Any] = {
-    "tied-identity": {"model": {"tie_word_embeddings": True, "output_rows": "identity"}},
-    "tied-permuted": {"model": {"tie_word_embeddings": True, "output_rows": "band:0"}},
-    "untied-copied-start": {"model": {"tie_word_embeddings": False, "output_matrix_start": "copied"}},
-    "untied-from-step-0": {"model": {"tie_word_embeddings": True}, "train": {"tied_fraction": 0.0}},
-    "untied-half-way": {"model": {"tie_word_embeddings": True}, "train": {"tied_fraction": 0.5}},
-    "untied-at-the-end": {"model": {"tie_word_embeddings": True}, "train": {"tied_fraction": 0.99}},
+    "tied-identity": {"model": {"tie_word_embeddings": True}, "intervention": {"output_rows": "identity"}},
+    "tied-permuted": {"model": {"tie_word_embeddings": True}, "intervention": {"output_rows": "band:0"}},
+    "untied-copied-start": {
+        "model": {"tie_word_embeddings": False},
+        "intervention": {"output_matrix_start": "copied"},
+    },
+    "untied-from-step-0": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.0}},
+    "untied-half-way": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.5}},
+    "untied-at-the-end": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.99}},
 }
 V = 200
 COUNTS = np.arange(V)[::-1] ** 2
@@ -111,12 +115,12 @@ def test_an_untied_run_goes_on_where_it_was(step: int, corpus_folder: Path, tmp_
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"train": {"tied_fraction": 0.5}, "model": {"tie_word_embeddings": False}},
-        {"model": {"tie_word_embeddings": True, "output_matrix_start": "copied"}},
+        {"intervention": {"tied_fraction": 0.5}, "model": {"tie_word_embeddings": False}},
+        {"model": {"tie_word_embeddings": True}, "intervention": {"output_matrix_start": "copied"}},
     ],
 )
 def test_an_arm_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, InputError), match="set it in the arm that it is for"):
+    with pytest.raises((ValueError, InputError), match=r"applies only to (un)?tied models; set it under arms\.NAME"):
         toy_experiment(arms={"wrong": wrong}).run_config("wrong")
 
 
@@ -133,7 +137,7 @@ def test_a_permutation_moves_every_ordinary_token_within_its_band(kind: str) -> 
 
 
 def test_a_permuted_head_scores_a_token_by_another_s_row(tmp_path: Path) -> None:
-    model = build_model(toy_model(output_rows="band:0"), V, 0, COUNTS)
+    model = build_model(toy_model(), V, 0, COUNTS, Intervention(output_rows="band:0"))
     plain = build_model(toy_model(), V, 0)
     rows = model.head.output_rows
     assert rows is not None
@@ -155,7 +159,9 @@ def test_a_permuted_head_scores_a_token_by_another_s_row(tmp_path: Path) -> None
 @pytest.mark.parametrize(("tied", "scale"), [(True, 1.0), (True, 3.0), (False, 3.0), (False, 0.0)])
 def test_the_two_sides_of_the_gradient_are_those_of_autograd(tied: bool, scale: float) -> None:
     """Against a plain forward pass with two matrices of its own."""
-    model = build_model(toy_model(tie_word_embeddings=tied, input_gradient_scale=scale), V, 0).double()
+    model = build_model(
+        toy_model(tie_word_embeddings=tied), V, 0, None, Intervention(input_gradient_scale=scale)
+    ).double()
     blocks = torch.randint(len(SPECIAL_TOKENS), V, (3, 16))
     batch = fold_batch(blocks, fold_ranks(blocks, 0), 0)
     table = model.embeddings.word_embeddings.weight.detach().clone().requires_grad_()

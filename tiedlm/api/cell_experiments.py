@@ -43,7 +43,12 @@ def parse_scan(options: Sequence[str]) -> dict[str, list[Any]]:
                 f"--scan {option[:60]!r}: {text[:60]!r} is no list of TOML values ({error}); write e.g. "
                 "corpus.fraction=0.1,1.0, and words in quotes"
             ) from error
-        if not re.fullmatch(r"(model|corpus|train)\.[a-z_0-9]+", key) or not values or "\n" in text or key in wanted:
+        if (
+            not re.fullmatch(r"(model|corpus|train|intervention)\.[a-z_0-9]+", key)
+            or not values
+            or "\n" in text
+            or key in wanted
+        ):
             raise InputError(f"--scan {option[:60]!r} is not of the form section.key=V,V,… once a key; give it so")
         wanted[key] = values
     return wanted

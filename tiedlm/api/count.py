@@ -221,10 +221,10 @@ def _count_hub(name: str) -> Answer:
 
 def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     """The configuration that our own models carry in their header."""
-    from tiedlm.config.model_config import SavedModelConfig
+    from tiedlm.config.saved_model_config import read_saved_model_config
 
     try:
-        stored = SavedModelConfig.model_validate_json(metadata["tiedlm"])
+        stored = read_saved_model_config(metadata["tiedlm"])
     except ValueError as error:
         raise InputError(f"{path}: its tiedlm metadata is damaged; train the model again") from error
     return stored.model.config_json(stored.vocab_size)

@@ -64,9 +64,8 @@ def _measured(folder: Path, record: RunRecord, tied: RunRecord, tokens: list[int
     table = load_model(folder / tied.run.model_file).embeddings.word_embeddings.weight.detach()[tokens]
     model = load_model(folder / record.run.model_file)
     matrices = {"input": model.embeddings.word_embeddings.weight.detach()}
-    rows, output_matrix = model.head.output_rows, model.head.decoder.weight.detach()
-    if not model.is_tied or rows is not None:
-        matrices["output"] = output_matrix if rows is None else output_matrix[rows]
+    if not model.scores_by_input_rows:
+        matrices["output"] = model.head.rows_by_token()[0].detach()
     for name, matrix in matrices.items():
         yield MatrixPair(
             arm=record.arm,

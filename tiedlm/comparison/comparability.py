@@ -76,8 +76,7 @@ def _check_paired(first: RunRecord, second: RunRecord) -> None:
     if mine is None or theirs is None:
         return
     shared = mine.start_values.keys() & theirs.start_values.keys()
-    if first.config.model.output_matrix_start != second.config.model.output_matrix_start:
-        shared -= {"head.decoder.weight"}
+    shared -= first.config.intervention.own_start_values ^ second.config.intervention.own_start_values
     facts = [
         ("the order of batches", mine.order_sha256, theirs.order_sha256),
         ("the masks", mine.masks_sha256, theirs.masks_sha256),
@@ -109,7 +108,7 @@ def _comparable_fields(record: RunRecord) -> dict[str, Any]:
     data = record.data.model_dump()
     return {
         "experiment": record.experiment,
-        **flatten(record.config.model_dump()),
+        **record.config.every_key(),
         **flatten({"data": {key: value for key, value in data.items() if not isinstance(value, dict)}}),
         **flatten({f"data.{key}": value for key, value in data.items() if isinstance(value, dict)}),
         "device": record.provenance.device,
@@ -139,9 +138,7 @@ def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
                 f"{where} is of arm {record.arm!r}, which experiment {experiment.name!r} has no longer; add the arm or "
                 "choose another --out"
             )
-        expected, found = (
-            flatten(config.model_dump()) for config in (experiment.run_config(record.arm), record.config)
-        )
+        expected, found = (config.every_key() for config in (experiment.run_config(record.arm), record.config))
         for field in expected:
             if expected[field] != found[field]:
                 raise InputError(

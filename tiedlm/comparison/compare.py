@@ -179,7 +179,7 @@ def _search_notes(runs: dict[str, list[RunRecord]], search: list[SearchCell]) ->
     """Which arms are not at the best of their search."""
     notes = []
     for arm, records in runs.items() if search else ():
-        config = flatten(records[0].config.model_dump())
+        config = records[0].config.every_key()
         if any(arm not in cell.losses_nats for cell in search):
             notes.append(f"{arm} was not searched")
         elif any(config[key] != value for key, value in best_values(search, arm).items()):
@@ -198,7 +198,7 @@ def fingerprint(
     for fact in (fact for fact in (design, *(search or []), similarity) if fact is not None):
         digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
-        digest.update(record.model_dump_json().encode())
+        digest.update(f"{record.file_name} {record.sha256}\n".encode())
     return digest.hexdigest()
 
 

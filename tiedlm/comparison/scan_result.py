@@ -9,6 +9,7 @@ from typing import Any
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.pooled_cells import PooledTest, pooled_tests
+from tiedlm.config.interventions import NEUTRAL
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
@@ -71,8 +72,9 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
     first = next(iter(found.values()))
     for folder, comparison in found.items():
         for key, value in folders[folder].items():
-            if comparison.shared_config.get(key) != value:
-                raise InputError(f"{folder}: was made with {key}={comparison.shared_config.get(key)!r}; scan anew")
+            made_with = comparison.shared_config.get(key, NEUTRAL.get(key.removeprefix("intervention.")))
+            if made_with != value:
+                raise InputError(f"{folder}: was made with {key}={made_with!r}; scan anew")
         for field, mine, theirs in _differing(first, comparison, tuple(design.values)):
             raise InputError(f"{folder}: differs from the other cells in {field} ({mine!r}, {theirs!r}); scan anew")
     cells = [_cell(folder, folders[folder], comparison) for folder, comparison in found.items()]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.comparability import check_comparable, flatten
+from tiedlm.comparison.comparability import check_comparable
 from tiedlm.config.experiment import Grid
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
@@ -39,7 +39,7 @@ def search_table(folder: Path, grid: Grid) -> list[SearchCell]:
         check_comparable(records)
         everything += records
         for record in records:
-            found = flatten(record.config.model_dump())
+            found = record.config.every_key()
             if any(found.get(key) != value for key, value in values.items()) or record.seed < FIRST_SEARCH_SEED:
                 raise InputError(f"{folder / name / record.file_name}: is no record of this cell; delete it")
             if record.data != everything[0].data:

@@ -16,12 +16,13 @@ from tiedlm.config.strict import ALSO_CALLED, Name, Strict, keys_of, validated
 from tiedlm.config.train_config import SHARED_TRAIN_KEYS
 from tiedlm.errors import InputError, did_you_mean
 
-Overrides = dict[Literal["model", "train"], dict[str, Any]]
+Section = Literal["model", "train", "intervention"]
+Overrides = dict[Section, dict[str, Any]]
 BUILT_IN_ARMS: dict[str, Overrides] = {
     "tied": {"model": {"tie_word_embeddings": True}},
     "untied": {"model": {"tie_word_embeddings": False}},
 }
-SECTIONS_OF_ARMS: tuple[Literal["model", "train"], ...] = ("model", "train")
+SECTIONS_OF_ARMS: tuple[Section, ...] = ("model", "train", "intervention")
 
 
 class ArmConfig(NamedTuple):
@@ -108,6 +109,7 @@ class Experiment(RunConfig):
             "model": {**self.model.model_dump(), **overrides.get("model", {})},
             "corpus": self.corpus.model_dump(),
             "train": {**self.train.model_dump(), **overrides.get("train", {})},
+            "intervention": {**self.intervention.model_dump(), **overrides.get("intervention", {})},
         }
         return validated(RunConfig, merged, f"arm {arm!r}")
 

@@ -6,11 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tiedlm.config.strict import Probability, Size, Strict, words_of_pattern
-
-OUTPUT_ROWS_PATTERN = words_of_pattern(
-    r"^(own|identity|(band|any):\d{1,9})$", "own, identity, band:N or any:N, e.g. band:0"
-)
+from tiedlm.config.strict import Probability, Size, Strict
 
 
 class ModelConfig(Strict):
@@ -40,18 +36,11 @@ class ModelConfig(Strict):
     """Whether the output matrix is the word-embedding table; the arms set it."""
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
-    output_rows: Annotated[str, Field(pattern=OUTPUT_ROWS_PATTERN)]
-    """Whose row of the output matrix scores a token: its `own`, or that of another, drawn by the number N. `band:N`: of
-    one about as frequent in train; `any:N`: of any; `identity`: its own, by the same code."""
-    output_matrix_start: Literal["drawn", "copied"]
-    """An untied output matrix starts with values of its own, or as a copy of the word-embedding table."""
-    input_gradient_scale: Annotated[float, Field(ge=0.0)]
-    """Times this, the table takes the gradient of its use as input (Lopardo et al. 2026); 1 changes nothing."""
 
     def config_json(self, vocab_size: int) -> dict[str, Any]:
         """The same model in the words of a `config.json`, once the tokenizer is known."""
-        of_training = {"initializer_range", "output_rows", "output_matrix_start", "input_gradient_scale"}
-        left_out = {"encoder", "hidden_dropout_prob", "attention_probs_dropout_prob", "rope_theta", *of_training}
+        of_training = {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
+        left_out = {"encoder", "rope_theta", *of_training}
         return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
 
     @model_validator(mode="after")
@@ -67,11 +56,3 @@ class ModelConfig(Strict):
                 "odd head size, which rotary positions cannot split; change one of them"
             )
         return self
-
-
-class SavedModelConfig(Strict):
-    """What the header of a saved model says of it."""
-
-    model: ModelConfig
-    vocab_size: Annotated[int, Field(gt=0, le=1_000_000_000)]
-    """Which the tokenizer has decided."""

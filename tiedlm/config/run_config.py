@@ -1,12 +1,13 @@
-"""One run: model, corpus and recipe, which must fit each other."""
+"""One run: model, corpus, recipe and intervention, which must fit each other."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tiedlm.config.corpus_config import CorpusConfig
+from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.strict import Strict
 from tiedlm.config.train_config import TrainConfig
@@ -18,11 +19,13 @@ class RunConfig(Strict):
     model: ModelConfig
     corpus: CorpusConfig
     train: TrainConfig
+    intervention: Intervention = PLAIN
+    """What is changed to separate causes; not written where it is nothing."""
 
     @property
     def trained_model(self) -> ModelConfig:
         """The model at the end of training, which may have been untied by then."""
-        stays = self.train.untie_step is None
+        stays = self.intervention.untie_step(self.train.num_steps) is None
         return self.model if stays else self.model.model_copy(update={"tie_word_embeddings": False})
 
     @model_validator(mode="after")
@@ -32,14 +35,19 @@ class RunConfig(Strict):
                 f"corpus.seq_length={self.corpus.seq_length} exceeds "
                 f"model.max_position_embeddings={self.model.max_position_embeddings}; lower the one or raise the other"
             )
-        if self.train.tied_fraction < 1.0 and not self.model.tie_word_embeddings:
-            raise ValueError(
-                f"train.tied_fraction={self.train.tied_fraction} is of a tied model, and this one is not; set it in "
-                "the arm that it is for"
-            )
-        if self.model.output_matrix_start == "copied" and self.model.tie_word_embeddings:
-            raise ValueError(
-                "model.output_matrix_start='copied' is of an untied model, and this one is tied; set it in the arm "
-                "that it is for"
-            )
+        if why := self.intervention.why_not_of(self.model.tie_word_embeddings):
+            raise ValueError(f"{why}; set it under arms.NAME")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_neutral_intervention(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name != "intervention" or value}
+
+    def every_key(self) -> dict[str, Any]:
+        """`section.key` → value, neutral ones too, so that two runs can be compared key by key."""
+        sections = (("model", self.model), ("corpus", self.corpus), ("train", self.train))
+        return {
+            f"{section}.{key}": getattr(part, key)
+            for section, part in (*sections, ("intervention", self.intervention))
+            for key in type(part).model_fields
+        }

@@ -25,8 +25,6 @@ class TrainConfig(Strict):
     """AdamW's peak rate, for the embeddings and the output matrix."""
     norm_and_bias_learning_rate: Annotated[float, Field(gt=0.0)]
     """For what is no matrix; by AdamW, like the embeddings and the output matrix."""
-    output_matrix_rate_scale: Annotated[float, Field(gt=0.0)]
-    """An untied output matrix learns at this times `learning_rate`."""
     muon_learning_rate: Annotated[float, Field(ge=0.0)]
     """For the matrices between the embeddings and the output matrix, by Muon; 0 leaves them to AdamW."""
     adam_beta1: Probability
@@ -40,17 +38,9 @@ class TrainConfig(Strict):
     """Decoupled, of matrices alone."""
     warmup_fraction: Probability
     """Linear warm-up over this share of the steps, then linear decay to zero."""
-    tied_fraction: Annotated[float, Field(ge=0.0, le=1.0)]
-    """For this share of the steps a tied model stays tied; then its output matrix goes on as a copy of the table, with
-    a copy of its optimizer's states (modded-nanogpt, record 53). 1: it stays tied."""
     max_grad_norm: Annotated[float, Field(gt=0.0)]
     """Of all gradients together, beyond which they are scaled down."""
     num_evaluations: Annotated[int, Field(gt=0, le=10_000)]
     """Points of the learning curve after the one at step 0; never more than there are steps."""
     eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Of the masks of every evaluation."""
-
-    @property
-    def untie_step(self) -> int | None:
-        """After how many steps a tied model is untied; None: never."""
-        return None if self.tied_fraction == 1.0 else round(self.tied_fraction * self.num_steps)

@@ -43,7 +43,7 @@ def export_run(run: TrainedRun, folder: Path) -> None:
         InputError: the folder is there and not empty or cannot be made, or no class of `transformers` is this model.
     """
     record, model, vocabulary = run.record, run.model, run.vocabulary
-    is_tied = model.is_tied and model.head.output_rows is None
+    is_tied = model.scores_by_input_rows
     config = exported_config(model.config, record.data.vocab_size, vocabulary.eos_id, is_tied)
     config[OWN_KEY] = Origin(
         seq_length=record.config.corpus.seq_length,

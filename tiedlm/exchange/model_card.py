@@ -19,7 +19,8 @@ def model_card(record: RunRecord, vocabulary: Vocabulary, is_tied: bool) -> str:
         for split, metrics in record.metrics.items()
     ]
     tied = "is the word-embedding table itself (tied)" if is_tied else "is a matrix of its own (untied)"
-    permuted = "" if config.model.output_rows == "own" else f", its rows in the order of `{config.model.output_rows}`"
+    rows_of = config.intervention.output_rows
+    permuted = "" if rows_of == "own" else f", its rows in the order of `{rows_of}`"
     mask = special_names(vocabulary)[MASK]
     return "\n".join(
         [

@@ -43,7 +43,8 @@ def open_run(path: Path) -> TrainedRun:
         if not part.is_file():
             raise InputError(f"{part}: is not there, and a run is both its record and its model; train it again")
     record, model = load_record(record_path), load_model(model_path)
-    if model.config != record.config.trained_model or model.head.decoder.out_features != record.data.vocab_size:
+    found = (model.config, model.intervention.output_rows, model.head.decoder.out_features)
+    if found != (record.config.trained_model, record.config.intervention.output_rows, record.data.vocab_size):
         raise InputError(f"{model_path}: is not the model of the record beside it; train it again")
     return TrainedRun(record, model, _vocabulary(record, path.parent / TOKENIZER_FILE))
 

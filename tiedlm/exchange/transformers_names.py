@@ -66,20 +66,17 @@ def their_tensors(model: MaskedLM) -> dict[str, Tensor]:
 
     Where tokens are scored by others' rows, the rows are put where their tokens are.
     """
+    weight, bias = model.head.rows_by_token()
+    ours = {**dict(model.named_parameters()), "head.decoder.bias": bias}
+    if not model.scores_by_input_rows:
+        ours["head.decoder.weight"] = weight
     tensors: dict[str, Tensor] = {}
-    rows = model.head.output_rows
-    for name, parameter in model.named_parameters():
+    for name, parameter in ours.items():
         names = their_names(model.config, name)
-        tensor = parameter.detach().float().cpu()
-        if rows is not None and name.startswith("head.decoder."):
-            tensor = tensor[rows.cpu()]
-        for their_name, part in zip(names, tensor.chunk(len(names)), strict=True):
+        for their_name, part in zip(names, parameter.detach().float().cpu().chunk(len(names)), strict=True):
             tensors[their_name] = part.contiguous()
-    if rows is not None and model.is_tied:
-        (name,) = their_names(model.config, "head.decoder.weight")
-        tensors[name] = model.head.decoder.weight.detach().float().cpu()[rows.cpu()].contiguous()
     if BERT_BIAS_AGAIN in tensors:
         tensors[BERT_BIAS] = tensors[BERT_BIAS_AGAIN].clone()
-        if model.is_tied and rows is None:
+        if model.scores_by_input_rows:
             del tensors[BERT_BIAS_AGAIN]
     return tensors

@@ -80,7 +80,7 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
     place = _place(ids, MASK_ID, mask, model.config.max_position_embeddings)
     model.eval()
     hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
-    rows = slice(None) if model.head.output_rows is None else model.head.output_rows
+    weight, bias = model.head.rows_by_token()
 
     def token_name(token: int) -> str:
         return _readable(tokenizer.id_to_token(token))
@@ -91,10 +91,10 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
         place=place,
         hidden=hidden,
         guess=model.head.transform(hidden),
-        output_rows=model.head.decoder.weight.detach()[rows],
+        output_rows=weight.detach(),
         input_rows=model.embeddings.word_embeddings.weight.detach(),
-        bias=model.head.decoder.bias.detach()[rows],
-        is_tied=model.is_tied and model.head.output_rows is None,
+        bias=bias.detach(),
+        is_tied=model.scores_by_input_rows,
         num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: tokenizer.id_to_token(token) not in SPECIAL_NAMES,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.linear_and_norm import layer_norm, product_precision
 
@@ -54,9 +55,9 @@ class Embeddings(nn.Module):
     in fp32.)
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocab_size: int, intervention: Intervention = PLAIN) -> None:
         super().__init__()
-        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size, config.input_gradient_scale)
+        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size, intervention.input_gradient_scale)
         if config.encoder == "bert":
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
             self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.fused_loss import fused_loss
 from tiedlm.model.linear_and_norm import layer_norm, linear
@@ -39,11 +40,11 @@ class MaskedLMHead(nn.Module):
     `decoder` is BERT's word for the output matrix W with its output-only bias b; it decodes no sequence.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocab_size: int, intervention: Intervention = PLAIN) -> None:
         super().__init__()
         self.transform = Transform(config) if config.head_transform else nn.Identity()
         self.decoder = nn.Linear(config.hidden_size, vocab_size)  # weight (V, H), bias (V,)
-        is_own = config.output_rows == "own"
+        is_own = intervention.output_rows == "own"
         self.register_buffer("output_rows", None if is_own else torch.arange(vocab_size))
         self.output_rows: Tensor | None
         """(V,): the row of W and b that scores each token, where it is not its own (`output_rows.py`)."""
@@ -65,6 +66,12 @@ class MaskedLMHead(nn.Module):
         rows = self._rows(masked_lm_ids).flatten()
         nll, is_correct = score_by_rows(hidden_states, self.decoder.weight, self.decoder.bias, rows)
         return nll.view_as(masked_lm_ids), is_correct.view_as(masked_lm_ids)
+
+    def rows_by_token(self) -> tuple[Tensor, Tensor]:
+        """W (V, H) and b (V,) in the order of the tokens that they score: the parameters themselves where each token
+        has its own row, else a copy in that order."""
+        weight, bias = self.decoder.weight, self.decoder.bias
+        return (weight, bias) if self.output_rows is None else (weight[self.output_rows], bias[self.output_rows])
 
     def _rows(self, token_ids: Tensor) -> Tensor:
         return token_ids if self.output_rows is None else self.output_rows[token_ids]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.generators import make_generator
 from tiedlm.masked_batch import PAD_ID, MaskedBatch
@@ -35,14 +36,19 @@ class TieError(RuntimeError):
 class MaskedLM(nn.Module):
     """A masked LM; its output matrix is the word-embedding table if `tie_word_embeddings`."""
 
-    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocab_size: int, intervention: Intervention = PLAIN) -> None:
         super().__init__()
-        self.config = config
-        self.embeddings = Embeddings(config, vocab_size)
+        self.config, self.intervention = config, intervention
+        self.embeddings = Embeddings(config, vocab_size, intervention)
         self.encoder = Encoder(config)
-        self.head = MaskedLMHead(config, vocab_size)
+        self.head = MaskedLMHead(config, vocab_size, intervention)
         if config.tie_word_embeddings:  # one tensor, two names (Press & Wolf 2017)
             self.head.decoder.weight = self.embeddings.word_embeddings.weight
+
+    @property
+    def scores_by_input_rows(self) -> bool:
+        """Whether each token is scored by the row by which it enters: tied, and by no other token's row."""
+        return self.head.rows_by_token()[0] is self.embeddings.word_embeddings.weight
 
     @property
     def is_tied(self) -> bool:
@@ -76,7 +82,11 @@ class MaskedLM(nn.Module):
 
 
 def build_model(
-    config: ModelConfig, vocab_size: int, seed: int, token_counts: npt.NDArray[np.int64] | None = None
+    config: ModelConfig,
+    vocab_size: int,
+    seed: int,
+    token_counts: npt.NDArray[np.int64] | None = None,
+    intervention: Intervention = PLAIN,
 ) -> MaskedLM:
     """Build a model whose every tensor is drawn once, from a generator that its own name seeds.
 
@@ -85,7 +95,7 @@ def build_model(
     of the table. `token_counts` (V,), how often each token occurs in train, is needed where tokens are scored by
     others' rows.
     """
-    model = MaskedLM(config, vocab_size)
+    model = MaskedLM(config, vocab_size, intervention)
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # lists a shared tensor once
             if parameter.dim() >= 2:
@@ -94,11 +104,11 @@ def build_model(
                 parameter.zero_()
             else:
                 parameter.fill_(1.0)
-        if config.output_matrix_start == "copied":
+        if intervention.output_matrix_start == "copied":
             model.head.decoder.weight.copy_(model.embeddings.word_embeddings.weight)
         if model.head.output_rows is not None:
             assert token_counts is not None
-            model.head.output_rows.copy_(draw_output_rows(config.output_rows, token_counts))
+            model.head.output_rows.copy_(draw_output_rows(intervention.output_rows, token_counts))
     check_tie(model, "after build")
     return model
 

@@ -21,7 +21,7 @@ BAND_SIZE = 16  # tokens, neighbours in the order of their frequency
 def draw_output_rows(kind: str, token_counts: npt.NDArray[np.int64]) -> Tensor:
     """(V,): the row for each token. Special tokens keep their own; of the others none does, but by `identity`.
 
-    `kind` is as `model.output_rows`, `token_counts` (V,) how often each token occurs in train.
+    `kind` is as `intervention.output_rows`, `token_counts` (V,) how often each token occurs in train.
     """
     rows = torch.arange(len(token_counts))
     kind, _, number = kind.partition(":")

@@ -16,7 +16,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config.model_config import SavedModelConfig
+from tiedlm.config.saved_model_config import MODEL_SCHEMA_VERSION, SavedModelConfig, read_saved_model_config
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM, check_tie
 
@@ -26,7 +26,7 @@ METADATA_KEY = "tiedlm"
 def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
     """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
     check_tie(model, "before saving")
-    metadata = {METADATA_KEY: SavedModelConfig(model=model.config, vocab_size=vocab_size).model_dump_json()}
+    metadata = {METADATA_KEY: _config(model, vocab_size).model_dump_json()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _stored(model).items()}
     with replacement(path) as temporary:
         write_tensors(tensors, temporary, metadata)
@@ -47,8 +47,8 @@ def load_model(path: str | Path) -> MaskedLM:
         content = _content(path)  # and not by its name, which the library takes as UTF-8 alone
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        stored = SavedModelConfig.model_validate_json(header["__metadata__"][METADATA_KEY])
-        model = MaskedLM(stored.model, stored.vocab_size)
+        stored = read_saved_model_config(header["__metadata__"][METADATA_KEY])
+        model = MaskedLM(stored.model, stored.vocab_size, stored.intervention)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
     except MemoryError as error:
@@ -67,6 +67,12 @@ def load_model(path: str | Path) -> MaskedLM:
         tensor.data.copy_(tensors[name])
     check_tie(model, f"after loading {path}")
     return model
+
+
+def _config(model: MaskedLM, vocab_size: int) -> SavedModelConfig:
+    return SavedModelConfig(
+        schema_version=MODEL_SCHEMA_VERSION, model=model.config, intervention=model.intervention, vocab_size=vocab_size
+    )
 
 
 def _content(path: Path) -> bytes:

@@ -11,8 +11,9 @@ from pydantic_core import PydanticSerializationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.errors import InputError
+from tiedlm.record.older_records import UPGRADES, upgraded
 from tiedlm.record.run_id import RunId
-from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
+from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord, document_sha256
 from tiedlm.regular_file import read_regular_file
 
 MAX_RECORD_BYTES = 256_000_000  # two splits of four million blocks each
@@ -35,19 +36,20 @@ def load_record(path: Path) -> RunRecord:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error}); delete it and train again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if version != SCHEMA_VERSION:
+    if not isinstance(version, int) or version not in (SCHEMA_VERSION, *UPGRADES):
         raise InputError(
-            f"{path}: has schema_version={version}, this tiedlm reads {SCHEMA_VERSION}; delete it and train again"
+            f"{path}: has schema_version={version}, this tiedlm reads {min(UPGRADES)} to {SCHEMA_VERSION}; delete it "
+            "and train again"
         )
     try:
-        record = RunRecord.model_validate(raw)
+        record = RunRecord.model_validate(upgraded(raw))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(map(str, problem["loc"])) or "record"
         message = problem["msg"].removeprefix("Value error, ").rstrip(".")
         raise InputError(f"{path}: {place}: {message}; delete it and train again") from error
     try:
-        own_sha256 = record.own_sha256()
+        own_sha256 = document_sha256(raw)
     except PydanticSerializationError as error:
         raise InputError(f"{path}: holds half of a character; delete it and train again") from error
     if record.sha256 != own_sha256:

@@ -49,7 +49,7 @@ class RunKey(Strict):
 class CheckpointHeader(Strict):
     """How far a run has come, beside its tensors."""
 
-    checkpoint_format: Literal[4]
+    checkpoint_format: Literal[5]
     key: RunKey
     code: Code
     step: Annotated[int, Field(gt=0)]
@@ -169,8 +169,9 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _differing(mine: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key, value in mine.items():
-        if isinstance(value, dict):
-            yield from _differing(value, theirs.get(key, {}), f"{prefix}{key}.")
-        elif value != theirs.get(key):
-            yield prefix + key, value, theirs.get(key)
+    for key in {**mine, **theirs}:
+        one, other = mine.get(key), theirs.get(key)  # an intervention that is neutral is not written
+        if isinstance(one, dict) or isinstance(other, dict):
+            yield from _differing(one or {}, other or {}, f"{prefix}{key}.")
+        elif one != other:
+            yield prefix + key, one, other

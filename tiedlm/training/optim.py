@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.train_config import TrainConfig
 from tiedlm.training.muon import Muon
 
@@ -26,7 +27,9 @@ class AdamW(torch.optim.AdamW):
 Optimizer = AdamW | Muon
 
 
-def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dtype) -> list[Optimizer]:
+def build_optimizers(
+    model: nn.Module, config: TrainConfig, precision: torch.dtype, intervention: Intervention = PLAIN
+) -> list[Optimizer]:
     """AdamW and, if `muon_learning_rate` > 0, Muon with products of a precision.
 
     Weight decay touches matrices, never norms or biases.
@@ -47,7 +50,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig, precision: torch.dty
         {
             "params": output_matrix,  # none where it is tied
             "weight_decay": config.weight_decay,
-            "lr": config.output_matrix_rate_scale * config.learning_rate,
+            "lr": intervention.output_matrix_rate_scale * config.learning_rate,
         },
     ]
     betas = (config.adam_beta1, config.adam_beta2)

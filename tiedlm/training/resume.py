@@ -133,7 +133,7 @@ class CheckpointManager:
     def _save(self, curve: list[CurvePoint]) -> None:
         check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
         header = CheckpointHeader(
-            checkpoint_format=4,
+            checkpoint_format=5,
             key=self.key,
             code=self.code,
             step=self.state.step,

@@ -49,7 +49,7 @@ def train_run(
     """
     config = arm.config
     key = run_key(experiment, run, config, corpus, runtime)
-    model = build_model(config.model, corpus.vocab_size, run.seed, corpus.token_counts("train"))
+    model = build_model(config.model, corpus.vocab_size, run.seed, corpus.token_counts("train"), config.intervention)
     started_from = start_values(model)
     model = model.to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress, on_point)

@@ -34,8 +34,8 @@ class TrainingState:
     ) -> None:
         """`precision` is that of the optimizers' matrix products; all that is kept is fp32."""
         torch.manual_seed(derive_seed(seed, "dropout"))
-        self.model, self.optimizers = model, build_optimizers(model, config, precision)
-        self.untie_step = config.untie_step
+        self.model, self.optimizers = model, build_optimizers(model, config, precision, model.intervention)
+        self.untie_step = model.intervention.untie_step(config.num_steps)
         self.order = BatchOrder(num_blocks, config.batch_size, make_generator(seed, "order"))
         self.mask_generator = make_generator(seed, "mask")
         self.batches = BatchChain()
