@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tiedlm.api.export import export
     from tiedlm.api.load_experiment import load_experiment
     from tiedlm.api.runs import compare, train
+    from tiedlm.api.scan import scan
+    from tiedlm.api.tuning import tuned
     from tiedlm.errors import InputError, RunsFailed
     from tiedlm.execution.listener import Listener
     from tiedlm.execution.run_options import RunOptions
@@ -35,7 +37,9 @@ __all__ = [
     "export",
     "load_experiment",
     "load_model",
+    "scan",
     "train",
+    "tuned",
 ]
 _HOMES = {
     "InputError": "tiedlm.errors",
@@ -49,7 +53,9 @@ _HOMES = {
     "export": "tiedlm.api.export",
     "load_experiment": "tiedlm.api.load_experiment",
     "load_model": "tiedlm.model.saved_model",
+    "scan": "tiedlm.api.scan",
     "train": "tiedlm.api.runs",
+    "tuned": "tiedlm.api.tuning",
 }
 
 

@@ -61,6 +61,15 @@ def test_the_matrices_of_the_arms_are_held_to_the_tied_table(folder: Path) -> No
     assert "was changed after it was written" in changed.stderr
 
 
+def test_a_plan_counts_a_model_as_it_is_at_the_end(folder: Path) -> None:
+    """One that is untied half-way ends with two matrices, and a record of it says so."""
+    late = "--set arms.late.model.tie_word_embeddings=true --set arms.late.intervention.tied_fraction=0.5"
+    answer = run_tiedlm(folder, f"{COMPARE}-late {late} --seeds 1 --dry-run --json --quiet")
+    assert answer.returncode == 0, answer.stderr
+    parameters = json.loads(answer.stdout)["parameters"]
+    assert parameters["late"] == parameters["untied"] > parameters["tied"]
+
+
 def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(folder: Path) -> None:
     before = tree(folder)
     answer = run_tiedlm(folder, f"{COMPARE} --seeds 4 --dry-run --json --quiet")

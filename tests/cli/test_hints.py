@@ -10,6 +10,7 @@ import pytest
 from tests.cli.test_bad_input import GOOD, run_tiedlm, tree, write
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.config.interventions import Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.train_config import TrainConfig
 
@@ -83,7 +84,7 @@ def test_one_arm_s_key_can_be_set_from_the_command_line(tmp_path: Path) -> None:
 def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> None:
     answer = run_tiedlm(tmp_path, "config ptb --set train.learning_rate=0.25")
     rows = {line.split()[0]: line.split()[1:] for line in answer.stdout.splitlines() if line[:1] != " "}
-    sections = {"model": ModelConfig, "corpus": CorpusConfig, "train": TrainConfig}
+    sections = {"model": ModelConfig, "corpus": CorpusConfig, "train": TrainConfig, "intervention": Intervention}
     keys = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields} | {"name", "seeds"}
     assert {row for row in rows if not row.startswith("grid.")} == keys
     assert rows["train.learning_rate"][0] == "0.25"

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
-from tiedlm.api.load_experiment import load_experiment
-from tiedlm.api.runs import compare, out_folder
+from tiedlm.api.runs import as_experiment, compare, out_folder
 from tiedlm.comparison.scan_result import Scan, ScanDesign
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
@@ -37,7 +36,7 @@ def scan(
         InputError: a combination is no experiment, or `out` holds another scan.
         RunsFailed: runs of a cell failed; the cells before it are kept.
     """
-    experiment = experiment if isinstance(experiment, Experiment) else load_experiment(experiment)
+    experiment = as_experiment(experiment)
     options = options or RunOptions()
     folder = scan_folder(experiment, out)
     design = ScanDesign(experiment=experiment.name, values={key: list(of_key) for key, of_key in values.items()})

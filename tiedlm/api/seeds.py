@@ -38,7 +38,7 @@ def chosen_runs(experiment: Experiment, arms: Sequence[str] | None, seeds: int |
     """
     names = experiment.arm_names if arms is None else list(arms)
     for name in names:
-        experiment.run_config(name)
+        experiment.check_arm(name)
     if len(set(names)) != len(names) or len(names) < 2:
         raise InputError(
             f"--arms {','.join(names)}: a comparison needs two or more different arms; choose from "

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
-from tiedlm.api.runs import out_folder, text_finder, train_missing
+from tiedlm.api.run_folder import RunFolder
+from tiedlm.api.runs import as_experiment, out_folder, run_folder
 from tiedlm.comparison.tuning_table import FIRST_SEARCH_SEED, SEARCH_FOLDER, best_values, search_table
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.errors import InputError
@@ -17,7 +18,7 @@ from tiedlm.report.write import GRID_FILE, load_grid, save_decision
 
 
 def tuned(
-    experiment: Experiment,
+    experiment: Experiment | str | Path | None,
     arms: Sequence[str] | None = None,
     *,
     out: str | Path | None = None,
@@ -35,6 +36,7 @@ def tuned(
         InputError: the experiment has no grid, or a cell of it is none in which arms may differ.
         RunsFailed: runs failed.
     """
+    experiment = as_experiment(experiment)
     if experiment.grid is None:
         raise InputError(f"experiment {experiment.name!r} has no [grid], so there is nothing to tune; add one")
     options = options or RunOptions()
@@ -45,7 +47,7 @@ def tuned(
     earlier = load_grid(folder)
     if earlier not in (None, experiment.grid):
         raise InputError(f"--out {folder}: was searched over another grid ({earlier}); choose another --out")
-    find_text = text_finder(experiment, data_dir, text_column, options)
+    find_text = run_folder(experiment, folder, data_dir, text_column, options).find_text
 
     from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
@@ -54,7 +56,8 @@ def tuned(
     for number, cell in enumerate(cells, 1):
         options.listener.notice(f"search, cell {number} of {len(cells)}: {cell.folder}")
         runs = [RunId(arm, seed) for seed in seeds for arm in names]
-        train_missing(cell.experiment, runs, folder / SEARCH_FOLDER / cell.folder, find_text, options)
+        place = folder / SEARCH_FOLDER / cell.folder
+        RunFolder(cell.experiment, place, find_text, options).train_missing(runs)
     chosen: dict[str, Any] = {}
     table = search_table(folder / SEARCH_FOLDER, experiment.grid)
     for arm in names:

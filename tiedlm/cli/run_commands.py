@@ -210,7 +210,7 @@ def train(
     Example: tiedlm train ptb --untied --seed 6 --out mine
     """
     from tiedlm import RunOptions, load_experiment, train
-    from tiedlm.api.runs import out_folder, plan_runs, text_finder
+    from tiedlm.api.runs import out_folder, run_folder
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
@@ -219,7 +219,7 @@ def train(
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
-    loaded.run_config(name)
+    loaded.check_arm(name)
     check_seed(seed)
     run = RunId(name, seed)
     folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
@@ -227,8 +227,7 @@ def train(
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
-        find_text = text_finder(loaded, data_dir, text_column, options)
-        show_plan(plan_runs(loaded, [run], folder, find_text, options), as_json)
+        show_plan(run_folder(loaded, folder, data_dir, text_column, options).plan([run]), as_json)
         return
     record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
     if not (display.plan or quiet):

@@ -76,8 +76,8 @@ class Experiment(RunConfig):
         """The built-in two first, then those of the file."""
         return [*BUILT_IN_ARMS, *(arm for arm in self.arms if arm not in BUILT_IN_ARMS)]
 
-    def overrides(self, arm: str) -> Overrides:
-        """What an arm changes.
+    def check_arm(self, arm: str) -> None:
+        """Refuse an arm that the experiment does not have.
 
         Raises:
             InputError: the arm is unknown.
@@ -85,6 +85,14 @@ class Experiment(RunConfig):
         if arm not in self.arm_names:
             hint = did_you_mean(arm, self.arm_names)
             raise InputError(f"arm {arm!r} is not one of {', '.join(self.arm_names)}{hint}; choose one of these")
+
+    def overrides(self, arm: str) -> Overrides:
+        """What an arm changes.
+
+        Raises:
+            InputError: the arm is unknown.
+        """
+        self.check_arm(arm)
         of_file: dict[str, dict[str, Any]] = {str(section): keys for section, keys in self.arms.get(arm, {}).items()}
         built_in = BUILT_IN_ARMS.get(arm, {})
         merged = {section: {**of_file.get(section, {}), **built_in.get(section, {})} for section in SECTIONS_OF_ARMS}

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiedlm.config.experiment import Experiment
-from tiedlm.counting.closed_forms.parameters import count_config
-from tiedlm.data.masking import NUM_FOLDS
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.record.run_id import RunId
+from tiedlm.training.cost import expected_cost
 from tiedlm.training.device import Runtime, resolve_runtime
-from tiedlm.training.monitor import CURVE_TOKENS
 
 FORWARD_SHARE = 1 / 3
 """Of a training step's FLOPs: backward makes twice as many products as forward."""
@@ -30,13 +28,12 @@ class Plan:
     already_there: list[RunId]
     num_steps: int
     train_tokens: int
-    """Read in training, padding of short blocks included."""
     evaluation_tokens: int
-    """Read in evaluations: of each point of the learning curve, and of valid and test in folds at the end."""
+    """As `ExpectedCost` has both."""
     corpus_tokens: dict[str, int]
     vocab_size: int
     parameters: dict[str, int]
-    """By arm."""
+    """At the end of training, by arm."""
     device: str
     precision: str
     has_bf16: bool
@@ -66,24 +63,21 @@ def make_plan(
     side_by_side: int,
 ) -> Plan:
     """Put together what is known before a step is made."""
-    train = experiment.train
-    of_a_point = sum(min(CURVE_TOKENS, corpus.num_tokens[split]) for split in ("train", "valid"))
-    at_the_end = NUM_FOLDS * (corpus.num_tokens["valid"] + corpus.num_tokens["test"])
+    arms = dict.fromkeys(run.arm for run in (*runs, *already_there))
+    costs = {arm: expected_cost(experiment.run_config(arm), corpus.num_tokens, corpus.vocab_size) for arm in arms}
+    first = next(iter(costs.values()))  # steps, batches and evaluations are the same in all arms
     return Plan(
         experiment=experiment.name,
         corpus=corpus.name,
         out=str(out),
         to_train=list(runs),
         already_there=list(already_there),
-        num_steps=train.num_steps,
-        train_tokens=train.num_steps * train.batch_size * experiment.corpus.seq_length,
-        evaluation_tokens=(train.num_evaluations + 1) * of_a_point + at_the_end,
+        num_steps=experiment.train.num_steps,
+        train_tokens=first.train_tokens,
+        evaluation_tokens=first.evaluation_tokens,
         corpus_tokens=corpus.num_tokens,
         vocab_size=corpus.vocab_size,
-        parameters={
-            arm: count_config(arm, experiment.run_config(arm).model.config_json(corpus.vocab_size)).total
-            for arm in dict.fromkeys(run.arm for run in (*runs, *already_there))
-        },
+        parameters={arm: cost.parameters for arm, cost in costs.items()},
         device=runtime.device,
         precision=runtime.precision,
         has_bf16=resolve_runtime(runtime.device, "auto").precision == "bf16",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
-from tiedlm.config.experiment import ArmConfig, Experiment
-from tiedlm.config.run_config import RunConfig
-from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
-from tiedlm.counting.closed_forms.parameters import count_config
+from tiedlm.config.experiment import Experiment
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
@@ -16,11 +14,10 @@ from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
+from tiedlm.training.cost import ExpectedCost, expected_cost
 from tiedlm.training.device import Runtime, available_cpus, available_memory_bytes, resolve_runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
-
-BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
 
 
 def prepare_jobs(
@@ -52,7 +49,8 @@ def prepare_jobs(
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(runs))
-    _check_memory(arms, runs, corpus.vocab_size, num_side_by_side, runtime)
+    costs = {name: expected_cost(arm.config, corpus.num_tokens, corpus.vocab_size) for name, arm in arms.items()}
+    _check_memory([costs[run.arm] for run in runs], num_side_by_side, runtime)
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
     rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
@@ -67,33 +65,17 @@ def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
         )
 
 
-def _check_memory(
-    arms: dict[str, ArmConfig], runs: list[RunId], vocab_size: int, num_side_by_side: int, runtime: Runtime
-) -> None:
+def _check_memory(costs: Sequence[ExpectedCost], num_side_by_side: int, runtime: Runtime) -> None:
     """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
     memory = available_memory_bytes()
     if runtime.device != "cpu" or memory is None:
         return
-    configs = {name: arm.config for name, arm in arms.items()}
-    parameters = {arm: count_config(arm, configs[arm].trained_model.config_json(vocab_size)).total for arm in configs}
-    states = {arm: BYTES_PER_PARAMETER * number for arm, number in parameters.items()}
-    activations = {arm: _activation_bytes(config) for arm, config in configs.items()}
-    needed = sorted((states[run.arm] + activations[run.arm] for run in runs), reverse=True)[:num_side_by_side]
+    needed = sorted((cost.state_bytes + cost.activation_bytes for cost in costs), reverse=True)[:num_side_by_side]
     if sum(needed) > memory:
+        states, activations = max(cost.state_bytes for cost in costs), max(cost.activation_bytes for cost in costs)
         raise InputError(
-            f"{num_side_by_side} runs side by side with up to {max(parameters.values()):,} parameters need over "
-            f"{sum(needed) / 1e9:,.1f} GB, of which {max(states.values()) / 1e9:,.1f} GB a run are weights, gradients "
-            f"and optimizer states and {max(activations.values()) / 1e9:,.1f} GB activations, and {memory / 1e9:,.1f} "
-            "GB may be used here; lower --jobs, train.batch_size or the model's sizes"
+            f"{num_side_by_side} runs side by side with up to {max(cost.parameters for cost in costs):,} parameters "
+            f"need over {sum(needed) / 1e9:,.1f} GB, of which {states / 1e9:,.1f} GB a run are weights, gradients and "
+            f"optimizer states and {activations / 1e9:,.1f} GB activations, and {memory / 1e9:,.1f} GB may be used "
+            "here; lower --jobs, train.batch_size or the model's sizes"
         )
-
-
-def _activation_bytes(config: RunConfig) -> int:
-    """A lower bound of what a step keeps for its backward pass, in 16-bit numbers.
-
-    Of each layer the inputs of its linear maps, queries, keys and values, and both halves of the feed-forward: terms of
-    the sum of Korthikanti et al. 2022 (Reducing Activation Recomputation, section 4.1), without those that a library
-    may spare.
-    """
-    model, tokens = config.model, config.train.batch_size * config.corpus.seq_length
-    return 2 * tokens * model.num_hidden_layers * (6 * model.hidden_size + 2 * model.intermediate_size)

@@ -1,0 +1,123 @@
+"""A folder of runs of one experiment: which runs it holds, and how the missing ones are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiedlm.atomic_file import write_atomically
+from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
+from tiedlm.config.experiment import Experiment
+from tiedlm.data.sources.corpus import Corpus, is_own_text
+from tiedlm.data.sources.layout import TOKENIZER_FILE
+from tiedlm.errors import InputError, RunsFailed
+from tiedlm.execution.folder_lock import locked
+from tiedlm.execution.local.start_method import start_server
+from tiedlm.execution.run_options import RunOptions
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
+from tiedlm.record.run_record import RunRecord
+
+if TYPE_CHECKING:
+    from tiedlm.data.tokens import TokenizedCorpus
+    from tiedlm.execution.executor import Executor
+    from tiedlm.execution.job import Job
+    from tiedlm.execution.plan import Plan
+
+
+class RunFolder:
+    """The runs of an experiment in one place."""
+
+    def __init__(
+        self, experiment: Experiment, place: Path, find_text: Callable[[], Corpus], options: RunOptions
+    ) -> None:
+        """`find_text` reads the experiment's text; it is called when the text is needed."""
+        self.experiment, self.place, self.find_text, self.options = experiment, place, find_text, options
+
+    def tokenized(self) -> TokenizedCorpus:
+        """The text as tokens."""
+        from tiedlm.data.tokens import tokenize  # here so that the other commands stay light
+
+        return tokenize(self.find_text(), self.experiment.corpus, self.options.listener)
+
+    def plan(self, runs: Sequence[RunId]) -> Plan:
+        """What `train_missing` would train, and how long that takes by a few timed steps; nothing is written.
+
+        Raises:
+            InputError: as `train_missing`.
+        """
+        from tiedlm.execution.dry_run import time_plan
+
+        jobs, plan = self._prepare(runs, self._reusable_records())
+        return time_plan(plan, jobs, _executor(plan)) if jobs else plan
+
+    def train_missing(self, runs: Sequence[RunId]) -> None:
+        """Train those runs that have no record.
+
+        Raises:
+            InputError: the text or the folder is unfit.
+            RunsFailed: some runs failed.
+        """
+        records = self._reusable_records()
+        if not missing_runs(records, runs):
+            if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
+                self._keep_tokenizer(self.tokenized())
+            return
+        jobs, plan = self._prepare(runs, records)
+
+        from tiedlm.execution.output_folder import clear_leftovers, make_folder
+
+        make_folder(self.place)
+        with locked(self.place):
+            if any((self.place / job.run.record_file).exists() for job in jobs):
+                raise InputError(f"--out {self.place}: another command has just trained there; give this one again")
+            clear_leftovers(self.place)
+            self._keep_tokenizer(jobs[0].corpus)
+            self.options.listener.begin(plan)
+            try:
+                failures = _executor(plan).run(jobs, self.options.listener)
+            finally:
+                self.options.listener.end()
+                clear_leftovers(self.place)
+        if failures:
+            raise RunsFailed(failures, len(jobs))
+
+    def _reusable_records(self) -> list[RunRecord]:
+        """What the folder holds, all of it of this experiment, machine and text."""
+        records = load_records(self.place, may_be_empty=True) if self.place.exists() else []
+        check_reusable(records, self.experiment)
+        check_runtime(records, self.options.device, self.options.precision)
+        name = self.experiment.corpus.name
+        if records and is_own_text(name) and Path(name).exists():
+            check_text(records, name, self.find_text().sha256)
+        return records
+
+    def _prepare(self, runs: Sequence[RunId], records: list[RunRecord]) -> tuple[list[Job], Plan]:
+        """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
+        corpus = self.tokenized()
+        start_server()
+
+        from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
+        from tiedlm.execution.preflight import prepare_jobs
+        from tiedlm.training.device import resolve_runtime
+
+        missing = missing_runs(records, runs)
+        jobs: list[Job] = []
+        side_by_side = 0
+        if missing:
+            jobs, side_by_side = prepare_jobs(self.experiment, corpus, missing, records, self.place, self.options)
+        runtime = resolve_runtime(self.options.device, self.options.precision)
+        there = [run for run in runs if run not in missing]
+        return jobs, make_plan(self.experiment, corpus, missing, there, self.place, runtime, side_by_side)
+
+    def _keep_tokenizer(self, corpus: TokenizedCorpus) -> None:
+        """Write the tokenizer beside the models, which are of no use without it."""
+        write_atomically(self.place / TOKENIZER_FILE, corpus.tokenizer_text())
+
+
+def _executor(plan: Plan) -> Executor:
+    """The engine that makes the runs of a plan."""
+    from tiedlm.execution.local.scheduler import LocalProcesses  # here, since it imports torch
+
+    return LocalProcesses(plan.side_by_side)
