@@ -22,7 +22,8 @@ from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.tuning_table import SEARCH_FOLDER, best_values, search_table
+from tiedlm.comparison.folder import compare_cells, compare_folder, load_scan_design
+from tiedlm.comparison.tuning_table import TUNE_FOLDER, best_values, tuning_table
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.experiment_file import read_experiment, shipped_experiments
@@ -36,9 +37,8 @@ from tiedlm.record.record_file import load_records
 from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.tables import arms_table
-from tiedlm.report.terminal import num_seeds, plus_minus
-from tiedlm.report.write import PLOT_SUMS_FILE, compare_folder, plot_sums
-from tiedlm.report.write_scan import compare_cells, load_scan_design
+from tiedlm.report.wording import count_seeds, plus_minus
+from tiedlm.report.write import PLOT_SUMS_FILE, plot_sums
 
 README = (REPOSITORY / "README.md").read_text()
 RESULTS_PAGE = (REPOSITORY / "results/README.md").read_text().replace("−", "-")
@@ -145,7 +145,7 @@ def test_the_readme_s_answers_are_those_of_the_records(folder: str, models: str)
     (valid,) = (difference for difference in comparison.differences if difference.split == "valid")
     low, high = valid.delta_nats.ci95
     assert (
-        f"| {models}, {num_seeds(comparison)} | {tied} | {untied} | "
+        f"| {models}, {count_seeds(len(comparison.seeds))} | {tied} | {untied} | "
         f"{valid.delta_nats.mean:+.3f} [{low:+.3f}, {high:+.3f}] | {valid.verdict} |"
     ) in README
 
@@ -270,10 +270,10 @@ def test_results_are_those_of_their_experiment(folder: Path) -> None:
 
 
 def _at_the_best_of_its_search(experiment: Experiment, folder: Path) -> Experiment:
-    if not (folder / SEARCH_FOLDER).is_dir():
+    if not (folder / TUNE_FOLDER).is_dir():
         return experiment
-    assert experiment.grid is not None
-    table = search_table(folder / SEARCH_FOLDER, experiment.grid)
+    assert experiment.tune is not None
+    table = tuning_table(folder / TUNE_FOLDER, experiment.tune)
     best = {arm: best_values(table, arm) for arm in experiment.arm_names}
     return changed(experiment, {f"arms.{arm}.{key}": value for arm in best for key, value in best[arm].items()})
 
@@ -304,7 +304,7 @@ def test_arms_of_equal_size_are() -> None:
 
 def test_every_key_must_be_stated(tmp_path: Path) -> None:
     lines = shipped_experiments()["ptb"].read_text().splitlines()
-    for index, line in enumerate(lines[: next(i for i, line in enumerate(lines) if line.startswith("[grid]"))]):
+    for index, line in enumerate(lines[: next(i for i, line in enumerate(lines) if line.startswith("[tune]"))]):
         if " = " in line and not line.startswith("#"):
             path = tmp_path / "experiment.toml"
             path.write_text("\n".join(lines[:index] + lines[index + 1 :]))

@@ -9,7 +9,7 @@ import pytest
 from tests.exchange.test_export import trained
 from tiedlm import explain
 from tiedlm.api.heads import SENTENCES, heads_section
-from tiedlm.report.write import compare_folder
+from tiedlm.comparison.folder import compare_folder
 
 
 @pytest.mark.usefixtures("corpus_folder")

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
         ("compare --set arms.tied.model.tie_word_embeddings=false", "is what makes the arm tied"),
         ("config --list ptb", "--list goes with no experiment"),
         ("compare --dry-run --to-within 0.1", "leave one of them out"),
-        ("compare --tune --scan corpus.fraction=1.0", "each cell would need a search of its own"),
+        ("compare --tune --scan corpus.fraction=1.0", "each cell would need a tuning of its own"),
         ("compare --max-seeds 5", "--max-seeds 5 is for --to-within"),
         ("compare --out ''", "--out '': names no folder"),
         ("compare --corpus ptb --text-column text", "corpus 'ptb' needs none"),
@@ -86,9 +86,9 @@ def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> No
     rows = {line.split()[0]: line.split()[1:] for line in answer.stdout.splitlines() if line[:1] != " "}
     sections = {"model": ModelConfig, "corpus": CorpusConfig, "train": TrainConfig, "intervention": Intervention}
     keys = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields} | {"name", "seeds"}
-    assert {row for row in rows if not row.startswith("grid.")} == keys
+    assert {row for row in rows if not row.startswith("tune.")} == keys
     assert rows["train.learning_rate"][0] == "0.25"
-    assert rows["grid.train.adam_epsilon"][:2] == ["1e-08,", "1e-05"]
+    assert rows["tune.train.adam_epsilon"][:2] == ["1e-08,", "1e-05"]
     assert all(len(row) > 2 for row in rows.values()), "a key has no meaning"
     listed = json.loads(run_tiedlm(tmp_path, "config --list --json").stdout)
     assert listed.keys() == shipped_experiments().keys()

@@ -1,4 +1,4 @@
-"""Scans and searches: cells that may be put together, and what is made of them."""
+"""Scans and tunings: cells that may be put together, and what is made of them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from tests.conftest import TOY, toy_experiment
 from tiedlm.api.cell_experiments import make_cells, parse_scan
 from tiedlm.api.tuning import tuned
 from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.folder import SCAN_DESIGN_FILE, TUNE_FILE, compare_cells, save_decision
 from tiedlm.comparison.scan_result import ScanDesign
-from tiedlm.comparison.tuning_table import FIRST_SEARCH_SEED
-from tiedlm.config.experiment import Grid
+from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
+from tiedlm.config.experiment import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
 from tiedlm.report.figures import scan_csv
 from tiedlm.report.scan_report import render_scan
-from tiedlm.report.write import GRID_FILE, save_decision, update_report
-from tiedlm.report.write_scan import SCAN_DESIGN_FILE, compare_cells, update_scan
+from tiedlm.report.write import update_report
+from tiedlm.report.write_scan import update_scan
 
 VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.02], "train.adam_epsilon": [1e-8, 1e-6, 1e-4]}
 
@@ -130,9 +131,9 @@ def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
 
 
 def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: Path) -> None:
-    (tmp_path / "search").mkdir()
-    write_cells(tmp_path / "search", FIRST_SEARCH_SEED)
-    save_decision(Grid(seeds=2, values=VALUES), tmp_path / "search" / GRID_FILE)
+    (tmp_path / "tune").mkdir()
+    write_cells(tmp_path / "tune", FIRST_TUNING_SEED)
+    save_decision(Tune(seeds=2, values=VALUES), tmp_path / "tune" / TUNE_FILE)
     best = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-4}
     for seed in (0, 1):
         save_record(made_up("tied", seed, 4.0), tmp_path)
@@ -146,7 +147,7 @@ def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
     for seed in (0, 1):
         (tmp_path / f"untied-seed{seed}.json").unlink()
         save_record(made_up("untied", seed, 3.9), tmp_path)
-    assert update_report(tmp_path).notes == ["untied is not at the best of its search; give the command with --tune"]
+    assert update_report(tmp_path).notes == ["untied is not at the best of its tuning; give the command with --tune"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_a_scan_that_cannot_be_is_refused(option: str, words: str) -> None:
 
 @pytest.mark.parametrize("key", ["train.num_steps", "corpus.seq_length", "model.tie_word_embeddings"])
 def test_a_search_over_what_arms_must_share_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
-    experiment = toy_experiment(grid={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
+    experiment = toy_experiment(tune={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
     with pytest.raises(InputError, match=key.partition(".")[2] if "corpus" not in key else "corpus"):
         tuned(experiment, out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -211,16 +212,16 @@ def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_each_arm_is_compared_at_its_own_best(tmp_path: Path) -> None:
-    grid = '\n[grid]\nseeds = 1\n[grid.values]\n"train.learning_rate" = [1e-9, 1e-2]\n'
-    write(tmp_path, {**GOOD, "tuned.toml": toml("tuned", grid).encode()})
+    tune = '\n[tune]\nseeds = 1\n[tune.values]\n"train.learning_rate" = [1e-9, 1e-2]\n'
+    write(tmp_path, {**GOOD, "tuned.toml": toml("tuned", tune).encode()})
     finished = run_tiedlm(tmp_path, "compare tuned.toml --tune --out out --json")
     assert finished.returncode == 0, finished.stderr
     comparison = json.loads(finished.stdout)
     for arm in ("tied", "untied"):
-        losses = [cell["losses_nats"][arm] for cell in comparison["search"]]
+        losses = [cell["losses_nats"][arm] for cell in comparison["tuning"]]
         best = [1e-9, 1e-2][min((0, 1), key=lambda place: losses[place])]
         assert comparison["arms"][arm]["overrides"]["train.learning_rate"] == best
     assert comparison["seeds"] == [0, 1]
     without = run_tiedlm(tmp_path, f"compare --corpus corpus --tune {shlex.quote('--out=none')}")
     assert without.returncode == 2
-    assert "has no [grid]" in without.stderr
+    assert "has no [tune]" in without.stderr

@@ -20,7 +20,7 @@ from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report.page.render import render_page
 from tiedlm.report.page.sections import Section
-from tiedlm.report.terminal import plus_minus
+from tiedlm.report.wording import plus_minus
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -118,7 +118,7 @@ toy: corpus, 2 seeds
  encoder_layers    17,504   17,504
  final_norm            32       32
  head_transform     1,056    1,056
- decoder_weight         –    3,200
+ decoder_weight         0    3,200
  decoder_bias         100      100
  total             21,924   25,124
 
@@ -136,6 +136,6 @@ causal (left-to-right) perplexity, nor with pseudo-perplexity.
 
 valid inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
 test  inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
-valid: 2 seeds of untied would have found ± 0.41 nats in 4 cases of 5
-test: 2 seeds of untied would have found ± 0.41 nats in 4 cases of 5
+valid: too few seeds; a difference below 0.41 nats would usually be missed
+test: too few seeds; a difference below 0.41 nats would usually be missed
 """

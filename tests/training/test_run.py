@@ -242,7 +242,7 @@ def test_the_list_of_knobs_is_complete() -> None:
     experiment = toy_experiment()
     for section, knobs in KNOBS.items():
         assert knobs.keys() == type(getattr(experiment, section)).model_fields.keys()
-    assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms", "grid"}  # tested through the commands
+    assert set(Experiment.model_fields) == {*KNOBS, "name", "seeds", "arms", "tune"}  # tested through the commands
 
 
 def test_peak_memory_is_told_where_the_kernel_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:

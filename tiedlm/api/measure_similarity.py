@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tiedlm.comparison.folder import SIMILARITY_FILE, load_similarity, save_decision
 from tiedlm.comparison.similarity import SIMILARITY_SCHEMA_VERSION, MatrixPair, Similarity
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.write import SIMILARITY_FILE, load_similarity, save_decision
 
 MAX_TOKENS = 5_000
 

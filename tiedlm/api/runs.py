@@ -12,6 +12,7 @@ from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.folder import DESIGN_FILE, save_decision
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.errors import InputError, RunsFailed
@@ -19,7 +20,7 @@ from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.write import DESIGN_FILE, save_decision, update_report
+from tiedlm.report.write import update_report
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan

@@ -8,12 +8,12 @@ from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
 from tiedlm.api.runs import as_experiment, compare, out_folder
+from tiedlm.comparison.folder import SCAN_DESIGN_FILE, load_scan_design, save_decision
 from tiedlm.comparison.scan_result import Scan, ScanDesign
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
-from tiedlm.report.write import save_decision
-from tiedlm.report.write_scan import SCAN_DESIGN_FILE, load_scan_design, update_scan
+from tiedlm.report.write_scan import update_scan
 
 
 def scan(

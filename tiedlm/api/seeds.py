@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tiedlm.comparison.compare import compare
+from tiedlm.comparison.folder import load_design
 from tiedlm.comparison.two_stage import MIN_FIRST_STAGE, TwoStage, seeds_needed
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
-from tiedlm.report.write import load_design
 
 MAX_SEEDS = 1_000
 

@@ -40,12 +40,12 @@ def check_together(given: dict[str, bool]) -> None:
     """
     reasons = {
         ("--dry-run", "--to-within"): "a dry run knows no seed's result, so not how many the width takes",
-        ("--dry-run", "--tune"): "a dry run knows no result of the search",
+        ("--dry-run", "--tune"): "a dry run knows no result of the tuning",
         ("--dry-run", "--scan"): "a dry run times one experiment",
         ("--dry-run", "--csv"): "a dry run has no comparison",
         ("--dry-run", "--markdown"): "a dry run has no comparison",
         ("--to-within", "--scan"): "each cell would have its own number of seeds",
-        ("--tune", "--scan"): "each cell would need a search of its own",
+        ("--tune", "--scan"): "each cell would need a tuning of its own",
     }
     for (one, other), reason in reasons.items():
         if given[one] and given[other]:

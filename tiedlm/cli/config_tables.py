@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.config.experiment import Experiment, Grid
+from tiedlm.config.experiment import Experiment, Tune
 from tiedlm.config.experiment_file import shipped_experiments
 
 
@@ -23,9 +23,9 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
         value = getattr(part, name)
         if isinstance(value, BaseModel):
             yield from _keys(f"{name}.", value)
-        elif isinstance(part, Grid) and name == "values":
+        elif isinstance(part, Tune) and name == "values":
             for key, of_key in value.items():
-                yield f"grid.{key}", ", ".join(map(str, of_key)), "searched by --tune, for each arm"
+                yield f"tune.{key}", ", ".join(map(str, of_key)), "tried by --tune, for each arm"
         elif name != "arms" and value is not None:
             yield f"{section}{name}", str(value), " ".join((field.description or "").replace("`", "").split())
         for arm, overrides in value.items() if name == "arms" else ():

@@ -46,8 +46,9 @@ def report(
 
     Example: tiedlm report results/pydoc
     """
+    from tiedlm.comparison.folder import SCAN_DESIGN_FILE
     from tiedlm.report.write import update_report
-    from tiedlm.report.write_scan import SCAN_DESIGN_FILE, update_scan
+    from tiedlm.report.write_scan import update_scan
 
     form = chosen_form(as_json, as_csv, as_markdown)
     is_scan = (folder / SCAN_DESIGN_FILE).exists()

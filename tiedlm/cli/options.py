@@ -181,7 +181,7 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         metavar=" ",
-        help="Search the grid of the experiment's file for each arm, on valid, and compare each at its own best.",
+        help="Try the tune.values of the experiment's file in each arm, and compare each arm at its own best on valid.",
         rich_help_panel=TRAINED,
     ),
 ]

@@ -15,9 +15,9 @@ from tiedlm.comparison.comparison import METRICS, ArmSummary, Comparison, Differ
 from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
-from tiedlm.comparison.pooled_arms import BlockTest, block_test
+from tiedlm.comparison.pooled_arms import PooledArms, pooled_arms
 from tiedlm.comparison.similarity import Similarity, summarise
-from tiedlm.comparison.tuning_table import SearchCell, best_values
+from tiedlm.comparison.tuning_table import TunedCell, best_values
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.counting.closed_forms.parameters import saved_formula
 from tiedlm.errors import InputError
@@ -26,21 +26,20 @@ from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 5
+COMPARISON_SCHEMA_VERSION = 6
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 
 
 def compare(
     records: list[RunRecord],
     design: TwoStage | None = None,
-    search: list[SearchCell] | None = None,
+    tuning: list[TunedCell] | None = None,
     similarity: Similarity | None = None,
 ) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
-    With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `search` is that by
-    which each arm's values were chosen; of a `similarity` counts what was
-    measured on models of these records.
+    With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `tuning`
+    is the one that chose each arm's values; of a `similarity` counts what was measured on models of these records.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -66,7 +65,7 @@ def compare(
     by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
-    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design), *_search_notes(runs, search or [])]
+    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design), *_tuning_notes(runs, tuning or [])]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
@@ -75,19 +74,19 @@ def compare(
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
         differences=differences,
-        block_tests=[] if design is not None else _block_tests(runs),
+        pooled_arms=[] if design is not None else _pooled_arms(runs),
         difference_curves=[difference_curve(*pair) for pair in pairs.values()],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
         notes=notes,
         design=design,
-        search=search,
+        tuning=tuning,
         similarity=similar or None,
-        records_sha256=fingerprint(records, design, search, similarity),
+        records_sha256=fingerprint(records, design, tuning, similarity),
     )
 
 
-def _block_tests(runs: dict[str, list[RunRecord]]) -> list[BlockTest]:
+def _pooled_arms(runs: dict[str, list[RunRecord]]) -> list[PooledArms]:
     """Of the arms that have learned something, where all have the same seeds."""
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         return []
@@ -98,7 +97,7 @@ def _block_tests(runs: dict[str, list[RunRecord]]) -> list[BlockTest]:
             for arm, records in runs.items()
             if all(record.metrics[split].has_learned for record in records)
         }
-        if next(iter(runs)) in losses and (test := block_test(split, losses)) is not None:
+        if next(iter(runs)) in losses and (test := pooled_arms(split, losses)) is not None:
             found.append(test)
     return found
 
@@ -175,27 +174,27 @@ def _width_notes(differences: list[Difference], design: TwoStage | None) -> list
     return [f"wider than {asked}: {', '.join(wide)}"] if wide else []
 
 
-def _search_notes(runs: dict[str, list[RunRecord]], search: list[SearchCell]) -> list[str]:
-    """Which arms are not at the best of their search."""
+def _tuning_notes(runs: dict[str, list[RunRecord]], tuning: list[TunedCell]) -> list[str]:
+    """Which arms are not at the best of their tuning."""
     notes = []
-    for arm, records in runs.items() if search else ():
+    for arm, records in runs.items() if tuning else ():
         config = records[0].config.every_key()
-        if any(arm not in cell.losses_nats for cell in search):
-            notes.append(f"{arm} was not searched")
-        elif any(config[key] != value for key, value in best_values(search, arm).items()):
-            notes.append(f"{arm} is not at the best of its search; give the command with --tune")
+        if any(arm not in cell.losses_nats for cell in tuning):
+            notes.append(f"{arm} was not tuned")
+        elif any(config[key] != value for key, value in best_values(tuning, arm).items()):
+            notes.append(f"{arm} is not at the best of its tuning; give the command with --tune")
     return notes
 
 
 def fingerprint(
     records: list[RunRecord],
     design: TwoStage | None = None,
-    search: list[SearchCell] | None = None,
+    tuning: list[TunedCell] | None = None,
     similarity: Similarity | None = None,
 ) -> str:
     """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
-    for fact in (fact for fact in (design, *(search or []), similarity) if fact is not None):
+    for fact in (fact for fact in (design, *(tuning or []), similarity) if fact is not None):
         digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(f"{record.file_name} {record.sha256}\n".encode())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import computed_field
+
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
-from tiedlm.comparison.pooled_arms import BlockTest
+from tiedlm.comparison.pooled_arms import PooledArms
 from tiedlm.comparison.similarity import MatrixSimilarity
-from tiedlm.comparison.tuning_table import SearchCell
+from tiedlm.comparison.tuning_table import TunedCell
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.strict import Strict
 from tiedlm.record.curve_point import CurvePoint
@@ -16,6 +18,11 @@ from tiedlm.record.curve_point import CurvePoint
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 """Of a run on a split, in the order in which they are told."""
 INCONCLUSIVE, NO_VERDICT = "inconclusive", "no verdict"
+
+
+def verdict_of(ahead: str | None, p_holm: float | None) -> str:
+    """`ARM better`, `inconclusive`, or `no verdict` where nothing was tested."""
+    return NO_VERDICT if p_holm is None else INCONCLUSIVE if ahead is None else f"{ahead} better"
 
 
 class Summary(Strict):
@@ -90,14 +97,20 @@ class Difference(Strict):
     p_holm: float | None
     """The p-value that decides: Holm's over all differences of the split, where there are several."""
     detectable_nats: float | None
-    """What so many seeds would have found in four cases of five, unadjusted; None for one seed, or by a two-stage
-    design, which has the width of its interval instead."""
+    """The true difference that this many seeds would find significant 80 % of the time, unadjusted; None for one seed,
+    or by a two-stage design, which has the width of its interval instead."""
     bands: list[BandDifference] | None
     """None where records are older than bands."""
-    verdict: str
-    """`ARM better`, `inconclusive` or `no verdict`."""
+    ahead: str | None
+    """The arm that is found ahead: of lower loss."""
     reason: str | None
     """Why there is no verdict, and what to do."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return verdict_of(self.ahead, self.p_holm)
 
 
 class Comparison(Strict):
@@ -110,7 +123,7 @@ class Comparison(Strict):
     arms: dict[str, ArmSummary]
     saved: Saved
     differences: list[Difference]
-    block_tests: list[BlockTest]
+    pooled_arms: list[PooledArms]
     """A second test on each split, where there are more than two arms and all have the same seeds; none of a two-stage
     design."""
     difference_curves: list[DifferenceCurve]
@@ -122,8 +135,8 @@ class Comparison(Strict):
     notes: list[str]
     design: TwoStage | None
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
-    search: list[SearchCell] | None
-    """Each arm's losses in every cell of the search that chose its values; None where none was made."""
+    tuning: list[TunedCell] | None
+    """Each arm's losses in every cell of the tuning that chose its values; None where none was made."""
     similarity: list[MatrixSimilarity] | None
     """Of each arm's matrices to the tied run's table; None where no models were at hand."""
     records_sha256: str

@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, BandDifference, Difference
+from tiedlm.comparison.comparison import BandDifference, Difference
 from tiedlm.comparison.paired_statistics import (
     SIGNIFICANCE,
     Delta,
@@ -58,16 +58,16 @@ def _difference(
     p_holm: float | None,
     design: TwoStage | None,
 ) -> Difference:
-    scatters = len(delta.values) > 1 and len(set(delta.values)) > 1
+    has_variance = len(delta.values) > 1 and len(set(delta.values)) > 1
     return Difference(
         arms=(first[0].arm, second[0].arm),
         split=split,
         delta_nats=delta,
         perplexity_ratio=math.exp(delta.mean),
         p_holm=p_holm,
-        detectable_nats=detectable_nats(delta.values) if design is None and scatters else None,
+        detectable_nats=detectable_nats(delta.values) if design is None and has_variance else None,
         bands=_band_differences(first, second, split),
-        verdict=_verdict((first[0].arm, second[0].arm), delta, p_holm),
+        ahead=_ahead((first[0].arm, second[0].arm), delta, p_holm),
         reason=reason,
     )
 
@@ -115,14 +115,12 @@ def _reason(first: list[RunRecord], second: list[RunRecord], split: str, delta: 
     return None
 
 
-def _verdict(arms: tuple[str, str], delta: Delta, p_holm: float | None) -> str:
-    if p_holm is None:
-        return NO_VERDICT
-    return INCONCLUSIVE if delta.ci95[0] <= 0 <= delta.ci95[1] else winner(arms, delta.mean, p_holm)
+def _ahead(arms: tuple[str, str], delta: Delta, p_holm: float | None) -> str | None:
+    if p_holm is None or delta.ci95[0] <= 0 <= delta.ci95[1]:
+        return None
+    return arm_ahead(arms, delta.mean, p_holm)
 
 
-def winner(arms: tuple[str, str], mean: float, p_holm: float) -> str:
-    """The verdict on a mean difference, which is positive where the first arm is ahead."""
-    if p_holm >= SIGNIFICANCE:
-        return INCONCLUSIVE
-    return f"{arms[0] if mean > 0 else arms[1]} better"
+def arm_ahead(arms: tuple[str, str], mean: float, p_holm: float) -> str | None:
+    """Which arm a mean difference finds ahead: the first where it is positive; None where it is not significant."""
+    return None if p_holm >= SIGNIFICANCE else arms[0] if mean > 0 else arms[1]

@@ -52,15 +52,15 @@ class TTest(NamedTuple):
 
 
 def t_test(mean: float, standard_error: float, freedom: float) -> TTest:
-    """The t-interval and p of a mean whose scatter was measured elsewhere."""
+    """The t-interval and p of a mean whose standard error was estimated elsewhere."""
     from scipy import special  # as above
 
     half_width = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * standard_error
     return TTest(half_width, float(2 * special.stdtr(freedom, -abs(mean) / standard_error)))
 
 
-def equal_scatter_p(groups: Sequence[Sequence[float]]) -> float:
-    """Bartlett's p (1937): small where groups, each of which must scatter, have different variances."""
+def equal_variances_p(groups: Sequence[Sequence[float]]) -> float:
+    """Bartlett's p (1937): small where groups have different variances; each must have one above 0."""
     from scipy import stats  # as above
 
     test = stats.bartlett(*groups)
@@ -68,20 +68,20 @@ def equal_scatter_p(groups: Sequence[Sequence[float]]) -> float:
 
 
 def detectable_nats(values: list[float]) -> float:
-    """The difference that so many seeds, scattering as these do, would have found significant in four cases of five.
+    """The true difference that this many seeds, with this variance, would find significant 80 % of the time.
 
     Of the two-sided paired t-test (Cohen 1988, section 2.2), by the noncentral t distribution; that the wrong arm is
     found better is rarer than anything here is exact.
     """
     from scipy import optimize, stats  # as above
 
-    number, scatter = len(values), statistics.stdev(values)
+    number, std = len(values), statistics.stdev(values)
     critical = stats.t.ppf((1 + CONFIDENCE) / 2, number - 1)
 
     def beyond_power(noncentrality: float) -> float:
         return float(stats.nct.sf(critical, number - 1, noncentrality)) - POWER
 
-    return float(optimize.brentq(beyond_power, 0.0, 2 * critical)) * scatter / math.sqrt(number)
+    return float(optimize.brentq(beyond_power, 0.0, 2 * critical)) * std / math.sqrt(number)
 
 
 def holm(p_values: list[float]) -> list[float]:

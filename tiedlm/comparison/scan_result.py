@@ -8,13 +8,13 @@ from typing import Any
 
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison, Difference
-from tiedlm.comparison.pooled_cells import PooledTest, pooled_tests
+from tiedlm.comparison.pooled_cells import PooledCells, pooled_cells
 from tiedlm.config.interventions import NEUTRAL
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
 
-SCAN_SCHEMA_VERSION = 2
+SCAN_SCHEMA_VERSION = 3
 MAX_CELLS_NAMED = 3
 
 
@@ -51,7 +51,7 @@ class Scan(Strict):
     design: ScanDesign
     corpus: str
     cells: list[ScanCell]
-    tests: list[PooledTest]
+    tests: list[PooledCells]
     """All cells together, for each pair of arms on each split: what the map shows."""
     missing: list[str]
     """Folders of combinations that have no two arms to compare yet."""
@@ -97,7 +97,7 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
         tests=[
             test
             for split in next(iter(first.arms.values())).metrics
-            for test in pooled_tests(split, {cell.folder: cell.differences for cell in cells}, has_same_seeds)
+            for test in pooled_cells(split, {cell.folder: cell.differences for cell in cells}, has_same_seeds)
         ],
         missing=[folder for folder in folders if folder not in found],
         shared_config=_without(first.shared_config, tuple(design.values)),

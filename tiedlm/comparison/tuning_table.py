@@ -1,4 +1,4 @@
-"""The runs of a search → a table of each arm's losses on valid by cell, and its best cell."""
+"""The runs of a tuning → a table of each arm's losses on valid by cell, and its best cell."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparability import check_comparable
-from tiedlm.config.experiment import Grid
+from tiedlm.config.experiment import Tune
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
 
-SEARCH_FOLDER = "search"
-FIRST_SEARCH_SEED = 1_000_000
+TUNE_FOLDER = "tune"
+FIRST_TUNING_SEED = 1_000_000
 
 
-class SearchCell(Strict):
-    """One combination of the grid's values."""
+class TunedCell(Strict):
+    """One combination of the tuned values."""
 
     folder: str
     values: dict[str, Any]
@@ -26,29 +26,29 @@ class SearchCell(Strict):
     """On valid, by arm and seed."""
 
 
-def search_table(folder: Path, grid: Grid) -> list[SearchCell]:
-    """Every cell of a grid by the records in a folder of each below `folder`.
+def tuning_table(folder: Path, tune: Tune) -> list[TunedCell]:
+    """Every cell of a tuning by the records in a folder of each below `folder`.
 
     Raises:
         InputError: a cell has no records, or they are not of its values or of one text.
     """
     cells, everything = [], []
-    for name, values in cell_folders(grid.values).items():
+    for name, values in cell_folders(tune.values).items():
         losses: dict[str, list[float]] = {}
         records = load_records(folder / name)
         check_comparable(records)
         everything += records
         for record in records:
             found = record.config.every_key()
-            if any(found.get(key) != value for key, value in values.items()) or record.seed < FIRST_SEARCH_SEED:
+            if any(found.get(key) != value for key, value in values.items()) or record.seed < FIRST_TUNING_SEED:
                 raise InputError(f"{folder / name / record.file_name}: is no record of this cell; delete it")
             if record.data != everything[0].data:
-                raise InputError(f"{folder / name / record.file_name}: is of other text than {folder}; search anew")
+                raise InputError(f"{folder / name / record.file_name}: is of other text than {folder}; tune anew")
             losses.setdefault(record.arm, []).append(record.metrics["valid"].masked_lm_loss_nats)
-        cells.append(SearchCell(folder=name, values=values, losses_nats=losses))
+        cells.append(TunedCell(folder=name, values=values, losses_nats=losses))
     return cells
 
 
-def best_values(table: list[SearchCell], arm: str) -> dict[str, Any]:
+def best_values(table: list[TunedCell], arm: str) -> dict[str, Any]:
     """The values of the cell where an arm has the lowest mean loss; of equal ones, the first."""
     return min(table, key=lambda cell: statistics.fmean(cell.losses_nats[arm])).values

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-ROUNDING = 1e-12  # of the largest value: what is smaller is the rounding of sums, not scatter
+ROUNDING = 1e-12  # of the largest value: what is smaller is the rounding of sums, not variance
 
 
 class TwoWay(NamedTuple):
@@ -22,7 +22,7 @@ class TwoWay(NamedTuple):
 
 
 def two_way(rows: Sequence[Sequence[float]]) -> TwoWay | None:
-    """Split rows that have a value for each of the same seeds; None where a row, or its residual, does not scatter."""
+    """Split rows that have a value for each of the same seeds; None where a row, or its residual, has no variance."""
     num_seeds = len(rows[0]) if rows else 0
     if len(rows) < 2 or num_seeds < 2:
         return None

@@ -34,8 +34,8 @@ class ArmConfig(NamedTuple):
     """All of it."""
 
 
-class Grid(Strict):
-    """What is searched for each arm before a comparison: every combination of some values of some keys."""
+class Tune(Strict):
+    """What each arm is tuned over before a comparison: every combination of some values of some keys."""
 
     seeds: Annotated[int, Field(gt=0, le=100)]
     """How many seeds of each arm in each cell; none of them is compared."""
@@ -51,7 +51,7 @@ class Experiment(RunConfig):
     seeds: Annotated[int, Field(gt=0, le=1_000)]
     """How many seeds of each arm, from 0 on."""
     arms: dict[Name, Overrides] = Field(default_factory=dict)
-    grid: Grid | None = None
+    tune: Tune | None = None
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:

@@ -15,6 +15,8 @@ ALSO_CALLED = {
     "dropout": "hidden_dropout_prob",
     "epochs": "num_steps",
     "vocab_size": "tokenizer",
+    "grid": "tune",
+    "search": "tune",
 }
 """What people look for, and the key that decides it here."""
 PATTERN_WORDS: dict[str, str] = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard(Listener):
-    """Writes what runs tell to `FOLDER/ARM-seedN`; for the cells of a scan or a search to `FOLDER/CELL/ARM-seedN`."""
+    """Writes what runs tell to `FOLDER/ARM-seedN`; for the cells of a scan or a tuning to `FOLDER/CELL/ARM-seedN`."""
 
     def __init__(self, folder: Path, out: Path) -> None:
         """`out` is the folder of the command's records, below which those of cells lie.

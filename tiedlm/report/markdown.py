@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.sentences import (
-    ACROSS_VOCABULARIES,
-    ARMS_TABLE,
-    BANDS,
-    DETECTABLE,
-    GRADIENTS,
-    LAST_POINTS,
-    NATS,
-    PAIRED,
-    PERPLEXITY,
-    SIMILARITY,
-    saved_sentence,
-    search_sentence,
-)
 from tiedlm.report.tables import (
     Strong,
     arms_table,
@@ -28,17 +14,28 @@ from tiedlm.report.tables import (
     gradient_table,
     headline_table,
     parameter_table,
-    search_results,
     similarity_table,
+    tuning_results,
     vocabulary_table,
 )
-from tiedlm.report.terminal import (
+from tiedlm.report.wording import (
+    ACROSS_VOCABULARIES,
+    ARMS_TABLE,
+    BANDS,
+    DETECTABLE,
+    GRADIENTS,
+    LAST_POINTS,
+    NATS,
+    PAIRED,
+    PERPLEXITY,
+    SIMILARITY,
     basis_lines,
-    corpus_title,
     describe,
     differing_lines,
-    num_seeds,
     reasons,
+    saved_sentence,
+    title,
+    tuning_sentence,
     verdict_lines,
 )
 
@@ -64,7 +61,7 @@ def render_markdown(comparison: Comparison) -> str:
         "## Learning curves\n",
         f"![learning curves]({CURVES_FILE})\n",
         f"{LAST_POINTS}\n\n{markdown_table(*gap_table(comparison))}",
-        *_search(comparison),
+        *_tuning(comparison),
         "## What differs, what is equal\n",
         _arms(comparison),
         "\n".join(f"- {code(field)} = {code(value)}" for field, value in comparison.shared_config.items()) + "\n",
@@ -96,7 +93,7 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
     return [
         f"# {comparison.experiment}: {first} against {len(others)} other arms\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
-        f"{corpus_title(comparison.corpus)}, {num_seeds(comparison)}. {NATS}\n",
+        f"{title(comparison)}. {NATS}\n",
         *(markdown_table(*arms_table(comparison, split)) for split in comparison.arms[first].metrics),
         f"{ARMS_TABLE} {PERPLEXITY}\n",
         "\n".join(f"- {escaped(line)}" for line in reasons(comparison)) + "\n",
@@ -138,16 +135,16 @@ def _similarity(comparison: Comparison) -> list[str]:
     return [] if table is None else ["## What the tied table is like\n", f"{SIMILARITY}\n", markdown_table(*table)]
 
 
-def _search(comparison: Comparison) -> list[str]:
+def _tuning(comparison: Comparison) -> list[str]:
     """How each arm's values were chosen."""
-    table = search_results(comparison)
+    table = tuning_results(comparison)
     if table is None:
         return []
     rows = [
         [escaped(name), *(f"**{cell}**" if isinstance(cell, Strong) else cell for cell in cells)]
         for name, *cells in table.rows
     ]
-    return ["## Search\n", f"{search_sentence(comparison)}\n", markdown_table(table.header, rows)]
+    return ["## Tuning\n", f"{tuning_sentence(comparison)}\n", markdown_table(table.header, rows)]
 
 
 def _arms(comparison: Comparison) -> str:

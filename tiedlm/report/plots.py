@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import DifferenceCurve, MeanPoint, mean_curve
-from tiedlm.report.terminal import num_seeds
+from tiedlm.report.wording import count_seeds
 
 LEAST_GAP = 0.045  # between two labels, of the height of a panel
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
@@ -51,7 +51,7 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     curves.set_ylabel("masked-LM perplexity (solid valid, dashed train)")
     has_bands = len(comparison.seeds) > 1
     bands = ("; band: ± standard deviation", "; band: 95 % interval") if has_bands else ("", "")
-    curves.set_title(f"{comparison.experiment}: {num_seeds(comparison)}{bands[0]}", fontsize=10)
+    curves.set_title(f"{comparison.experiment}: {count_seeds(len(comparison.seeds))}{bands[0]}", fontsize=10)
     for style, curve in zip(itertools.islice(_styles(), 1, None), comparison.difference_curves, strict=False):
         _draw_difference(difference, curve, unit, style)
     difference.axhline(0, color="0.3", linewidth=1)

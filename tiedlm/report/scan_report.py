@@ -9,12 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.pooled_cells import CellResult, PooledTest
+from tiedlm.comparison.pooled_cells import CellResult, PooledCells
 from tiedlm.comparison.scan_result import Scan, ScanCell
 from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.terminal import WARNING, corpus_title, count_seeds, p_value
+from tiedlm.report.wording import WARNING, corpus_title, count_seeds, interval, p_value, pair_name, with_interval
 
 MAP_FILE = "map.png"
 
@@ -30,8 +30,8 @@ def render_scan(scan: Scan) -> RenderableType:
         for row, values in enumerate(rows):
             cells = [cell_at(scan, row, place) for place in range(len(columns))]
             table.add_row(shown_values(values), *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
-        parts += [Text(), Text(f"{arms[1]} − {arms[0]} on valid, nats a token, above 0 {arms[0]} is ahead"), table]
-        parts.append(Text(_scatter_sentence(scan, arms, "valid"), style="dim"))
+        parts += [Text(), Text(f"{pair_name(arms)} on valid, nats a token, above 0 {arms[0]} is ahead"), table]
+        parts.append(Text(_variance_sentence(scan, arms, "valid"), style="dim"))
     parts += [Text(), Text(WARNING, style="dim")]
     parts += [Text(printable(f"note: {note}"), style="yellow") for note in _notes(scan)]
     return Group(*parts)
@@ -74,8 +74,8 @@ def render_scan_tables(scan: Scan) -> str:
             for row, values in enumerate(rows)
         ]
         header = [escaped(corner(scan)), *(escaped(shown_values(values)) for values in columns)]
-        sections += [f"## {split}: {arms[1]} − {arms[0]}\n", markdown_table(header, table)]
-        sections.append(f"{_scatter_sentence(scan, arms, split)}\n")
+        sections += [f"## {split}: {pair_name(arms)}\n", markdown_table(header, table)]
+        sections.append(f"{_variance_sentence(scan, arms, split)}\n")
     sections += [
         "## Perplexities on valid\n",
         markdown_table(
@@ -137,44 +137,39 @@ def result_of(scan: Scan, cell: ScanCell | None, arms: tuple[str, str], split: s
     return None if cell is None else _test_of(scan, arms, split).cells.get(cell.folder)
 
 
-def _test_of(scan: Scan, arms: tuple[str, str], split: str) -> PooledTest:
+def _test_of(scan: Scan, arms: tuple[str, str], split: str) -> PooledCells:
     return next(test for test in scan.tests if (test.arms, test.split) == (arms, split))
 
 
 def _terminal_cell(result: CellResult | None) -> str:
     if result is None:
         return "–"
-    interval = "" if result.ci95 is None else f"[{result.ci95[0]:+.2f}, {result.ci95[1]:+.2f}]\n"
-    return f"{result.mean:+.3f}\n{interval}{result.verdict}"
+    return "\n".join(filter(None, [f"{result.mean:+.3f}", interval(result.ci95, 2), result.verdict]))
 
 
 def _markdown_cell(result: CellResult | None) -> str:
-    if result is None:
-        return "–"
-    interval = "" if result.ci95 is None else f" [{result.ci95[0]:+.3f}, {result.ci95[1]:+.3f}]"
-    return f"{result.mean:+.3f}{interval}; {result.verdict}"
+    return "–" if result is None else f"{with_interval(result.mean, result.ci95)}; {result.verdict}"
 
 
-def _scatter_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
-    """By what scatter the intervals are, and the verdicts by which p-values."""
+def _variance_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
+    """By which variance the intervals are, and the verdicts by which p-values."""
     test = _test_of(scan, arms, split)
     if test.num_tests == 0:
         return "No cell has a verdict."
     verdicts = f"Verdicts are by Holm's p-values over {test.num_tests} test{'s' if test.num_tests > 1 else ''}."
-    if test.scatter is None:
-        return f"Each interval is by the scatter over seeds in its own cell. {verdicts}"
-    scatter = test.scatter
-    ends = " to ".join(f"{std:.2g}" for std in scatter.cell_stds_nats)
-    bartlett = f"a weak test of equal scatter, Bartlett's, has {p_value(scatter.equal_scatter_p)}"
-    if not scatter.is_pooled:
+    if test.variance is None:
+        return f"Each interval is from the variance over seeds of its own cell. {verdicts}"
+    variance = test.variance
+    ends = " to ".join(f"{std:.2g}" for std in variance.cell_stds_nats)
+    bartlett = f"a (weak) test of equal variances, Bartlett's, has {p_value(variance.equal_variances_p)}"
+    if not variance.is_pooled:
         return (
-            f"Each interval is by the scatter over seeds in its own cell, {ends} nats, since cells may differ in it: "
-            f"{bartlett}. {verdicts}"
+            "Each interval is from the variance over seeds of its own cell, since cells may differ in it: their "
+            f"standard deviations are {ends} nats, and {bartlett}. {verdicts}"
         )
     return (
-        f"Each interval is by the scatter over seeds in all cells together, {scatter.std_nats:.2g} nats with "
-        f"{scatter.degrees_of_freedom:.1f} degrees of freedom, and assumes that it is the same in each. In a cell "
-        f"alone it is {ends}, and {bartlett}. {verdicts}"
+        f"All cells share one pooled variance, since {bartlett}: a standard deviation of {variance.std_nats:.2g} nats "
+        f"with {variance.degrees_of_freedom:.1f} degrees of freedom. In a cell alone it is {ends}. {verdicts}"
     )
 
 

@@ -7,10 +7,11 @@ import math
 from statistics import fmean
 from typing import NamedTuple
 
-from tiedlm.comparison.comparison import BandDifference, Comparison, Difference
+from tiedlm.comparison.comparison import BandDifference, Comparison
 from tiedlm.comparison.tuning_table import best_values
 from tiedlm.counting.shown.count_tables import percent
-from tiedlm.report.terminal import corpus_title, digits, is_inconclusive, nats_interval, num_seeds, plus_minus
+from tiedlm.record.run_record import RunRecord
+from tiedlm.report.wording import interval, is_inconclusive, pair_name, plus_minus, than_first, title, with_interval
 
 
 class Strong(str):
@@ -24,11 +25,6 @@ class Table(NamedTuple):
     rows: list[list[str]]
 
 
-def pair_name(difference: Difference) -> str:
-    """What is subtracted from what."""
-    return f"{difference.arms[1]} − {difference.arms[0]}"
-
-
 def headline_table(comparison: Comparison) -> Table:
     """What each arm has and reaches, and what token frequencies alone reach."""
     rows = []
@@ -37,8 +33,7 @@ def headline_table(comparison: Comparison) -> Table:
         rows.append([arm, f"{summary.parameters['total']:,}", *perplexities])
     metrics = next(iter(comparison.arms.values())).metrics
     rows.append(["unigram", "–", *(f"{metrics[split].unigram_perplexity:,.1f}" for split in ("valid", "test"))])
-    name = f"{corpus_title(comparison.corpus)}, {num_seeds(comparison)}"
-    return Table([name, "parameters", "valid masked-LM perplexity", "test"], rows)
+    return Table([title(comparison), "parameters", "valid masked-LM perplexity", "test"], rows)
 
 
 def difference_table(comparison: Comparison) -> Table:
@@ -46,10 +41,10 @@ def difference_table(comparison: Comparison) -> Table:
     rows = [
         [
             item.split,
-            pair_name(item),
+            pair_name(item.arms),
             ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
             f"{item.delta_nats.mean:+.4f}",
-            f"[{item.delta_nats.ci95[0]:+.4f}, {item.delta_nats.ci95[1]:+.4f}]",
+            interval(item.delta_nats.ci95, 4),
             _p(item.delta_nats.p_value),
             _p(item.p_holm),
             "–" if item.detectable_nats is None else f"{item.detectable_nats:.2g}",
@@ -64,7 +59,7 @@ def arms_table(comparison: Comparison, split: str) -> Table:
     """Each arm of many on one split, beside its difference from the first."""
     first = next(iter(comparison.arms))
     found = {item.arms[1]: item for item in comparison.differences if item.split == split}
-    of_all = next((test.p_holm for test in comparison.block_tests if test.split == split and test.holds), {})
+    of_all = next((test.p_holm for test in comparison.pooled_arms if test.split == split and test.holds), {})
     rows = []
     for arm, summary in comparison.arms.items():
         cells = [arm, f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
@@ -74,11 +69,56 @@ def arms_table(comparison: Comparison, split: str) -> Table:
             continue
         p_values = [_p(item.p_holm), _p(of_all.get(arm))]
         power = f" (± {item.detectable_nats:.2g})" if is_inconclusive(item) else ""
-        rows.append([*cells, nats_interval(item).replace("\n", " "), *p_values, f"{item.verdict}{power}"])
+        delta = item.delta_nats
+        nats = with_interval(delta.mean, None if delta.p_value is None else delta.ci95)
+        rows.append([*cells, nats, *p_values, f"{item.verdict}{power}"])
     perplexity = f"{next(iter(comparison.arms.values())).metrics[split].unigram_perplexity:,.1f}"
     rows.append(["unigram", "–", perplexity, "", "", "", ""])
-    header = [split, "parameters", "perplexity", f"nats over {first}", "Holm's p", "by one scatter", "verdict"]
+    header = [split, "parameters", "perplexity", f"nats over {first}", "Holm's p", "pooled", "verdict"]
     return Table(header, rows)
+
+
+def perplexity_table(comparison: Comparison) -> Table:
+    """An arm a column, a split a row: perplexity, and in brackets the accuracy."""
+    rows = []
+    for split in next(iter(comparison.arms.values())).metrics:
+        cells = [summary.metrics[split] for summary in comparison.arms.values()]
+        shown = (f"{plus_minus(cell.masked_lm_perplexity)} ({percent(cell.masked_lm_accuracy.mean)})" for cell in cells)
+        rows.append([split, *shown, f"{cells[0].unigram_perplexity:,.0f}"])
+    return Table(["masked-LM perplexity", *comparison.arms, "unigram"], rows)
+
+
+def narrow_arms_table(comparison: Comparison, split: str) -> Table:
+    """`arms_table` for 80 columns: two lines a cell, the verdict in a word."""
+    first = next(iter(comparison.arms))
+    found = {item.arms[1]: item for item in comparison.differences if item.split == split}
+    rows = []
+    for arm, summary in comparison.arms.items():
+        perplexity = plus_minus(summary.metrics[split].masked_lm_perplexity)
+        cells = [arm, f"{summary.parameters['total'] / 1e6:.2f} M", perplexity, "", ""]
+        if arm in found:
+            delta = found[arm].delta_nats
+            nats = with_interval(delta.mean, None if delta.p_value is None else delta.ci95)
+            cells[3:] = [nats.replace(" [", "\n["), than_first(found[arm])]
+        rows.append(cells)
+    unigram = f"{comparison.arms[first].metrics[split].unigram_perplexity:,.1f}"
+    rows.append(["unigram", "–", unigram, "", ""])
+    return Table([split, "size", "perplexity", f"nats over {first}", f"than {first}"], rows)
+
+
+def record_table(record: RunRecord) -> Table:
+    """One run, a split a row."""
+    rows = [
+        [
+            split,
+            f"{metrics.masked_lm_perplexity:,.1f}",
+            f"{metrics.masked_lm_loss_nats:.4f}",
+            percent(metrics.masked_lm_accuracy),
+            f"{metrics.unigram_perplexity:,.0f}",
+        ]
+        for split, metrics in record.metrics.items()
+    ]
+    return Table(["split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity"], rows)
 
 
 def _p(value: float | None) -> str:
@@ -90,9 +130,8 @@ def verdict_table(comparison: Comparison) -> Table:
     splits = dict.fromkeys(item.split for item in comparison.differences)
     rows: dict[str, list[str]] = {}
     for item in comparison.differences:
-        low, high = item.delta_nats.ci95
-        cells = [f"{item.delta_nats.mean:+.3f} [{low:+.3f}, {high:+.3f}]", item.verdict]
-        rows.setdefault(pair_name(item), []).extend(cells)
+        cells = [with_interval(item.delta_nats.mean, item.delta_nats.ci95), item.verdict]
+        rows.setdefault(pair_name(item.arms), []).extend(cells)
     header = ["difference, nats a token", *(cell for split in splits for cell in (split, f"verdict on {split}"))]
     return Table(header, [[name, *cells] for name, cells in rows.items()])
 
@@ -112,7 +151,7 @@ def band_table(comparison: Comparison) -> Table | None:
     names = band_names(next(iter(bands.values())))
     sizes = [[split, "tokens", *(f"{band.num_tokens:,}" for band in of_split)] for split, of_split in bands.items()]
     rows = [
-        [item.split, pair_name(item), *map(band_cell, item.bands or [])]
+        [item.split, pair_name(item.arms), *map(band_cell, item.bands or [])]
         for split in bands
         for item in found
         if item.split == split
@@ -122,8 +161,7 @@ def band_table(comparison: Comparison) -> Table | None:
 
 def band_cell(band: BandDifference) -> str:
     """`+0.303 [+0.273, +0.334]`."""
-    interval = "" if band.ci95 is None else f" [{band.ci95[0]:+.3f}, {band.ci95[1]:+.3f}]"
-    return f"{band.mean:+.3f}{interval}"
+    return with_interval(band.mean, band.ci95)
 
 
 def gradient_table(comparison: Comparison) -> Table | None:
@@ -166,8 +204,8 @@ def vocabulary_table(comparison: Comparison) -> Table:
                 [
                     arm,
                     split,
-                    digits(metrics.bits_per_byte, 4),
-                    digits(metrics.nats_per_word, 4),
+                    plus_minus(metrics.bits_per_byte, 4),
+                    plus_minus(metrics.nats_per_word, 4),
                     percent(metrics.unk_fraction),
                     "–" if without is None else plus_minus(without),
                 ]
@@ -180,7 +218,7 @@ def parameter_table(comparison: Comparison) -> Table:
     groups = next(iter(comparison.arms.values())).parameters
     counts = {group: [summary.parameters[group] for summary in comparison.arms.values()] for group in groups}
     rows = [[group, *(f"{count:,}" for count in row)] for group, row in counts.items() if any(row)]
-    return Table(["group", *comparison.arms], rows)
+    return Table(["parameters", *comparison.arms], rows)
 
 
 def gap_table(comparison: Comparison) -> Table:
@@ -193,14 +231,14 @@ def gap_table(comparison: Comparison) -> Table:
     return Table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
 
 
-def search_results(comparison: Comparison) -> Table | None:
-    """Perplexity in each cell of the search, the best of an arm standing out; None where none was made."""
-    if comparison.search is None:
+def tuning_results(comparison: Comparison) -> Table | None:
+    """Perplexity in each cell of the tuning, the best of an arm standing out; None where none was made."""
+    if comparison.tuning is None:
         return None
-    arms = list(comparison.search[0].losses_nats)
-    best = {arm: best_values(comparison.search, arm) for arm in arms}
+    arms = list(comparison.tuning[0].losses_nats)
+    best = {arm: best_values(comparison.tuning, arm) for arm in arms}
     rows = []
-    for cell in comparison.search:
+    for cell in comparison.tuning:
         shown = {arm: f"{math.exp(fmean(cell.losses_nats[arm])):,.1f}" for arm in arms}
         rows.append([cell.folder, *(Strong(shown[arm]) if cell.values == best[arm] else shown[arm] for arm in arms)])
     return Table(["values", *arms], rows)

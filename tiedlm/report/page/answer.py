@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
 from tiedlm.counting.shown.count_tables import percent
-from tiedlm.report.terminal import describe, differing_lines, p_value, percent_more, reasons
+from tiedlm.report.wording import describe, differing_lines, p_value, percent_interval, percent_more, reasons
 
 
 def heading(comparison: Comparison) -> str:
@@ -40,14 +40,13 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
     found = []
     for item in comparison.differences:
         delta = item.delta_nats
-        low, high = map(percent_more, delta.ci95)
         basis = "the choice of text alone" if delta.p_value is None else item.verdict
         basis = basis if item.p_holm is None else p_value(item.p_holm)
         found.append(
             (
                 f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
                 f"{percent_more(delta.mean)} %",
-                f"95 % interval [{low}, {high}], {basis}",
+                f"95 % interval {percent_interval(delta.ci95)}, {basis}",
             )
         )
     saved = comparison.saved

@@ -16,7 +16,7 @@ from tiedlm.comparison.comparison import Comparison
 from tiedlm.errors import InputError, printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report import sentences, tables
+from tiedlm.report import tables, wording
 from tiedlm.report.page import answer, svg_plots
 from tiedlm.report.page.records import run_table
 from tiedlm.report.page.sections import (
@@ -28,7 +28,6 @@ from tiedlm.report.page.sections import (
 )
 from tiedlm.report.page.shares import parameter_shares
 from tiedlm.report.tables import Table
-from tiedlm.report.terminal import corpus_title, num_seeds
 
 
 def check_page_path(path: Path) -> None:
@@ -81,15 +80,15 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         .render(
             comparison=comparison,
             heading=answer.heading(comparison),
-            corpus=corpus_title(comparison.corpus),
-            seeds=num_seeds(comparison),
+            corpus=wording.corpus_title(comparison.corpus),
+            seeds=wording.count_seeds(len(comparison.seeds)),
             cards=answer.cards(comparison),
             lede=answer.lede(comparison),
             notes=answer.notes(comparison),
             headline=tables.headline_table(comparison),
             verdicts=tables.verdict_table(comparison),
-            sentences=sentences,
-            saved=sentences.saved_sentence(comparison),
+            wording=wording,
+            saved=wording.saved_sentence(comparison),
             shares=parameter_shares(comparison),
             parameters=tables.parameter_table(comparison),
             marks=[(arm, number, svg_plots.draw_mark(number)) for arm, number in place.items()],

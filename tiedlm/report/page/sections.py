@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tiedlm.comparison.comparison import NO_VERDICT, Comparison
 from tiedlm.comparison.curves import mean_curve
-from tiedlm.report import sentences, tables
+from tiedlm.report import tables, wording
 from tiedlm.report.page import svg_plots
 from tiedlm.report.plots import perplexity_band
 from tiedlm.report.tables import Table
@@ -55,7 +55,7 @@ def curves_section(comparison: Comparison) -> Section:
     return Section(
         name="curves",
         heading="Learning curves",
-        text=(sentences.CURVES,),
+        text=(wording.CURVES,),
         plots=(
             Plot(svg_plots.draw_curves(comparison), f"Solid: valid; dashed: train{over_seeds}."),
             Plot(svg_plots.draw_difference_curves(comparison), f"The loss on valid minus that of {first}{interval}."),
@@ -85,9 +85,9 @@ def _curve_table(comparison: Comparison) -> Table:
 def _difference_curve_table(comparison: Comparison) -> Table:
     rows = []
     for curve in comparison.difference_curves:
-        intervals = [f"[{low:+.3f}, {high:+.3f}]" for low, high in curve.ci95 or []] or ["–"] * len(curve.mean)
+        intervals = list(map(wording.interval, curve.ci95 or [])) or ["–"] * len(curve.mean)
         for number, mean, interval in zip(curve.num_tokens, curve.mean, intervals, strict=True):
-            rows.append([f"{curve.arms[1]} − {curve.arms[0]}", f"{number:,}", f"{mean:+.3f}", interval])
+            rows.append([wording.pair_name(curve.arms), f"{number:,}", f"{mean:+.3f}", interval])
     return Table(["difference", "tokens read", "mean", "95 % interval"], rows)
 
 
@@ -101,7 +101,7 @@ def differences_section(comparison: Comparison) -> Section:
     return Section(
         name="differences",
         heading="Differences by seed",
-        text=(sentences.NATS, sentences.DETECTABLE),
+        text=(wording.NATS, wording.DETECTABLE),
         plots=tuple(Plot(svg_plots.draw_differences(comparison, split), f"On {split}. {caption}") for split in splits),
         tables=(CaptionedTable("The differences in numbers", tables.difference_table(comparison)),),
     )
@@ -117,7 +117,7 @@ def bands_section(comparison: Comparison) -> Section:
     return Section(
         name="bands",
         heading="By frequency",
-        text=(sentences.BANDS,),
+        text=(wording.BANDS,),
         plots=tuple(
             Plot(svg_plots.draw_bands(comparison, split), f"On {split}: loss minus that of {first}.")
             for split in splits
@@ -129,12 +129,12 @@ def bands_section(comparison: Comparison) -> Section:
 
 def further_sections(comparison: Comparison) -> list[Section]:
     """What has a table and no plot; what was not measured is left out."""
-    of_search = "" if comparison.search is None else sentences.search_sentence(comparison)
+    of_tuning = "" if comparison.tuning is None else wording.tuning_sentence(comparison)
     found = [
-        ("similarity", "What the tied table is like", sentences.SIMILARITY, tables.similarity_table(comparison), True),
-        ("gradients", "Two gradients", sentences.GRADIENTS, tables.gradient_table(comparison), False),
-        ("units", "Across vocabularies", sentences.ACROSS_VOCABULARIES, tables.vocabulary_table(comparison), True),
-        ("search", "The search", of_search, tables.search_results(comparison), True),
+        ("similarity", "What the tied table is like", wording.SIMILARITY, tables.similarity_table(comparison), True),
+        ("gradients", "Two gradients", wording.GRADIENTS, tables.gradient_table(comparison), False),
+        ("units", "Across vocabularies", wording.ACROSS_VOCABULARIES, tables.vocabulary_table(comparison), True),
+        ("tuning", "Tuning", of_tuning, tables.tuning_results(comparison), True),
     ]
     return [
         Section(name, heading, (text,), tables=(CaptionedTable(f"{heading}, in numbers", table, is_open),))

@@ -16,7 +16,8 @@ from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.report.page.svg import to_svg
 from tiedlm.report.plots import COLOURS, MARKERS, perplexity_band, unit_of_tokens
-from tiedlm.report.tables import band_cell, band_names, pair_name
+from tiedlm.report.tables import band_cell, band_names
+from tiedlm.report.wording import pair_name, with_interval
 
 WIDTH = 4.6  # inches: two stand side by side on a desk, and one is read on a phone
 INK, FAINT, RULE, PAPER = (
@@ -120,10 +121,10 @@ def draw_difference_curves(comparison: Comparison) -> Markup:
             low, high = zip(*curve.ci95, strict=True)
             axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0, gid=f"of-{place}")
         axes.plot(tokens, curve.mean, gid=f"of-{place} difference", **style)
-        intervals = [""] * len(tokens) if curve.ci95 is None else [f" [{a:+.3f}, {b:+.3f}]" for a, b in curve.ci95]
+        ends: Sequence[tuple[float, float] | None] = curve.ci95 or [None] * len(tokens)
         texts[f"of-{place} difference"] = [
-            f"{curve.arms[1]} − {curve.arms[0]}, {number:,} tokens\n{mean:+.3f}{interval} nats a token"
-            for number, mean, interval in zip(curve.num_tokens, curve.mean, intervals, strict=True)
+            f"{pair_name(curve.arms)}, {number:,} tokens\n{with_interval(mean, of_point)} nats a token"
+            for number, mean, of_point in zip(curve.num_tokens, curve.mean, ends, strict=True)
         ]
     axes.axhline(0, color=INK, linewidth=1)
     first = next(iter(comparison.arms))
@@ -164,19 +165,19 @@ def _draw_difference(
 ) -> dict[str, list[str]]:
     """One row of it, with its name and verdict above; its texts."""
     delta, (low, high) = item.delta_nats, item.delta_nats.ci95
-    name = f"{pair_name(item)}: {item.verdict}"
+    name = f"{pair_name(item.arms)}: {item.verdict}"
     above: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "color": INK, "fontsize": 10}
     axes.annotate(name, (0.0, height + 0.33), bbox={"fc": PAPER, "ec": "none", "pad": 1.5}, **above)
     colour = style["color"]
     axes.plot([low, high], [height - 0.16] * 2, color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
     axes.plot([delta.mean], [height - 0.16], gid=f"{gid} mean", color=colour, marker="|", markersize=11, mew=2.2)
-    texts = {f"{gid} mean": [f"{pair_name(item)}, {item.split}\nmean {delta.mean:+.4f} [{low:+.4f}, {high:+.4f}]"]}
+    texts = {f"{gid} mean": [f"{pair_name(item.arms)}, {item.split}\nmean {with_interval(delta.mean, delta.ci95, 4)}"]}
     if len(delta.values) > 1:
         heights = [height + 0.06] * len(delta.values)
         alone = style | {"linestyle": "", "markersize": 5, "alpha": 0.8}
         axes.plot(delta.values, heights, gid=f"{gid} seeds", **alone)
         texts[f"{gid} seeds"] = [
-            f"{pair_name(item)}, {item.split}\nseed {seed}: {value:+.4f}"
+            f"{pair_name(item.arms)}, {item.split}\nseed {seed}: {value:+.4f}"
             for seed, value in zip(seeds, delta.values, strict=True)
         ]
     return texts
@@ -198,7 +199,7 @@ def draw_bands(comparison: Comparison, split: str) -> Markup:
                 axes.plot([x, x], band.ci95, color=style["color"], linewidth=2, alpha=0.5, gid=f"of-{place}")
         axes.plot(at, [band.mean for band in bands], gid=f"of-{place} bands", **(style | {"linestyle": ""}))
         texts[f"of-{place} bands"] = [
-            f"{pair_name(item)}, {split}\n{name} times in train: {band_cell(band)} nats a token"
+            f"{pair_name(item.arms)}, {split}\n{name} times in train: {band_cell(band)} nats a token"
             for name, band in zip(names, bands, strict=True)
         ]
     axes.axhline(0, color=INK, linewidth=1)

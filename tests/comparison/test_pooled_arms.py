@@ -1,4 +1,4 @@
-"""Several arms over the same seeds, tested by one scatter for all."""
+"""Several arms over the same seeds, tested by one pooled variance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from scipy import stats
 from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import holm
-from tiedlm.comparison.pooled_arms import block_test
+from tiedlm.comparison.pooled_arms import pooled_arms
 from tiedlm.report.markdown import render_markdown
-from tiedlm.report.terminal import reasons, render_comparison
+from tiedlm.report.terminal import render_comparison
+from tiedlm.report.wording import reasons
 
 LOSSES = {"tied": [4.00, 4.03, 3.98, 4.01], "arm-1": [4.11, 4.12, 4.06, 4.13], "arm-2": [4.02, 4.02, 4.01, 4.03]}
 
@@ -33,7 +34,7 @@ def test_it_is_the_linear_model_with_a_column_for_each_arm_and_each_seed() -> No
     freedom = len(observed) - int(rank)
     variance = float(residuals[0]) / freedom
     errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))[1:3]
-    test = block_test("valid", LOSSES)
+    test = pooled_arms("valid", LOSSES)
     assert test is not None
     assert test.holds
     assert test.degrees_of_freedom == freedom == 6
@@ -45,16 +46,16 @@ def test_it_is_the_linear_model_with_a_column_for_each_arm_and_each_seed() -> No
 
 def test_a_report_of_many_arms_has_it_and_one_of_two_has_not() -> None:
     comparison = compare(many_arms(LOSSES))
-    assert [test.split for test in comparison.block_tests] == ["valid", "test"]
+    assert [test.split for test in comparison.pooled_arms] == ["valid", "test"]
     assert any("behind the first arm by Holm's p < 0.05: arm-1; ahead: none" in line for line in reasons(comparison))
     told = io.StringIO()
     Console(file=told, width=80).print(render_comparison(comparison))
     assert "behind the first arm by Holm's p < 0.05: arm-1; ahead: none" in " ".join(told.getvalue().split())
     assert "# toy: tied against 2 other arms" in render_markdown(comparison)
-    assert compare(many_arms({arm: LOSSES[arm] for arm in ("tied", "arm-1")})).block_tests == []
+    assert compare(many_arms({arm: LOSSES[arm] for arm in ("tied", "arm-1")})).pooled_arms == []
 
 
-def test_arms_that_scatter_differently_are_not_tested_by_one_scatter() -> None:
+def test_arms_of_different_variances_are_not_pooled() -> None:
     """Also where a large effect of the seed, which all arms share, hides it in their losses."""
     shared = [0.2, -0.1, -0.2, 0.1]
     unlike = [-0.08, 0.09, -0.11, 0.1]
@@ -66,16 +67,16 @@ def test_arms_that_scatter_differently_are_not_tested_by_one_scatter() -> None:
     losses["arm-3"] = [3.9 + added + own for added, own in zip(shared, unlike, strict=True)]
     assert stats.bartlett(*losses.values()).pvalue > 0.5
     comparison = compare(many_arms(losses))
-    assert not comparison.block_tests[0].holds
-    assert any("valid: arms scatter differently, so they are not tested" in line for line in reasons(comparison))
+    assert not comparison.pooled_arms[0].holds
+    assert any("valid: variances differ between arms, so they are not pooled" in line for line in reasons(comparison))
     assert "| – | tied better |" in render_markdown(comparison)
 
 
-def test_arms_that_run_in_parallel_have_no_scatter_to_test_by() -> None:
-    assert block_test("valid", {"a": [4.0, 4.1, 4.2], "b": [4.1, 4.2, 4.3], "c": [4.05, 4.15, 4.25]}) is None
+def test_arms_that_run_in_parallel_have_no_variance_to_pool() -> None:
+    assert pooled_arms("valid", {"a": [4.0, 4.1, 4.2], "b": [4.1, 4.2, 4.3], "c": [4.05, 4.15, 4.25]}) is None
 
 
 def test_an_arm_with_other_seeds_or_without_learning_is_no_part_of_it() -> None:
-    assert compare([*many_arms(LOSSES), *many_arms({"arm-3": [4.0, 4.1, 4.2]})]).block_tests == []
-    without = compare(many_arms({**LOSSES, "arm-3": [5.0, 4.6, 4.7, 4.8]})).block_tests
+    assert compare([*many_arms(LOSSES), *many_arms({"arm-3": [4.0, 4.1, 4.2]})]).pooled_arms == []
+    without = compare(many_arms({**LOSSES, "arm-3": [5.0, 4.6, 4.7, 4.8]})).pooled_arms
     assert [list(test.p_holm) for test in without] == [["arm-1", "arm-2"]] * 2

@@ -14,7 +14,7 @@ from tests.comparison.test_compare import pairs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Difference
 from tiedlm.comparison.paired_statistics import holm
-from tiedlm.comparison.pooled_cells import PooledTest, Scatter, pooled_tests
+from tiedlm.comparison.pooled_cells import PooledCells, SeedVariance, pooled_cells
 
 TIED = 4.0
 
@@ -26,14 +26,14 @@ def cells(differences: dict[str, list[float]]) -> dict[str, list[Difference]]:
     }
 
 
-def on_valid(differences: dict[str, list[float]], has_same_seeds: bool = True) -> PooledTest:
-    (test,) = pooled_tests("valid", cells(differences), has_same_seeds)
+def on_valid(differences: dict[str, list[float]], has_same_seeds: bool = True) -> PooledCells:
+    (test,) = pooled_cells("valid", cells(differences), has_same_seeds)
     return test
 
 
-def scatter(test: PooledTest) -> Scatter:
-    assert test.scatter is not None
-    return test.scatter
+def scatter(test: PooledCells) -> SeedVariance:
+    assert test.variance is not None
+    return test.variance
 
 
 def test_a_pooled_interval_is_that_of_a_one_way_analysis_where_a_seed_adds_nothing() -> None:
@@ -73,7 +73,7 @@ def test_cells_that_scatter_differently_or_have_other_seeds_keep_their_own_tests
     values: dict[str, list[float]], has_same_seeds: bool
 ) -> None:
     test = on_valid(values, has_same_seeds)
-    assert test.scatter is None or not test.scatter.is_pooled
+    assert test.variance is None or not test.variance.is_pooled
     alone = [differences[0].delta_nats for differences in cells(values).values()]
     assert [cell.ci95 for cell in test.cells.values()] == [delta.ci95 for delta in alone]
     assert [cell.p_holm for cell in test.cells.values()] == holm([delta.p_value or 0.0 for delta in alone])
@@ -84,7 +84,7 @@ def test_cells_without_a_verdict_tell_nothing_of_scatter() -> None:
     values = {"a": [0.10, 0.14], "b": [0.30, 0.25]}
     worse_than_unigram = cells({"c": [1.5, 0.7]})["c"]
     one_seed = cells({"d": [0.2]})["d"]
-    (test,) = pooled_tests("valid", {**cells(values), "c": worse_than_unigram, "d": one_seed}, True)
+    (test,) = pooled_cells("valid", {**cells(values), "c": worse_than_unigram, "d": one_seed}, True)
     assert test.num_tests == 2
     within = statistics.fmean(np.var(of, ddof=1) for of in values.values())
     assert scatter(test).std_nats == pytest.approx(math.sqrt(within))
@@ -107,7 +107,7 @@ def share_of_maps_with_a_verdict(shared: float, stds: Sequence[float], num_maps:
             p_value = float(2 * special.stdtr(1, -abs(mean) / error))
             delta = of_cell.delta_nats.model_copy(update={"values": values, "mean": mean, "p_value": p_value})
             differences[str(number)] = [of_cell.model_copy(update={"delta_nats": delta, "verdict": "inconclusive"})]
-        (of_map,) = pooled_tests("valid", differences, True)
+        (of_map,) = pooled_cells("valid", differences, True)
         found += any(cell.verdict != "inconclusive" for cell in of_map.cells.values())
     return found / num_maps
 

@@ -1,0 +1,233 @@
+"""The words of a report, once for all of its forms: titles, numbers with their intervals, verdicts and sentences.
+
+The terminal, Markdown, the plots and the page draw these and the tables of `tables.py`, and have no words of their own.
+Plain text: whoever draws a text of a record escapes it for his form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
+from tiedlm.comparison.paired_statistics import SIGNIFICANCE
+from tiedlm.comparison.pooled_arms import PooledArms
+from tiedlm.counting.shown.count_tables import percent
+from tiedlm.data.sources.known_corpora import KNOWN
+from tiedlm.errors import printable
+
+WARNING = (
+    "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal (left-to-right) "
+    "perplexity, nor with pseudo-perplexity."
+)
+PERPLEXITY = (
+    f"{WARNING} ± is the standard deviation over seeds. Unigram: what the token frequencies of train reach alone, "
+    "each count plus one."
+)
+NATS = (
+    "Differences are in nats a token, between natural logarithms of perplexities. A difference d means a perplexity "
+    "ratio of exp(d)."
+)
+DETECTABLE = "Detectable: the true difference that this many seeds would find significant 80 % of the time."
+ARMS_TABLE = (
+    "Each interval is of that difference alone, from its own variance over seeds. Holm's p adjusts these tests for "
+    "their number and decides the verdict. Beside an inconclusive verdict stands the true difference that this many "
+    "seeds would find significant 80 % of the time, without that adjustment. Pooled: Holm's p of a second test, which "
+    "assumes the same variance in all arms; it decides no verdict, and does not suit an arm that shares training steps "
+    "with the first."
+)
+ACROSS_VOCABULARIES = (
+    "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
+    "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "
+    "pieces of the word that it predicts."
+)
+BANDS = "Nats a token by how often the predicted token occurs in train, with the 95 % interval of each band alone."
+GRADIENTS = (
+    "The gradients of the word-embedding table as input and of the output matrix, for the loss of the same blocks of "
+    "train at each point of the learning curve, without dropout; means over seeds. A tied model adds the two up."
+)
+SIMILARITY = (
+    "Similarity to the tied run's word-embedding table of the same seed, over the most frequent tokens; the tied "
+    "arm's own line is to the table of another seed. Linear CKA (Kornblith et al. 2019) is 1 for a rotated copy. "
+    "The overlap is the share of a token's 10 nearest tokens that both agree on."
+)
+ESTIMATES = (
+    "one evaluation fold of evenly spaced blocks, the same number of train and of valid, so these are estimates where "
+    "the tables of results are exact"
+)
+CURVES = f"Each point is {ESTIMATES}. The untrained models are left out."
+LAST_POINTS = f"Last point of each curve: {ESTIMATES}."
+PAIRED = (
+    "For one seed all arms start with the same values in every tensor they share and see the same batches "
+    "and masks; every token of a split is predicted once, under the same masks."
+)
+
+
+# ---- numbers
+
+
+def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
+    """`[+0.065, +0.108]`; nothing where there is none."""
+    return "" if ends is None else f"[{', '.join(f'{end:+.{digits}f}' for end in ends)}]"
+
+
+def percent_interval(ends: Sequence[float]) -> str:
+    """The same of differences in nats, as changes of the perplexity in per cent: `[+6.7, +11.4]`."""
+    return interval([100 * math.expm1(end) for end in ends], 1)
+
+
+def with_interval(mean: float, ends: Sequence[float] | None, digits: int = 3) -> str:
+    """`+0.087 [+0.065, +0.108]`; of one seed the mean alone."""
+    return f"{mean:+.{digits}f} {interval(ends, digits)}".rstrip()
+
+
+def percent_more(nats: float) -> str:
+    """A difference in nats as the perplexity's change in per cent: `+9.1`."""
+    return f"{100 * math.expm1(nats):+.1f}"
+
+
+def plus_minus(summary: Summary, digits: int = 1) -> str:
+    """`72.1 ± 0.4`, or the bare mean for one seed."""
+    return f"{summary.mean:,.{digits}f}" + ("" if summary.std is None else f" ± {summary.std:.{digits}f}")
+
+
+def p_value(value: float) -> str:
+    """`p = 0.013`, or a bound where more digits would pretend."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+
+
+# ---- titles
+
+
+def corpus_title(name: str) -> str:
+    """A corpus as a person calls it."""
+    return KNOWN[name].title if name in KNOWN else printable(name)
+
+
+def count_seeds(number: int) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number} seed" + ("s" if number > 1 else "")
+
+
+def title(comparison: Comparison) -> str:
+    """`Penn Treebank, 5 seeds`."""
+    return f"{corpus_title(comparison.corpus)}, {count_seeds(len(comparison.seeds))}"
+
+
+def pair_name(arms: Sequence[str]) -> str:
+    """What is subtracted from what."""
+    return f"{arms[1]} − {arms[0]}"
+
+
+def saved_sentence(comparison: Comparison) -> str:
+    """What tying saves."""
+    return f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model."
+
+
+def tuning_sentence(comparison: Comparison) -> str:
+    """What the tuning's numbers are; there must be one."""
+    assert comparison.tuning is not None
+    seeds = count_seeds(len(next(iter(comparison.tuning[0].losses_nats.values()))))
+    return f"Perplexity on valid of {seeds} that the comparison does not use; in bold the best values of each arm."
+
+
+# ---- what a difference says
+
+
+def differing_lines(comparison: Comparison) -> list[str]:
+    """In what tied and untied differ beside the tie, which a reader must know first."""
+    if not {"tied", "untied"} <= comparison.arms.keys():
+        return []
+    tied, untied = (comparison.arms[arm].overrides for arm in ("tied", "untied"))
+    differing = [
+        f"{key} ({tied.get(key, 'as in the file')}, {untied.get(key, 'as in the file')})"
+        for key in {**tied, **untied}
+        if key != "model.tie_word_embeddings" and tied.get(key) != untied.get(key)
+    ]
+    return [f"tied and untied differ in {', '.join(differing)} too"] if differing else []
+
+
+def verdict_lines(comparison: Comparison) -> list[str]:
+    """A line a difference, of 80 columns for the built-in arms: the verdict, and what it rests on."""
+    lines = []
+    for difference in comparison.differences:
+        delta, second = difference.delta_nats, difference.arms[1]
+        ends, seeds = percent_interval(delta.ci95), count_seeds(len(delta.values))
+        line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
+        if delta.p_value is None:
+            lines += [f"{line}  {seeds}", f"{'':6}{ends}: how much the choice of text moves it, not of seed"]
+        elif difference.p_holm is None:
+            lines.append(f"{line}  {seeds}")
+        else:
+            lines.append(f"{line} {ends} {seeds}  {p_value(difference.p_holm)}")
+    return lines
+
+
+def basis_lines(comparison: Comparison) -> list[str]:
+    """What stands below the verdicts: what would be missed, why there is none, by which p-values there is one."""
+    is_pair = len(comparison.arms) == 2
+    missed = [
+        f"{item.split}{'' if is_pair else f', {item.arms[1]}'}: too few seeds; a difference below "
+        f"{item.detectable_nats:.2g} nats would usually be missed"
+        for item in comparison.differences
+        if is_inconclusive(item)
+    ]
+    return [*missed, *reasons(comparison)]
+
+
+def reasons(comparison: Comparison) -> list[str]:
+    """Why there is no verdict, by which p-values there is one, and what another test says."""
+    told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
+    return [*told, *_holm_lines(comparison), *(_pooled_line(comparison, test) for test in comparison.pooled_arms)]
+
+
+def is_inconclusive(difference: Difference) -> bool:
+    """Whether there is something to tell of what would have been missed."""
+    return difference.verdict == INCONCLUSIVE and difference.detectable_nats is not None
+
+
+def _holm_lines(comparison: Comparison) -> list[str]:
+    """That p-values are adjusted, where they are."""
+    split = comparison.differences[0].split
+    number = sum(item.p_holm is not None for item in comparison.differences if item.split == split)
+    return [f"verdicts are by Holm's p-values, over the {number} tests of a split"] if number > 1 else []
+
+
+def _pooled_line(comparison: Comparison, test: PooledArms) -> str:
+    """What the variance that all arms share tells."""
+    ends = " to ".join(f"{std:.2g}" for std in test.arm_stds_nats)
+    stds = f"over seeds, standard deviations are {ends} nats; Bartlett's {p_value(test.equal_variances_p)}"
+    if not test.holds:
+        return f"{test.split}: variances differ between arms, so they are not pooled ({stds})"
+    means = {item.arms[1]: item.delta_nats.mean for item in comparison.differences if item.split == test.split}
+    found = [arm for arm, p in test.p_holm.items() if p < SIGNIFICANCE]
+    behind, ahead = (", ".join(arm for arm in found if (means[arm] > 0) is worse) or "none" for worse in (True, False))
+    return (
+        f"{test.split}, by a second test, which assumes the same variance in all arms ({stds}): ± "
+        f"{test.half_width_nats:.3f} nats a difference, with {test.degrees_of_freedom} degrees of freedom; behind the "
+        f"first arm by Holm's p < {SIGNIFICANCE}: {behind}; ahead: {ahead}"
+    )
+
+
+def than_first(difference: Difference) -> str:
+    """The verdict of an arm in one word, and below it what would have been missed."""
+    if is_inconclusive(difference):
+        return f"{difference.verdict}\n± {difference.detectable_nats:.2g}"
+    if difference.ahead is None:
+        return difference.verdict
+    return "worse" if difference.ahead == difference.arms[0] else "better"
+
+
+def describe(difference: Difference) -> str:
+    """The paired difference in a sentence."""
+    delta, (first, second) = difference.delta_nats, difference.arms
+    p = "" if delta.p_value is None else f", {p_value(delta.p_value)}"
+    if difference.p_holm != delta.p_value and difference.p_holm is not None:
+        p += f", Holm's {p_value(difference.p_holm)}"
+    if is_inconclusive(difference):
+        p += f"; a difference below {difference.detectable_nats:.2g} would usually be missed"
+    reason = "" if difference.reason is None else f" ({difference.reason})"
+    return (
+        f"{pair_name(difference.arms)} = {delta.mean:+.4f} nats a token, 95 % interval {interval(delta.ci95, 4)}{p} "
+        f"({delta.method}); {second} has {difference.perplexity_ratio:.3f} × the perplexity of {first}{reason}."
+    )
