@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.cli.test_bad_input import GOOD, run_tiedlm, tree, write
+from tiedlm.cli.commands import app
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.interventions import Intervention
@@ -89,7 +93,26 @@ def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> No
     assert {row for row in rows if not row.startswith("tune.")} == keys
     assert rows["train.learning_rate"][0] == "0.25"
     assert rows["tune.train.adam_epsilon"][:2] == ["1e-08,", "1e-05"]
-    assert all(len(row) > 2 for row in rows.values()), "a key has no meaning"
+    lines = answer.stdout.splitlines()
+    meanings = {line.split()[0]: below for line, below in itertools.pairwise(lines) if line[:1] != " "}
+    assert all(below.startswith("    ") for below in meanings.values()), "a key has no meaning"
+    whole = " ".join(answer.stdout.split())
+    allowed_values = ("modernbert, bert", "true, false", "above 0.0, below 1.0", "any:N, e.g. band:0", "up to 1,000")
+    for allowed in allowed_values:
+        assert f"{allowed}." in whole
     listed = json.loads(run_tiedlm(tmp_path, "config --list --json").stdout)
     assert listed.keys() == shipped_experiments().keys()
     assert all(question.endswith("?") or len(question) > 20 for question in listed.values())
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "report", "explain", "export", "evaluate", "count-params"])
+def test_help_shows_brackets_as_they_are(command: str, tmp_path: Path) -> None:
+    """Rich takes `[tensorboard]` for a style, and leaves it out."""
+    answer = run_tiedlm(tmp_path, f"{command} --help")
+    shown = re.sub(r"[│\s]+", "", answer.stdout)
+    group = typer.main.get_command(app)
+    parameters = group.commands[command].params  # type: ignore[attr-defined]
+    told = [parameter.help for parameter in parameters if getattr(parameter, "help", None)]
+    assert len(told) > 1
+    for sentence in told:
+        assert re.sub(r"\s+", "", sentence.replace("\\[", "[")) in shown

@@ -73,11 +73,19 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
         )
     design = TwoStage(half_width_nats=to_within, first_stage_seeds=first_stage, max_seeds=max_seeds)
     earlier = load_design(folder) if folder.is_dir() else None
-    if earlier not in (None, design):
+    if earlier is not None and earlier != design:
         raise InputError(
-            f"--out {folder}: was planned otherwise ({earlier}); give the same command again, or choose another --out"
+            f"--out {folder}: already has a plan: {_in_words(earlier)}; give the same command again, or choose another "
+            "--out"
         )
     return design
+
+
+def _in_words(design: TwoStage) -> str:
+    seeds = design.first_stage_seeds
+    is_range = seeds == list(range(seeds[0], seeds[-1] + 1))
+    first_stage = f"{seeds[0]}–{seeds[-1]}" if is_range else ", ".join(map(str, seeds))
+    return f"± {design.half_width_nats:g}, seeds {first_stage}, at most {design.max_seeds}"
 
 
 def second_stage(runs: list[RunId], design: TwoStage, folder: Path, options: RunOptions) -> list[RunId]:
@@ -92,7 +100,7 @@ def second_stage(runs: list[RunId], design: TwoStage, folder: Path, options: Run
     seconds = statistics.fmean(record.cost.total_seconds for record in records) * len(names) * len(later)
     allowed = f", of which --max-seeds allows {number}" if number < needed else ""
     options.listener.notice(
-        f"an interval of ± {design.half_width_nats:g} nats a token takes {needed} seeds{allowed}: {len(later)} more, "
+        f"an interval of ± {design.half_width_nats:g} nats a token needs {needed} seeds{allowed}: {len(later)} more, "
         f"{seconds / 60:,.0f} minutes of runs"
     )
     return [RunId(name, seed) for seed in sorted([*design.first_stage_seeds, *later]) for name in names]

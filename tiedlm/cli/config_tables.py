@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tiedlm.config.experiment import Experiment, Tune
 from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.config.strict import PATTERN_WORDS
+
+LIMITS = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
 
 
 def keys_of(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """(`section.key`, value, meaning) of every key that `--set` takes."""
+    """(`section.key`, value, meaning) of every key that `--set` takes; those of an arm have no meaning of their own."""
     return list(_keys("", experiment))
 
 
@@ -27,19 +34,37 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
             for key, of_key in value.items():
                 yield f"tune.{key}", ", ".join(map(str, of_key)), "tried by --tune, for each arm"
         elif name != "arms" and value is not None:
-            yield f"{section}{name}", str(value), " ".join((field.description or "").replace("`", "").split())
+            meaning = " ".join((field.description or "").replace("`", "").split())
+            yield f"{section}{name}", str(value), f"{meaning} Allowed: {allowed_values(field)}."
         for arm, overrides in value.items() if name == "arms" else ():
             for of_arm, keys in overrides.items():
-                yield from ((f"arms.{arm}.{of_arm}.{key}", str(one), f"in arm {arm}") for key, one in keys.items())
+                yield from ((f"arms.{arm}.{of_arm}.{key}", str(one), "") for key, one in keys.items())
 
 
-def render_keys(keys: list[tuple[str, str, str]]) -> Table:
-    """A row a key."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
+def allowed_values(field: FieldInfo) -> str:
+    """What a key may be, in words: `above 0, up to 1`."""
+    if field.annotation is bool:
+        return "true, false"
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(get_args(field.annotation))
+    words = []
+    for limit in field.metadata:
+        for kind, told in LIMITS.items():
+            bound = getattr(limit, kind, None)
+            if bound is not None:
+                words.append(f"{told} {2**63 - 1:,}" if bound == 2**63 else f"{told} {bound:,}")
+        words += [PATTERN_WORDS[pattern]] if (pattern := getattr(limit, "pattern", None)) else []
+    return ", ".join(words) or "any text"
+
+
+def render_keys(keys: list[tuple[str, str, str]]) -> Group:
+    """A line a key, and its meaning below."""
+    width = max(len(place) for place, _, meaning in keys if meaning)
+    lines: list[RenderableType] = []
     for place, value, meaning in keys:
-        table.add_row(Text(place, style="bold", no_wrap=True), Text(value), Text(meaning, style="dim"))
-    return table
+        lines.append(Text.assemble((f"{place:<{width}}", "bold"), f"  {value}"))
+        lines += [Padding(Text(meaning, style="dim"), (0, 0, 0, 4))] if meaning else []
+    return Group(*lines)
 
 
 def questions() -> dict[str, str]:

@@ -62,8 +62,8 @@ def _steps(one: Explanation) -> Iterator[RenderableType]:
     )
     yield _step(
         3,
-        f"The multiplication. {matrix} has a row for each of the {one.vocab_size:,} words. Guess times row, number by "
-        "number, summed up, is the word's product; with a bias of the word, one more number, it is the word's score.",
+        f"The multiplication. {matrix} has a row for each of the {one.vocab_size:,} words. A word's product is "
+        "the sum of guess × row, number by number; the word's score is its product plus its bias, one more number.",
         f"scores = g · {matrix}ᵀ + b      ({size}) · ({one.vocab_size:,} × {size})ᵀ + ({one.vocab_size:,})",
         f"“{word}”: {_sum_of_products(one.guess, one.output_row.vector, best.product)}",
         f"{_number(best.product)} {_added(best.bias)} = {_number(best.score)}",

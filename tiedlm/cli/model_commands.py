@@ -54,7 +54,7 @@ def evaluate(
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens of a block, with those that its tokenizer adds; not of our own models.",
+            help="Tokens of a block, with those that its tokenizer adds; our own models keep theirs.",
             show_default="as many as the model reads, 512 at most",
         ),
     ] = None,
@@ -62,7 +62,10 @@ def evaluate(
     text_column: TextColumnOption = None,
     device: DeviceOption = "auto",
     precision: Annotated[
-        str, typer.Option(metavar="auto|fp32|bf16", help="Of matrix products; auto is bf16 where the device has it.")
+        str,
+        typer.Option(
+            metavar="auto|fp32|bf16", help="Precision of matrix products; auto is bf16 where the device has it."
+        ),
     ] = "fp32",
     quiet: QuietOption = False,
     as_json: JsonOption = False,

@@ -88,7 +88,7 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         metavar="auto|fp32|bf16",
-        help="Of matrix products; auto is bf16 where the processor has it.",
+        help="Precision of matrix products; auto is bf16 where the processor has it.",
         rich_help_panel=RUN,
     ),
 ]
@@ -106,7 +106,7 @@ CheckpointOption = Annotated[
     typer.Option(
         "--save-every",
         metavar="SECONDS",
-        help="Of training, between two checkpoints of a run.",
+        help="Seconds of training between two checkpoints of a run.",
         rich_help_panel=RUN,
     ),
 ]
@@ -132,7 +132,7 @@ TensorboardOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Write the same for TensorBoard; needs the extra tiedlm[tensorboard].",
+        help="Write the same for TensorBoard; needs the extra tiedlm\\[tensorboard].",
         show_default=False,
         rich_help_panel=SHOWN,
     ),

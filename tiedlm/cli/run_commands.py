@@ -55,7 +55,7 @@ def compare(
         float | None,
         typer.Option(
             metavar="NATS",
-            help="Train as many more seeds as the 95 % interval takes to be within ± this, in nats a token.",
+            help="Add as many seeds as the 95 % interval needs to be within ± this, in nats a token.",
             show_default=False,
             rich_help_panel=TRAINED,
         ),
@@ -186,7 +186,9 @@ def train(
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(metavar="N", help="Of start values, batches, masks and dropout.", rich_help_panel=TRAINED),
+        typer.Option(
+            metavar="N", help="Seed of the start values, batches, masks and dropout.", rich_help_panel=TRAINED
+        ),
     ] = 0,
     corpus: CorpusOption = None,
     data_dir: DataDirOption = None,

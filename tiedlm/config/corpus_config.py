@@ -21,12 +21,15 @@ class CorpusConfig(Strict):
     """Which text, how it becomes tokens, and how long a block is."""
 
     name: Annotated[str, Field(min_length=1)]
-    """`pydoc`, `ptb`, `wikitext-2`, another known corpus, a folder or file of text, `hub:OWNER/NAME[:CONFIG]`."""
+    """The text: `pydoc` (the prose of the Python that runs the command), `ptb`, `wikitext-2`, `wikitext-103`, the
+    latter two with `-raw`, a folder or file of text, or `hub:OWNER/NAME[:CONFIG]`."""
     tokenizer: Annotated[str, Field(pattern=TOKENIZER_PATTERN)]
-    """`word`: every word of the train split; `word:N` or `bpe:N`: a vocabulary of N with the special tokens;
-    `file:PATH` or `hub:OWNER/NAME`: the `tokenizer.json` of another model."""
+    """How text becomes tokens. `word`: every word of the train split; `word:N` or `bpe:N`: the most frequent words, or
+    byte-level BPE, N with `[PAD]`, `[MASK]`, `[UNK]` and `<eos>`, which ends each line (at least 5, or 260); trained on
+    train alone. `file:PATH` or `hub:OWNER/NAME`: the `tokenizer.json` of another model."""
     seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
-    """Tokens of a block."""
+    """Tokens of a block, at most `model.max_position_embeddings`. Blocks are consecutive pieces of a split; the last
+    one is padded, and padding is never predicted."""
     fraction: Annotated[float, Field(gt=0.0, le=1.0)]
     """Share of train's blocks that are trained on, by one fixed order, so that a smaller share is part of a larger one;
     the vocabulary stays the whole text's."""

@@ -13,13 +13,15 @@ class ModelConfig(Strict):
     """The masked LM, but for `vocab_size`, which the tokenizer decides."""
 
     encoder: Literal["modernbert", "bert"]
-    """Which layers: pre-LayerNorm, rotary, GeGLU; or BERT's own."""
+    """Which layers. `modernbert`: LayerNorm before each part, rotary positions, GeGLU, no biases but the output's; it
+    learns fast on a small budget. `bert`: LayerNorm after each part, learned positions and segments, GELU, biases
+    everywhere; with `head_transform` it is BERT as published."""
     hidden_size: Size
     """Width H of every hidden vector."""
     num_hidden_layers: Annotated[int, Field(gt=0, le=1_000)]
     """Layers of the encoder."""
     num_attention_heads: Size
-    """Heads of each layer; they divide `hidden_size`."""
+    """Heads of each layer; they divide `hidden_size`, in `modernbert` into even sizes."""
     intermediate_size: Size
     """Width of the feed-forward; `modernbert` adds a gate of the same width."""
     max_position_embeddings: Size
@@ -29,7 +31,8 @@ class ModelConfig(Strict):
     attention_probs_dropout_prob: Probability
     """Dropout of the attention weights."""
     initializer_range: Annotated[float, Field(gt=0.0)]
-    """Standard deviation of every matrix at the start, the embeddings among them."""
+    """Standard deviation of every matrix at the start, the embeddings among them; norms start at one, biases at
+    zero."""
     rope_theta: Annotated[float, Field(gt=0.0)]
     """Base of the rotary angles of `modernbert`; `bert`, whose positions are learned, does not read it."""
     tie_word_embeddings: bool

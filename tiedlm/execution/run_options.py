@@ -25,13 +25,13 @@ class RunOptions:
     device: str = "auto"
     """`auto`, `cpu` or `cuda`; `auto` is a CUDA device if there is one."""
     precision: str = "auto"
-    """Of matrix products: `auto`, `fp32` or `bf16`; `auto` is bf16 where the processor has it."""
+    """Precision of matrix products: `auto`, `fp32` or `bf16`; `auto` is bf16 where the processor has it."""
     jobs: int | None = None
     """Runs side by side; None is one a processor, or one on a GPU."""
     resume: bool = True
     """Go on from the checkpoint of an unfinished run."""
     checkpoint_seconds: float = 60.0
-    """Of training, between two checkpoints of a run."""
+    """Seconds of training between two checkpoints of a run."""
     listener: Listener = field(default_factory=Listener)
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""The loss of the head in one with its gradients: the sums of `head.masked_lm_loss`, without its V-wide copies.
+"""The loss of the head in one with its gradients: the sums of `head.masked_lm_loss`, without its copies of V columns.
 
-What is V wide exists for some rows at a time and is written over by its own gradient. The library's cross-entropy
+Logits exist for some rows or columns at a time and are written over by their own gradient. The library's cross-entropy
 keeps logits, an fp32 copy and a gradient. The tests hold this file to the plain formula, in fp64 and in bf16.
 """
 
@@ -20,8 +20,8 @@ from tiedlm.model.logit_slices import (
     make_logits,
     matrix_slices,
     row_slices,
-    wide,
-    widened,
+    sum_dtype,
+    to_scores,
 )
 
 
@@ -54,18 +54,18 @@ class _FusedLoss(torch.autograd.Function):
         precision: torch.dtype,
     ) -> Tensor:
         """(N, H), (V, H), (V,), (N,) and each row's factor (N,) → the sum, ()."""
-        scales = scales.to(wide(precision))
-        of_all = _by_columns if columns_are_faster(len(hidden_states), len(weight)) else _by_rows
-        nll, of_ids, (of_hidden_states, of_weight, of_bias) = of_all(
+        scales = scales.to(sum_dtype(precision))
+        by_slices = _by_columns if columns_are_faster(len(hidden_states), len(weight)) else _by_rows
+        nll, id_probabilities, (hidden_gradient, weight_gradient, bias_gradient) = by_slices(
             hidden_states, weight, bias, ids, scales, precision
         )
-        of_truth = of_ids - 1.0
-        of_hidden_states += of_truth.unsqueeze(1) * weight[ids]
-        of_hidden_states *= scales.unsqueeze(1)
-        of_truth *= scales
-        _add_rows(of_weight, ids, of_truth.unsqueeze(1) * hidden_states)
-        _add_rows(of_bias, ids, of_truth)
-        ctx.gradients = of_hidden_states.to(hidden_states.dtype), of_weight, of_bias
+        truth_gradient = id_probabilities - 1.0
+        hidden_gradient += truth_gradient.unsqueeze(1) * weight[ids]
+        hidden_gradient *= scales.unsqueeze(1)
+        truth_gradient *= scales
+        _add_rows(weight_gradient, ids, truth_gradient.unsqueeze(1) * hidden_states)
+        _add_rows(bias_gradient, ids, truth_gradient)
+        ctx.gradients = hidden_gradient.to(hidden_states.dtype), weight_gradient, bias_gradient
         return nll @ scales
 
     @staticmethod
@@ -92,21 +92,22 @@ def _by_rows(
     hidden_states: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, scales: Tensor, precision: torch.dtype
 ) -> Answer:
     """As many rows at a time as have their logits kept; each time a pass over the matrix for them, and one after."""
-    nll, of_ids = torch.empty_like(scales), torch.empty_like(scales)
+    nll, id_probabilities = torch.empty_like(scales), torch.empty_like(scales)
     gradients = _zeros(hidden_states, weight, bias, scales)
-    of_hidden_states, of_weight, of_bias = gradients
+    hidden_gradient, weight_gradient, bias_gradient = gradients
     for rows in row_slices(len(hidden_states), len(weight)):
         logits = make_logits(hidden_states[rows].to(precision), weight)
         for part in cached_slices(logits):
-            nll[rows][part], of_ids[rows][part], of_others = _cross_entropy(logits[part], bias, ids[rows][part])
-            of_bias += scales[rows][part] @ of_others
-            logits[part] = of_others
+            found = _cross_entropy(logits[part], bias, ids[rows][part])
+            nll[rows][part], id_probabilities[rows][part], other_probabilities = found
+            bias_gradient += scales[rows][part] @ other_probabilities
+            logits[part] = other_probabilities
         hidden = (hidden_states[rows] * scales[rows].unsqueeze(1)).to(precision)
         for columns in matrix_slices(len(weight)):
-            of_hidden_states[rows] += logits[:, columns] @ weight[columns].to(precision)
+            hidden_gradient[rows] += logits[:, columns] @ weight[columns].to(precision)
             put = Tensor.add_ if rows.start else Tensor.copy_  # the first need not be added to zeros
-            put(of_weight[columns], logits[:, columns].t() @ hidden)
-    return nll, of_ids, gradients
+            put(weight_gradient[columns], logits[:, columns].t() @ hidden)
+    return nll, id_probabilities, gradients
 
 
 def _by_columns(
@@ -118,13 +119,13 @@ def _by_columns(
     calculation for softmax", alg. 3); then for the gradients.
     """
     gradients = _zeros(hidden_states, weight, bias, scales)
-    of_hidden_states, of_weight, of_bias = gradients
+    hidden_gradient, weight_gradient, bias_gradient = gradients
     rounded = hidden_states.to(precision)
     highest, sums, truths = torch.full_like(scales, -torch.inf), torch.zeros_like(scales), torch.zeros_like(scales)
     for columns in column_slices(len(hidden_states), len(weight)):
         logits = make_logits(rounded, weight[columns])
         for part in cached_slices(logits):
-            scores = widened(logits[part], bias[columns])
+            scores = to_scores(logits[part], bias[columns])
             is_here, index = _within(ids[part], columns)
             truths[part] += scores.gather(1, index).squeeze(1) * is_here
             before, highest[part] = highest[part].clone(), torch.maximum(scores.amax(1), highest[part])
@@ -135,14 +136,14 @@ def _by_columns(
     for columns in column_slices(len(hidden_states), len(weight)):
         logits = make_logits(rounded, weight[columns])
         for part in cached_slices(logits):
-            powers = widened(logits[part], bias[columns]).sub_(highest[part].unsqueeze(1)).exp_()
+            powers = to_scores(logits[part], bias[columns]).sub_(highest[part].unsqueeze(1)).exp_()
             is_here, index = _within(ids[part], columns)
             powers.scatter_(1, index, powers.gather(1, index).masked_fill(is_here.unsqueeze(1), 0.0))
-            of_bias[columns] += factors[part] @ powers
+            bias_gradient[columns] += factors[part] @ powers
             logits[part] = powers
-        of_hidden_states += logits @ weight[columns].to(precision)
-        of_weight[columns] = logits.t() @ hidden
-    of_hidden_states /= sums.unsqueeze(1)
+        hidden_gradient += logits @ weight[columns].to(precision)
+        weight_gradient[columns] = logits.t() @ hidden
+    hidden_gradient /= sums.unsqueeze(1)
     nll = sums.log() + (highest - truths)
     return nll, (truths - highest).exp() / sums, gradients
 
@@ -161,15 +162,15 @@ def _within(ids: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
 
 def _cross_entropy(logits: Tensor, bias: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(N, V), (V,) and (N,) → −log p(id) in nats, (N,); p(id), (N,); p of all others, with 0 for the id, (N, V)."""
-    scores = widened(logits, bias)
+    scores = to_scores(logits, bias)
     probabilities = torch.softmax(scores, 1, out=scores)
     index = ids.unsqueeze(1)
-    of_ids = probabilities.gather(1, index).squeeze(1)
-    nll = -of_ids.log()
-    vanished = of_ids < torch.finfo(of_ids.dtype).tiny
+    id_probabilities = probabilities.gather(1, index).squeeze(1)
+    nll = -id_probabilities.log()
+    vanished = id_probabilities < torch.finfo(id_probabilities.dtype).tiny
     if vanished.any():  # their logarithm is a number nevertheless
-        nll[vanished] = F.cross_entropy(widened(logits[vanished], bias), ids[vanished], reduction="none")
-    return nll, of_ids, probabilities.scatter_(1, index, 0.0)
+        nll[vanished] = F.cross_entropy(to_scores(logits[vanished], bias), ids[vanished], reduction="none")
+    return nll, id_probabilities, probabilities.scatter_(1, index, 0.0)
 
 
 def _add_rows(matrix: Tensor, ids: Tensor, rows: Tensor) -> None:

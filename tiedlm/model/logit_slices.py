@@ -61,13 +61,13 @@ def columns_are_faster(num_rows: int, vocab_size: int) -> bool:
     return KEPT_LOGITS // _row_width(vocab_size) < min(FEW_ROWS, num_rows)
 
 
-def widened(logits: Tensor, bias: Tensor | None) -> Tensor:
+def to_scores(logits: Tensor, bias: Tensor | None) -> Tensor:
     """A copy to calculate with, in fp32 or what is wider, with the bias added."""
-    scores = logits.to(wide(logits.dtype), copy=True)
+    scores = logits.to(sum_dtype(logits.dtype), copy=True)
     return scores if bias is None else scores.add_(bias)
 
 
-def wide(dtype: torch.dtype) -> torch.dtype:
+def sum_dtype(dtype: torch.dtype) -> torch.dtype:
     """Of sums: fp32, or wider if the summands are."""
     return torch.promote_types(dtype, torch.float32)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tiedlm.model.linear_and_norm import product_precision
-from tiedlm.model.logit_slices import cached_slices, make_logits, row_slices, widened
+from tiedlm.model.logit_slices import cached_slices, make_logits, row_slices, to_scores
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def score(logits: Tensor, masked_lm_ids: Tensor, bias: Tensor | None = None) -> 
     logits, ids = logits.detach().flatten(0, -2), masked_lm_ids.flatten()
     columns: tuple[list[Tensor], list[Tensor]] = [], []
     for rows in cached_slices(logits):
-        scores = widened(logits[rows], bias)
+        scores = to_scores(logits[rows], bias)
         columns[0].append(F.cross_entropy(scores, ids[rows], reduction="none"))
         columns[1].append(_is_first_choice(scores, ids[rows]))
     nll, is_correct = (torch.cat(column).view_as(masked_lm_ids) for column in columns)
