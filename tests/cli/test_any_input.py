@@ -110,7 +110,7 @@ def toml(places: dict[str, Any]) -> str:
         return f"[{', '.join(map(value, item))}]" if isinstance(item, list) else json.dumps(item)
 
     top = [f"{place} = {value(item)}" for place, item in places.items() if "." not in place]
-    sections: dict[str, list[str]] = {"model": [], "corpus": ['name = "text"'], "train": []}
+    sections: dict[str, list[str]] = {"model": [], "corpus": ['name = "text"'], "train": [], "intervention": []}
     for place, item in places.items():
         if "." in place:
             section, _, key = place.partition(".")

@@ -327,7 +327,7 @@ def tell_much_when_stopped(job: Job, sender: Connection) -> None:
     """A worker whose news fill the pipe many times over."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    sender.send(Progress(job.arm, job.seed, "training", 1, 2, 64, 1.0, 0.01, 1.0))
+    sender.send(Progress(job.run, "training", 1, 2, 64, 1.0, 0.01, 1.0))
     stop.wait()
     for number in range(5_000):
         sender.send(Notice(f"news {number}"))
