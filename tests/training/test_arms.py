@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
-from tests.training.test_run import FP32, outcome, run_toy, tokenized
+from tests.training.test_run import FP32, outcome, run_toy, tokenized, trace
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.interventions import Intervention
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
@@ -37,6 +37,13 @@ ARMS: dict[str, Any] = {
     "untied-from-step-0": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.0}},
     "untied-half-way": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.5}},
     "untied-at-the-end": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.99}},
+}
+OTHER_VALUES: dict[str, tuple[Any, bool]] = {  # of each field, and whether it is for a tied model
+    "output_rows": ("band:0", True),
+    "output_matrix_start": ("copied", False),
+    "input_gradient_scale": (2.0, True),
+    "output_matrix_rate_scale": (2.0, False),
+    "tied_fraction": (0.5, True),
 }
 V = 200
 COUNTS = np.arange(V)[::-1] ** 2
@@ -90,6 +97,21 @@ def test_one_that_is_untied_at_the_end_is_the_tied_run(records: dict[str, RunRec
     assert records["untied-at-the-end"].parameters["decoder_weight"] > 0
     half_way = learned(records["untied-half-way"])["metrics"]
     assert half_way not in [learned(records[arm])["metrics"] for arm in ("tied", "untied-copied-start")]
+
+
+def test_every_intervention_has_another_value_here() -> None:
+    assert OTHER_VALUES.keys() == Intervention.model_fields.keys()
+
+
+@pytest.mark.parametrize("field", OTHER_VALUES)
+def test_no_intervention_is_dead(field: str, corpus_folder: Path, tmp_path: Path) -> None:
+    value, ties = OTHER_VALUES[field]
+    plain = {"model.tie_word_embeddings": ties}
+    changed, unchanged = (
+        trace(toy_experiment(**settings), corpus_folder.parent, tmp_path)
+        for settings in ({**plain, f"intervention.{field}": value}, plain)
+    )
+    assert changed != unchanged
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])
