@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.metadata
 import json
 import os
@@ -257,7 +259,7 @@ def test_a_command_draws_the_plots_again_byte_for_byte(folder: Path, tmp_path: P
 def test_results_are_those_of_their_experiment(folder: Path) -> None:
     design = load_scan_design(folder.parent)
     name = folder.name.removesuffix("-tuned") if design is None else design.experiment
-    experiment = _at_the_best_of_its_search(read_experiment(shipped_experiments()[name]), folder)
+    experiment = _at_the_best_of_its_tuning(read_experiment(shipped_experiments()[name]), folder)
     for record in load_records(folder):
         assert record.provenance.git_dirty is False
         words = shlex.split(record.provenance.command)
@@ -269,7 +271,7 @@ def test_results_are_those_of_their_experiment(folder: Path) -> None:
         assert record.config == changed(experiment, {**steps, **cell}).run_config(record.arm)
 
 
-def _at_the_best_of_its_search(experiment: Experiment, folder: Path) -> Experiment:
+def _at_the_best_of_its_tuning(experiment: Experiment, folder: Path) -> Experiment:
     if not (folder / TUNE_FOLDER).is_dir():
         return experiment
     assert experiment.tune is not None
@@ -321,3 +323,11 @@ def test_every_key_is_explained() -> None:
         if not (field.description or "").endswith(".")
     ]
     assert unexplained == []
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "experiments").rglob("*.py")), ids=lambda path: path.name)
+def test_a_script_of_the_experiments_imports_what_is_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tiedlm"):
+            module = importlib.import_module(str(node.module))
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm import Listener, RunOptions, load_experiment
-from tiedlm.api.runs import text_finder, train_missing
+from tiedlm.api.runs import run_folder
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.paired_statistics import paired_bootstrap, paired_t
 from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 
 SETTINGS = (
@@ -47,7 +48,7 @@ class Counting(Listener):
     def finish(self, record: RunRecord) -> None:
         """One more."""
         self.number += 1
-        print(f"{self.number}: seed {record.seed}, {record.metrics['valid'].masked_lm_perplexity:.2f}", flush=True)
+        print(f"{self.number}: {record.run}, {record.metrics['valid'].masked_lm_perplexity:.2f}", flush=True)
 
 
 def main() -> None:
@@ -57,11 +58,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/calibration"))
     options = parser.parse_args()
     experiment = load_experiment("pydoc", [*SETTINGS, "name=calibration"])
-    runs = [("tied", seed) for seed in range(2 * options.pairs)]
-    run_options = RunOptions(listener=Counting())
-    folder = options.out / "runs"
-    train_missing(experiment, runs, folder, text_finder(experiment, None, None, run_options), run_options)
-    records = {record.seed: record for record in load_records(folder)}
+    folder = run_folder(experiment, options.out / "runs", options=RunOptions(listener=Counting()))
+    folder.train_missing([RunId("tied", seed) for seed in range(2 * options.pairs)])
+    records = {record.seed: record for record in load_records(folder.place)}
     pairs = [(records[2 * number], records[2 * number + 1]) for number in range(options.pairs)]
     document = calibrate(pairs)
     write_atomically(options.out / "null_pairs.json", json.dumps(document, indent=1) + "\n")

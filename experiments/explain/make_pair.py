@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tiedlm import compare, load_experiment
 from tiedlm.atomic_file import replacement, write_atomically
-from tiedlm.config.model_config import SavedModelConfig
+from tiedlm.config.saved_model_config import MODEL_SCHEMA_VERSION, SavedModelConfig
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.explanation.head_view import PAIR
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
@@ -45,7 +45,12 @@ def main() -> None:
     records = [load_record(out / RunId(arm, 0).record_file) for arm in ARMS]
     for record in records:
         tensors = load_file(out / record.run.model_file)
-        config = SavedModelConfig(model=record.config.model, vocab_size=record.data.vocab_size)
+        config = SavedModelConfig(
+            schema_version=MODEL_SCHEMA_VERSION,
+            model=record.config.trained_model,
+            intervention=record.config.intervention,
+            vocab_size=record.data.vocab_size,
+        )
         with replacement(PAIR / f"{record.arm}.safetensors") as partial:
             halves = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
             write_tensors(halves, partial, {METADATA_KEY: config.model_dump_json()})

@@ -118,7 +118,7 @@ def test_as_many_seeds_are_trained_as_the_width_takes_and_not_one_for_the_p_valu
     assert json.loads(again.stdout) == comparison
     other = run_tiedlm(folder, f"{command} --seeds 3 --to-within 0.5")
     assert (other.returncode, other.stdout) == (2, "")
-    assert "was planned otherwise" in other.stderr
+    assert "already has a plan" in other.stderr
     fewer = json.loads(run_tiedlm(folder, f"{command} --seeds 2 --json").stdout)
     assert (fewer["seeds"], fewer["design"]) == ([0, 1], None)
 

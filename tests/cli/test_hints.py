@@ -28,6 +28,8 @@ pytestmark = pytest.mark.slow
         ("compare --learning-rate=1e-3", "give --set train.learning_rate=1e-3"),
         ("compare --batch-size 8", "give --set train.batch_size=8"),
         ("train --tied --hidden-size", "give --set model.hidden_size=VALUE"),
+        ("compare --name other", "give --set name=other"),
+        ("compare --set intervention.tied_fraction=0.5", "applies only to tied models; set it under arms.NAME"),
         ("compare corpus", "give --corpus corpus"),
         ("compare ptbb", "did you mean ptb?"),
         ("compare wikitext", "did you mean wikitext-2?"),
@@ -57,6 +59,13 @@ def test_a_mistake_is_answered_with_what_to_write(tmp_path: Path, arguments: str
     assert words in answer.stderr
     assert answer.stderr.count("\n") <= 2
     assert tree(tmp_path) == before
+
+
+def test_a_word_for_a_section_is_no_key(tmp_path: Path) -> None:
+    answer = run_tiedlm(tmp_path, "compare --search 1")
+    assert answer.returncode == 2
+    assert "No such option" in answer.stderr
+    assert "give --set" not in answer.stderr
 
 
 @pytest.mark.parametrize("arguments", ["-h", "compare -h", "train -h", "config -h", "count-params -h", "report -h"])

@@ -1,4 +1,4 @@
-"""The cells of a map tested together: by the scatter of all, if they scatter alike."""
+"""The cells of a map tested together: by one pooled variance, if theirs are not found to differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def on_valid(differences: dict[str, list[float]], has_same_seeds: bool = True) -
     return test
 
 
-def scatter(test: PooledCells) -> SeedVariance:
+def variance_of(test: PooledCells) -> SeedVariance:
     assert test.variance is not None
     return test.variance
 
@@ -44,9 +44,9 @@ def test_a_pooled_interval_is_that_of_a_one_way_analysis_where_a_seed_adds_nothi
     coefficients, residuals, _, _ = np.linalg.lstsq(design, observed, rcond=None)
     error = math.sqrt(float(residuals[0]) / 4 / 2)
     test = on_valid(values)
-    assert scatter(test).is_pooled
-    assert scatter(test).std_nats / math.sqrt(2) == pytest.approx(error)
-    freedom = scatter(test).degrees_of_freedom
+    assert variance_of(test).is_pooled
+    assert variance_of(test).std_nats / math.sqrt(2) == pytest.approx(error)
+    freedom = variance_of(test).degrees_of_freedom
     assert freedom == pytest.approx(3)  # of (k − 1)(n − 1): the mean square of seeds is 0 and says nothing
     for name, mean in zip(values, coefficients, strict=True):
         assert test.cells[name].mean == pytest.approx(mean)
@@ -69,7 +69,7 @@ def test_a_pooled_interval_is_that_of_a_one_way_analysis_where_a_seed_adds_nothi
     ({"a": [0.10, 0.14], "b": [0.30, 0.26, 0.28]}, True),
     ({"a": [0.10, 0.14], "b": [0.0, 0.0], "c": [0.2, 0.25]}, True),
 ])  # fmt: skip
-def test_cells_that_scatter_differently_or_have_other_seeds_keep_their_own_tests(
+def test_cells_of_different_variances_or_that_have_other_seeds_keep_their_own_tests(
     values: dict[str, list[float]], has_same_seeds: bool
 ) -> None:
     test = on_valid(values, has_same_seeds)
@@ -79,7 +79,7 @@ def test_cells_that_scatter_differently_or_have_other_seeds_keep_their_own_tests
     assert [cell.p_holm for cell in test.cells.values()] == holm([delta.p_value or 0.0 for delta in alone])
 
 
-def test_cells_without_a_verdict_tell_nothing_of_scatter() -> None:
+def test_cells_without_a_verdict_tell_nothing_of_the_variance() -> None:
     """One is worse than token frequencies, or has one seed: its difference is shown, and is no part of the test."""
     values = {"a": [0.10, 0.14], "b": [0.30, 0.25]}
     worse_than_unigram = cells({"c": [1.5, 0.7]})["c"]
@@ -87,7 +87,7 @@ def test_cells_without_a_verdict_tell_nothing_of_scatter() -> None:
     (test,) = pooled_cells("valid", {**cells(values), "c": worse_than_unigram, "d": one_seed}, True)
     assert test.num_tests == 2
     within = statistics.fmean(np.var(of, ddof=1) for of in values.values())
-    assert scatter(test).std_nats == pytest.approx(math.sqrt(within))
+    assert variance_of(test).std_nats == pytest.approx(math.sqrt(within))
     assert [test.cells[name].verdict for name in "cd"] == ["no verdict", "no verdict"]
     assert [test.cells[name].ci95 for name in "cd"] == [None, None]
     assert test.cells["c"].mean == pytest.approx(1.1)
@@ -113,7 +113,7 @@ def share_of_maps_with_a_verdict(shared: float, stds: Sequence[float], num_maps:
 
 
 def test_a_map_without_a_difference_hardly_ever_has_a_verdict() -> None:
-    """5 % is asked; what the weak test of equal scatter lets through is known to cost more, and by how much."""
+    """5 % is asked; what the weak test of equal variances lets through is known to cost more, and by how much."""
     assert share_of_maps_with_a_verdict(0.0, [0.05] * 12) < 0.08
     assert share_of_maps_with_a_verdict(0.5, [0.05] * 12) < 0.09
     assert share_of_maps_with_a_verdict(0.0, [0.05] * 4 + [0.03] * 4 + [0.015] * 4) < 0.16

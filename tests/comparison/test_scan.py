@@ -130,7 +130,7 @@ def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
         update_scan(tmp_path)
 
 
-def test_a_search_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: Path) -> None:
+def test_a_tuning_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "tune").mkdir()
     write_cells(tmp_path / "tune", FIRST_TUNING_SEED)
     save_decision(Tune(seeds=2, values=VALUES), tmp_path / "tune" / TUNE_FILE)
@@ -168,14 +168,14 @@ def test_a_scan_that_cannot_be_is_refused(option: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["train.num_steps", "corpus.seq_length", "model.tie_word_embeddings"])
-def test_a_search_over_what_arms_must_share_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
+def test_a_tuning_over_what_arms_must_share_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
     experiment = toy_experiment(tune={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
     with pytest.raises(InputError, match=key.partition(".")[2] if "corpus" not in key else "corpus"):
         tuned(experiment, out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cell_of_a_search_sets_what_an_arm_has_set_itself() -> None:
+def test_a_cell_of_a_tuning_sets_what_an_arm_has_set_itself() -> None:
     experiment = toy_experiment(arms={"untied": {"train": {"learning_rate": 0.5}}})
     cells = make_cells(experiment, {"train.learning_rate": [0.1, 0.2]}, ["tied", "untied"])
     rates = [[cell.experiment.run_config(arm).train.learning_rate for arm in ("tied", "untied")] for cell in cells]
@@ -225,3 +225,30 @@ def test_each_arm_is_compared_at_its_own_best(tmp_path: Path) -> None:
     without = run_tiedlm(tmp_path, f"compare --corpus corpus --tune {shlex.quote('--out=none')}")
     assert without.returncode == 2
     assert "has no [tune]" in without.stderr
+
+
+def test_a_tuning_by_its_older_name_is_told_and_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "search").mkdir()
+    save_decision(Tune(seeds=2, values=VALUES), tmp_path / "search" / "grid.json")
+    save_record(made_up("tied", 0, 4.0), tmp_path)
+    save_record(made_up("untied", 0, 4.1), tmp_path)
+    with pytest.raises(InputError, match=r"is called tune/tune\.json now; rename the folder search"):
+        update_report(tmp_path)
+
+
+def test_a_scan_over_a_key_that_has_moved_since_is_read(tmp_path: Path) -> None:
+    """The names of its folders have the key's last word alone, and stay."""
+    (tmp_path / SCAN_DESIGN_FILE).write_text(
+        json.dumps({"experiment": "toy", "values": {"model.input_gradient_scale": [1.0, 2.0]}})
+    )
+    for scale in (1.0, 2.0):
+        place = tmp_path / f"input_gradient_scale={scale}"
+        place.mkdir()
+        of = toy_experiment(**{"intervention.input_gradient_scale": scale})
+        for arm, loss in (("tied", 4.0), ("untied", 4.2)):
+            for seed in (0, 1):
+                save_record(made_up(arm, seed, loss + seed / 100, of=of), place)
+    scan = compare_cells(tmp_path)
+    assert [cell.values for cell in scan.cells] == [
+        {"intervention.input_gradient_scale": scale} for scale in (1.0, 2.0)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from tests.conftest import NoteFault, toy_experiment, train_arm
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import replacement
 from tiedlm.config.experiment import Experiment
+from tiedlm.config.interventions import NEUTRAL
+from tiedlm.config.older_schemas import MOVED_IN_6
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
@@ -25,9 +28,10 @@ from tiedlm.execution.local.scheduler import LocalProcesses
 from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.local.worker import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
+from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.training.checkpoint import CheckpointFiles, RunKey, load_checkpoint
+from tiedlm.training.checkpoint import DIGEST_KEY, CheckpointFiles, RunKey, _digest, load_checkpoint
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import present_code
 from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
@@ -366,6 +370,36 @@ def test_a_stop_hears_out_the_workers(corpus_folder: Path, tmp_path: Path, monke
         LocalProcesses(1).run([job], InterruptAtOnce())
     assert notices[1:-1] == [f"tied seed 0: news {number}" for number in range(5_000)]
     assert notices[-1] == "tied seed 0 stands at step 1 of 2; the same command goes on from there"
+
+
+def test_a_checkpoint_of_the_format_before_is_gone_on_from(corpus_folder: Path, tmp_path: Path) -> None:
+    """It called the key a run, and had interventions among the keys of the model and of the recipe."""
+    whole = run_toy(EXPERIMENT, corpus_folder, tmp_path / "whole")
+    out = tmp_path / "older"
+    out.mkdir()
+    interrupt(corpus_folder, out, 2)
+    files = CheckpointFiles(out, RunId("tied", 0))
+    header, tensors = load_checkpoint(files.newest)
+    document = json.loads(header.model_dump_json())
+    document |= {"checkpoint_format": 4, "run": document.pop("key")}
+    for section, keys in MOVED_IN_6.items():
+        document["run"]["config"][section] |= {key: NEUTRAL[key] for key in keys}
+    text = json.dumps(document)
+    write_tensors(tensors, files.newest, {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)})
+    files.previous.unlink(missing_ok=True)
+    steps: list[int] = []
+    record = train_arm(
+        EXPERIMENT,
+        "tied",
+        0,
+        tokenized(EXPERIMENT, corpus_folder),
+        FP32,
+        out,
+        "tiedlm train",
+        lambda progress: steps.append(progress.step),
+    )
+    assert min(steps) == 3
+    assert outcome(record) == outcome(whole)
 
 
 def test_a_checkpoint_of_another_run_is_refused(corpus_folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The models of a comparison → how some sentences pass through their heads, for the page."""
+"""The models of a comparison → how some sentences pass through their heads, for the HTML page."""
 
 from __future__ import annotations
 

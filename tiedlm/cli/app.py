@@ -1,4 +1,4 @@
-"""The command that the others are commands of."""
+"""The `tiedlm` program itself, to which the other modules add their commands."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def allowed_values(field: FieldInfo) -> str:
         for kind, told in LIMITS.items():
             bound = getattr(limit, kind, None)
             if bound is not None:
-                words.append(f"{told} {2**63 - 1:,}" if bound == 2**63 else f"{told} {bound:,}")
+                words.append("up to 2⁶³ − 1" if bound == 2**63 else f"{told} {bound:,}")
         words += [PATTERN_WORDS[pattern]] if (pattern := getattr(limit, "pattern", None)) else []
     return ", ".join(words) or "any text"
 

@@ -94,7 +94,8 @@ def config(
         show(questions(), render_questions(questions()), as_json)
         return
     loaded = load_experiment(experiment, settings or [])
-    document = loaded.model_dump(mode="json")
+    interventions = {key: getattr(loaded.intervention, key) for key in type(loaded.intervention).model_fields}
+    document = loaded.model_dump(mode="json") | {"intervention": interventions}
     show(document, render_keys(keys_of(loaded)), as_json)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
-
-from pydantic import ValidationError
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.cells import cell_folders
@@ -17,6 +16,7 @@ from tiedlm.comparison.similarity import Similarity
 from tiedlm.comparison.tuning_table import TUNE_FOLDER, tuning_table
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.experiment import Tune
+from tiedlm.config.older_schemas import in_present_places
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
@@ -25,6 +25,7 @@ from tiedlm.regular_file import read_regular_file
 
 DESIGN_FILE, TUNE_FILE, SCAN_DESIGN_FILE = "two-stage.json", "tune.json", "scan-design.json"
 SIMILARITY_FILE = "similarity.json"
+OLDER_TUNE_FOLDER, OLDER_TUNE_FILE = "search", "grid.json"
 MAX_DECISION_BYTES = 1_000_000
 
 D = TypeVar("D", bound=Strict)
@@ -96,8 +97,14 @@ def load_tune(folder: Path) -> Tune | None:
     """What `--tune` was given for this folder, or None.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or lies where it lay before `--tune` and `tune` were one word.
     """
+    older = folder / OLDER_TUNE_FOLDER / OLDER_TUNE_FILE
+    if older.exists():
+        raise InputError(
+            f"{older}: is called {TUNE_FOLDER}/{TUNE_FILE} now; rename the folder {OLDER_TUNE_FOLDER} to {TUNE_FOLDER} "
+            f"and {OLDER_TUNE_FILE} in it to {TUNE_FILE}"
+        )
     return load_decision(folder / TUNE_FOLDER / TUNE_FILE, Tune, "--tune")
 
 
@@ -124,10 +131,11 @@ def load_decision(path: Path, kind: type[D], option: str) -> D | None:
     if not path.exists():
         return None
     try:
-        return kind.model_validate_json(read_regular_file(path, MAX_DECISION_BYTES))
+        decision = in_present_places(json.loads(read_regular_file(path, MAX_DECISION_BYTES)))
+        return kind.model_validate_json(json.dumps(decision))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except ValidationError as error:
+    except (ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise InputError(f"{path}: is damaged; delete it, and give the command with {option} again") from error
 
 

@@ -35,7 +35,7 @@ class PooledArms(Strict):
 
     @property
     def holds(self) -> bool:
-        """Whether it finds no difference."""
+        """Whether Bartlett's test finds no difference between the variances."""
         return self.equal_variances_p >= SIGNIFICANCE
 
 

@@ -72,7 +72,7 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
     first = next(iter(found.values()))
     for folder, comparison in found.items():
         for key, value in folders[folder].items():
-            made_with = comparison.shared_config.get(key, NEUTRAL.get(key.removeprefix("intervention.")))
+            made_with = _shared(comparison).get(key)
             if made_with != value:
                 raise InputError(f"{folder}: was made with {key}={made_with!r}; scan anew")
         for field, mine, theirs in _differing(first, comparison, tuple(design.values)):
@@ -121,7 +121,7 @@ def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> li
             if arm in second.arms
         ),
     ]
-    mine, theirs = (_without(comparison.shared_config, keys) for comparison in (first, second))
+    mine, theirs = (_without(_shared(comparison), keys) for comparison in (first, second))
     facts += [(field, mine.get(field), theirs.get(field)) for field in {**mine, **theirs}]
     if not {"corpus.name", "corpus.tokenizer"} & set(keys):
         one, other = (next(iter(comparison.arms.values())).metrics["valid"] for comparison in (first, second))
@@ -129,6 +129,13 @@ def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> li
     for field in ("device", "precision"):
         facts.append((field, first.provenance[field], second.provenance[field]))
     return [fact for fact in facts if fact[1] != fact[2]]
+
+
+def _shared(comparison: Comparison) -> dict[str, Any]:
+    """What is equal in all arms, the neutral values of interventions too, which are not written."""
+    overridden = {place for summary in comparison.arms.values() for place in summary.overrides}
+    neutral = {f"intervention.{key}": value for key, value in NEUTRAL.items()}
+    return _without(neutral, tuple(overridden)) | comparison.shared_config
 
 
 def _without(fields: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The text of a run, and how it becomes tokens."""
+"""The keys of `[corpus]`: which text, which tokenizer, how long a block."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
 """An experiment: a configuration that its arms share, and what each arm changes in it.
 
-Every key must be stated and no other key may be. A comparison trains *arms*: the experiment with a few keys overridden.
-`tied` and `untied` exist in every experiment; a file may add more.
+Every key must be stated, but for interventions, arms and what is tuned, and no other key may be. A comparison trains
+*arms*: the experiment with a few keys overridden. `tied` and `untied` exist in every experiment; a file may add more.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -63,12 +64,10 @@ class Experiment(RunConfig):
             for key in overrides.get("train", {}):
                 if key in SHARED_TRAIN_KEYS:
                     raise ValueError(f"arms.{arm}.train.{key} must be the same in all arms; set train.{key} instead")
-            others = [other for other in self.arm_names if other != arm]
-            for other in others:
-                if self.run_config(arm) == self.run_config(other):
-                    raise ValueError(
-                        f"arms.{arm} changes nothing: it is {other} again; change a key in it, or remove it"
-                    )
+        configs = {arm: self.run_config(arm) for arm in self.arm_names}
+        for arm, other in itertools.product(self.arms, self.arm_names):
+            if other != arm and configs[arm] == configs[other]:
+                raise ValueError(f"arms.{arm} changes nothing: it is {other} again; change a key in it, or remove it")
         return self
 
     @property
@@ -142,5 +141,6 @@ def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
 
 def place_of_key(name: str) -> str | None:
-    """`train.learning_rate` of `learning_rate`, or of what others call it; None if there is no such key."""
-    return keys_of(Experiment).get(ALSO_CALLED.get(name, name))
+    """`train.learning_rate` of `learning_rate`, or of what others call it; None if `--set` takes no such key."""
+    place = keys_of(Experiment).get(ALSO_CALLED.get(name, name), "")
+    return place if "." in place or place in ("name", "seeds") else None

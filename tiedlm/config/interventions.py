@@ -1,4 +1,4 @@
-"""What separates causes: each field is one change to the plain model or its training, for an arm of its own.
+"""The interventions that take apart why tying helps: each field is one change to the plain model or its training.
 
 Written as `[arms.NAME.intervention]`. Every field has a neutral default, the plain model, and a neutral value is not
 written, neither to a record nor into its digest: so a new field leaves every older record as it is. A new intervention

@@ -1,4 +1,4 @@
-"""The masked LM of a run."""
+"""The keys of `[model]`: the sizes and parts of the masked LM."""
 
 from __future__ import annotations
 

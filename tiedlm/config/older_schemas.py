@@ -1,4 +1,4 @@
-"""A configuration as an older schema wrote it → as it is written now: one function a schema."""
+"""A configuration of an older schema → as it is written now; what records and saved models have in common."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ def from_5(sections: dict[str, Any], keep_neutral: bool = False) -> dict[str, An
                 del kept[section]
     found = {key: value for key, value in moved.items() if keep_neutral or value != NEUTRAL[key]}
     return kept | ({"intervention": found} if found else {})
+
+
+def in_present_places(decision: Any) -> Any:
+    """A tuning's or a scan's `values`, each key where it stands now: `train.tied_fraction` → `intervention.…`."""
+    if not isinstance(decision, dict) or not isinstance(decision.get("values"), dict):
+        return decision
+    moved = {f"{section}.{key}": f"intervention.{key}" for section, keys in MOVED_IN_6.items() for key in keys}
+    return decision | {"values": {moved.get(place, place): of_key for place, of_key in decision["values"].items()}}

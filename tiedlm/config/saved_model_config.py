@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,13 +12,13 @@ from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.older_schemas import from_5
 from tiedlm.config.strict import Strict
 
-MODEL_SCHEMA_VERSION = 6
+MODEL_SCHEMA_VERSION: Literal[6] = 6
 
 
 class SavedModelConfig(Strict):
     """The model as it is stored, at the end of its training."""
 
-    schema_version: int
+    schema_version: Literal[6]
     model: ModelConfig
     intervention: Intervention = PLAIN
     """In an older file, what of it acts in the model."""
@@ -32,7 +32,10 @@ def read_saved_model_config(text: str) -> SavedModelConfig:
     Raises:
         ValueError: it is none.
     """
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
     if isinstance(document, dict) and "schema_version" not in document:  # of schema 5 and before
         document = {"schema_version": MODEL_SCHEMA_VERSION} | from_5(document)
     return SavedModelConfig.model_validate(document)

@@ -39,7 +39,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """A frozen model without defaults, coercion, or unknown keys."""
+    """A frozen model without coercion or unknown keys; a default is written out where it is one."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -90,9 +90,8 @@ def _shown(value: Any) -> str:
 
 def keys_of(model: type[BaseModel], section: str = "") -> dict[str, str]:
     """Each key by its last word, `learning_rate` → `train.learning_rate`, and each section by its name."""
-    keys: dict[str, str] = {}
+    keys = {name: f"{section}{name}" for name in model.model_fields}
     for name, field in model.model_fields.items():
-        keys.setdefault(name, f"{section}{name}")
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             keys = keys_of(field.annotation, f"{name}.") | keys
     return keys

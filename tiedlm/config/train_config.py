@@ -1,4 +1,4 @@
-"""The recipe of a run."""
+"""The keys of `[train]`: steps, batches, masks, optimizers and schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines → tokenizer → token ids on disk → memory-mapped blocks.
+"""Lines → token ids on disk → the blocks of a split, of train the fraction that is trained on.
 
 The result is kept in the user's cache folder under a hash of the text and the tokenizer, so worker processes map the
 same file and nothing is tokenized twice.

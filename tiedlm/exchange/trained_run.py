@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tiedlm.config.interventions import Intervention
+from tiedlm.config.older_schemas import MOVED_IN_6
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.tokenizer import Vocabulary, read_tokenizer, read_vocabulary, sha256_of
 from tiedlm.errors import InputError
@@ -43,10 +46,15 @@ def open_run(path: Path) -> TrainedRun:
         if not part.is_file():
             raise InputError(f"{part}: is not there, and a run is both its record and its model; train it again")
     record, model = load_record(record_path), load_model(model_path)
-    found = (model.config, model.intervention.output_rows, model.head.decoder.out_features)
-    if found != (record.config.trained_model, record.config.intervention.output_rows, record.data.vocab_size):
+    found = (model.config, _in_model(model.intervention), model.head.decoder.out_features)
+    if found != (record.config.trained_model, _in_model(record.config.intervention), record.data.vocab_size):
         raise InputError(f"{model_path}: is not the model of the record beside it; train it again")
     return TrainedRun(record, model, _vocabulary(record, path.parent / TOKENIZER_FILE))
+
+
+def _in_model(intervention: Intervention) -> dict[str, Any]:
+    """What a model of any schema has in its header."""
+    return intervention.model_dump(exclude=set(MOVED_IN_6["train"]))
 
 
 def _vocabulary(record: RunRecord, path: Path) -> Vocabulary:

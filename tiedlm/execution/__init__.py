@@ -1,1 +1,1 @@
-"""Runs many runs side by side, a process each, in a folder that it locks; knows nothing of what a run computes."""
+"""Plans runs and hands them as jobs to an engine, in a folder that it locks; knows nothing of what a run computes."""

@@ -1,4 +1,4 @@
-"""The seam of an engine: whoever makes runs, on this machine or on others."""
+"""The interface of an engine that makes runs, on this machine (`local/`) or on others."""
 
 from __future__ import annotations
 

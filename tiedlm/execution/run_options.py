@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from tiedlm.errors import InputError
 from tiedlm.execution.listener import Listener
-
-if TYPE_CHECKING:
-    pass
-
 
 KNOWN = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16", "16": "bf16", "fp16": "bf16"}

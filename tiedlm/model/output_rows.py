@@ -1,4 +1,4 @@
-"""Whose row of the output matrix scores a token, for arms that share the table but not the meaning of its rows.
+"""A permutation of the output matrix's rows: which token's row scores a token, for arms that share the table alone.
 
 Bertolotti & Cazzola (ICML 2024, "By Tying Embeddings You Are Assuming the Distributional Hypothesis") argue that tying
 assumes that what means alike also occurs alike. A permutation of the rows on the output side alone breaks that and

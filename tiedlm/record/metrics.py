@@ -1,4 +1,4 @@
-"""What the fold evaluation of a split found: sums rather than means."""
+"""What a record keeps of the fold evaluation of a split: sums rather than means."""
 
 from __future__ import annotations
 

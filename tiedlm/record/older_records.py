@@ -1,4 +1,4 @@
-"""A record as an older schema wrote it → as it is read now: one function a schema; the file stays as it is."""
+"""A record of an older schema → as it is read now, by one function a schema; its file stays as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run came from: its text, its code and machine, what it shares with its pair, and what it cost."""
+"""The parts of a record on where a run came from: text, code, machine, what it shares with its pair, and its cost."""
 
 from __future__ import annotations
 

@@ -52,7 +52,9 @@ def load_record(path: Path) -> RunRecord:
         own_sha256 = document_sha256(raw)
     except PydanticSerializationError as error:
         raise InputError(f"{path}: holds half of a character; delete it and train again") from error
-    if record.sha256 != own_sha256:
+    # one of the present schema may be written anew with its keys in another order, or 1 for 1.0
+    as_parsed = document_sha256(record.model_dump()) if version == SCHEMA_VERSION else own_sha256
+    if record.sha256 not in (own_sha256, as_parsed):
         raise InputError(
             f"{path}: was changed after it was written (its sha256 is not that of its content); take it from a copy, "
             "or delete it and train again"

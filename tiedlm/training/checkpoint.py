@@ -6,17 +6,19 @@ In `safetensors`, with a digest over all of it. Nothing is pickled, so a file ca
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
+from tiedlm.config import older_schemas
 from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import Name, Strict
 from tiedlm.errors import InputError
@@ -116,7 +118,7 @@ class CheckpointFiles:
                 stored = _read_header(path)[0].key
             except DamagedCheckpoint:
                 continue
-            for field, mine, theirs in _differing(key.model_dump(), stored.model_dump()):
+            for field, mine, theirs in _differing(_flat(key), _flat(stored)):
                 raise InputError(
                     f"{path}: the unfinished run had {field}={theirs!r}, now it is {mine!r}; set it back, pass "
                     "--no-resume to begin again, or choose another --out"
@@ -153,11 +155,21 @@ def _read_header(path: Path) -> tuple[CheckpointHeader, str, str]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
         text = metadata[METADATA_KEY]
-        return CheckpointHeader.model_validate_json(text), text, metadata[DIGEST_KEY]
+        return CheckpointHeader.model_validate(_upgraded(json.loads(text))), text, metadata[DIGEST_KEY]
     except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise DamagedCheckpoint(f"{path}: is damaged ({error})") from error
-    except (KeyError, ValidationError) as error:
+    except (KeyError, ValueError, RecursionError) as error:  # a ValidationError is a ValueError
         raise DamagedCheckpoint(f"{path}: is not a checkpoint of this version of tiedlm") from error
+
+
+def _upgraded(header: Any) -> Any:
+    """A header of format 4 as it is written now; whatever else it is, as it is."""
+    if not isinstance(header, dict) or header.get("checkpoint_format") != 4 or not isinstance(header.get("run"), dict):
+        return header
+    run = header.pop("run")
+    if isinstance(run.get("config"), dict):
+        run["config"] = older_schemas.from_5(run["config"])
+    return header | {"checkpoint_format": 5, "key": run}
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
@@ -168,10 +180,14 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _differing(mine: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in {**mine, **theirs}:
-        one, other = mine.get(key), theirs.get(key)  # an intervention that is neutral is not written
-        if isinstance(one, dict) or isinstance(other, dict):
-            yield from _differing(one or {}, other or {}, f"{prefix}{key}.")
-        elif one != other:
-            yield prefix + key, one, other
+def _flat(key: RunKey) -> dict[str, Any]:
+    """By place, also what is neutral and not written."""
+    fields = key.model_dump(exclude={"config", "data"})
+    data = {f"data.{name}": value for name, value in key.data.model_dump().items()}
+    return fields | data | {f"config.{place}": value for place, value in key.config.every_key().items()}
+
+
+def _differing(mine: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for place, value in mine.items():
+        if value != theirs[place]:
+            yield place, value, theirs[place]

@@ -1,4 +1,4 @@
-"""model + blocks → EvalTotals: the sums from which loss, perplexity and accuracy follow.
+"""The fold evaluation: model + blocks → EvalTotals, the sums from which loss, perplexity and accuracy follow.
 
 Every token of the blocks is predicted exactly once, under `[MASK]`, in folds fixed by a seed; nothing
 is left to chance and no mean of means is ever taken.

@@ -1,4 +1,4 @@
-"""Parameter groups, optimizers and the schedule; the same rules in every arm.
+"""Which optimizer takes which parameters, AdamW or Muon, and the schedule; the same rules in every arm.
 
 Muon (Jordan et al. 2024) takes the hidden matrices, those of the encoder's layers and of the head's
 transform; AdamW all else: the embeddings, the output matrix, norms and biases. A tied matrix is one

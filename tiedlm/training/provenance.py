@@ -1,4 +1,4 @@
-"""Where a record came from: its commit, command, versions and machine."""
+"""Finds out for a record what it was made by: commit, command, versions and machine."""
 
 from __future__ import annotations
 

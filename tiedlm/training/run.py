@@ -1,4 +1,4 @@
-"""A run and its configuration → RunRecord: the only place where the pieces meet."""
+"""One run from start to end: its id, configuration and tokens → a model, and a RunRecord."""
 
 from __future__ import annotations
 

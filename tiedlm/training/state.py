@@ -1,4 +1,4 @@
-"""All that changes while a model trains: what a checkpoint holds, and a run that resumes takes up again."""
+"""All that changes while a model trains (model, optimizers, generators), given away to and taken from a checkpoint."""
 
 from __future__ import annotations
 

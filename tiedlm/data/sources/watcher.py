@@ -1,4 +1,4 @@
-"""Who hears of it while text is looked for and fetched."""
+"""Who hears what happens while a text is looked for and fetched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imported by the server of worker processes, which outlives a command that is killed and clears up behind it."""
+"""Removes the folder of its socket for a command that was killed; the server of worker processes imports it."""
 
 from __future__ import annotations
 
