@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
-from tests.training.test_run import FP32, outcome, run_toy, tokenized, trace
+from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.interventions import Intervention
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
@@ -106,11 +106,13 @@ def test_every_intervention_has_another_value_here() -> None:
 @pytest.mark.parametrize("field", OTHER_VALUES)
 def test_no_intervention_is_dead(field: str, corpus_folder: Path, tmp_path: Path) -> None:
     value, ties = OTHER_VALUES[field]
-    plain = {"model.tie_word_embeddings": ties}
-    changed, unchanged = (
-        trace(toy_experiment(**settings), corpus_folder.parent, tmp_path)
-        for settings in ({**plain, f"intervention.{field}": value}, plain)
-    )
+    plain = "tied" if ties else "untied"
+    arm = {"model": {"tie_word_embeddings": ties}, "intervention": {field: value}}
+    experiment = toy_experiment(arms={"changed": arm})
+    unchanged, changed = (outcome(run_toy(experiment, corpus_folder, tmp_path, name)) for name in (plain, "changed"))
+    for found in (unchanged, changed):
+        for key in ("arm", "config", "overrides"):
+            del found[key]
     assert changed != unchanged
 
 

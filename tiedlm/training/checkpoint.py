@@ -182,12 +182,19 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _flat(key: RunKey) -> dict[str, Any]:
     """By place, also what is neutral and not written."""
-    fields = key.model_dump(exclude={"config", "data"})
-    data = {f"data.{name}": value for name, value in key.data.model_dump().items()}
-    return fields | data | {f"config.{place}": value for place, value in key.config.every_key().items()}
+    config = {f"config.{place}": value for place, value in key.config.every_key().items()}
+    return dict(_leaves(key.model_dump(exclude={"config"}))) | config
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _differing(mine: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for place, value in mine.items():
-        if value != theirs[place]:
-            yield place, value, theirs[place]
+        if value != theirs.get(place):
+            yield place, value, theirs.get(place)
