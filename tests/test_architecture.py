@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, str] = {
     "report.page": "errors atomic_file config record counting.shown comparison report",
     "execution": "errors atomic_file regular_file config record data.sources data training comparison",
     "execution.local": "errors record model training execution",
-    "exchange": "errors atomic_file masked_batch config record data.sources data model training",
+    "exchange": "errors atomic_file masked_batch config record counting.stored data.sources data model training",
     "explanation": "errors masked_batch data model exchange",
     "api": "errors atomic_file masked_batch config record counting.closed_forms counting.stored counting "
     "data.sources data model training comparison report report.page execution execution.local exchange "

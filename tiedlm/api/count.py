@@ -16,7 +16,7 @@ from tiedlm.counting.stored.adapter import adapter_sentence
 from tiedlm.counting.stored.gguf_header import read_gguf
 from tiedlm.counting.stored.json_file import UnreadableJson, read_json
 from tiedlm.counting.stored.other_formats import PICKLES, unread_note, why_not_opened
-from tiedlm.counting.stored.safetensors_header import read_header, read_index
+from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header, read_index
 from tiedlm.counting.stored.torch_archive import is_archive, read_archive
 from tiedlm.errors import InputError
 from tiedlm.record.run_id import RunId
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tiedlm.record.run_record import RunRecord
 
 PICKLED_WEIGHTS = "pytorch_model.bin"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # in the order of transformers
 
 
 def list_counts(words: Sequence[str] = ()) -> list[ParameterCount]:

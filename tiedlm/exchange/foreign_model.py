@@ -1,4 +1,4 @@
-"""A masked LM of `transformers`, from a folder or the Hub, as one that the fold evaluation can score.
+"""A foreign masked LM, once it is loaded, as one that the fold evaluation can score.
 
 Its ids are mapped to ours, where `[PAD]`, `[MASK]` and `[UNK]` are the first three, and back before it reads them.
 Around each block it gets what stood around a text in its training, such as `[CLS]` and `[SEP]`, never predicted.
@@ -7,8 +7,6 @@ Around each block it gets what stood around a text in its training, such as `[CL
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,9 @@ from torch import Tensor, nn
 from tiedlm.config.strict import validated
 from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokens import ID_TYPE
-from tiedlm.errors import InputError, printable
+from tiedlm.errors import InputError
 from tiedlm.exchange.exported_folder import OWN_KEY, Origin
+from tiedlm.exchange.foreign_loading import frame, is_tied, load_foreign
 from tiedlm.exchange.scored_model import ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 
@@ -90,11 +89,11 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
     own = None if raw is None else validated(Origin, raw, f"{source}, config.json, {OWN_KEY}")
     if own is not None and seq_length is not None:
         raise InputError(f"--seq-length {seq_length}: {source} is scored in the blocks of its run; leave it out")
-    for role in ("mask", "pad", *(["eos"] if own else [])):
+    for role in ("pad", *(["eos"] if own else [])):
         if getattr(tokenizer, f"{role}_token_id") is None:
             raise InputError(f"{source}: its tokenizer has no {role} token, so it cannot be scored; give a masked LM")
     here, theirs = _id_maps(tokenizer, model.config.vocab_size)
-    before, after = ([], []) if own else _frame(tokenizer)
+    before, after = ([], []) if own else frame(tokenizer)
     end = here[tokenizer.eos_token_id] if own else None
 
     def encode(batch: list[Piece]) -> npt.NDArray[np.int32]:
@@ -104,7 +103,6 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
         pieces = ((*(here[token] for token in ids), *of_end) for ids, of_end in zip(encoded, ends, strict=True))
         return np.fromiter(itertools.chain.from_iterable(pieces), dtype=ID_TYPE)
 
-    embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
     return ScoredModel(
         name=source,
         kind=type(model).__name__,
@@ -114,39 +112,11 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
         has_line_ends=own is not None,
         seq_length=_block(model.config, own.seq_length if own else seq_length, source) - len(before) - len(after),
         eval_mask_seed=own.eval_mask_seed if own else 0,
-        is_tied=output is not None and output.weight is embedding.weight,
+        is_tied=is_tied(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         corpus=own.corpus if own else None,
         text_sha256=own.text_sha256 if own else None,
     )
-
-
-def load_foreign(source: str) -> tuple[Any, Any]:
-    """A masked LM of `transformers` in fp32, ready to be read, and its tokenizer; no code of a repository is run.
-
-    Raises:
-        InputError: it cannot be had, or is no masked LM.
-    """
-    source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
-    try:
-        import transformers
-    except ImportError as error:
-        raise InputError(f"{source}: to load it needs transformers; pip install 'tiedlm[hf]'") from error
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": Path(source).is_dir()}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
-        model = transformers.AutoModelForMaskedLM.from_pretrained(
-            source, dtype=torch.float32, use_safetensors=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, json.JSONDecodeError) as error:
-        told = printable(" ".join(str(error).split()))[:300]
-        raise InputError(
-            f"{printable(source)}: transformers {transformers.__version__} cannot load it as a masked LM ({told}); "
-            "give a run, a folder with config.json, model.safetensors and a tokenizer, or owner/name on the Hub"
-        ) from error
-    return model.eval(), tokenizer
 
 
 def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Tensor]:
@@ -160,15 +130,6 @@ def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Te
     here = np.full(size, UNK_ID, dtype=np.int32)
     here[others] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(others))
     return here, theirs
-
-
-def _frame(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens before and after a text, by what the tokenizer adds to a word."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    framed = tokenizer("a")["input_ids"]
-    starts = [start for start in range(len(framed)) if framed[start : start + len(plain)] == plain]
-    start = starts[0] if plain and starts else 0
-    return framed[:start], framed[start + len(plain) :] if starts else []
 
 
 def _block(config: Any, seq_length: int | None, source: str) -> int:

@@ -94,6 +94,11 @@ def evaluate_text(
     for split in splits:
         phase = f"evaluating {split}"
         ids, counts = _read(scored, corpus, split)
+        if len(ids) and (ids == UNK_ID).all():
+            raise InputError(
+                f"{scored.name}: its tokenizer knows no token of the {split} split of {corpus.name}, all are unknown; "
+                "give the tokenizer that belongs to the model, or a text in its language"
+            )
         blocks = _blocks(ids, scored.seq_length, corpus.name, split)
         num_rows = len(blocks) if max_tokens is None else min(len(blocks), max(1, max_tokens // scored.seq_length))
         some = blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]

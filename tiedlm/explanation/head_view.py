@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
 from tiedlm.errors import InputError, printable
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
-from tiedlm.exchange.foreign_model import load_foreign
+from tiedlm.exchange.foreign_loading import load_foreign
 from tiedlm.exchange.trained_run import is_run, open_run
 from tiedlm.masked_batch import MASK, MASK_ID
 from tiedlm.model.masked_lm import MaskedLM

@@ -18,6 +18,8 @@ from typing import Any, NoReturn
 from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, parse_json_object, read_json
 from tiedlm.errors import InputError
 
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""What a folder's weights are called, in the order in which transformers looks for them."""
 MAX_NAME_LENGTH = 500
 SHARD_NAME = re.compile(r"[\w.-]{1,250}\.safetensors", re.ASCII)
 DTYPE_BITS = {  # safetensors 0.8, tensor.rs, Dtype
