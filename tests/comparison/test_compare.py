@@ -81,6 +81,7 @@ def made_up(
             point,
             {**point, "step": 6, "num_tokens": 384, "valid_loss_nats": nats, "train_loss_nats": nats - 0.1},
         ],
+        "model_sha256": None,
         "cost": {
             "train_seconds": 10.0,
             "tokens_per_second": 1e4,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -14,6 +16,7 @@ from torch.testing import assert_close
 from tests.conftest import toy_experiment
 from tests.training.test_run import run_toy, tokenized
 from tiedlm import InputError, evaluate, export
+from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokenizer import Vocabulary, given_vocabulary, read_vocabulary
@@ -21,7 +24,8 @@ from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.exported_folder import export_run
 from tiedlm.exchange.fast_tokenizer import model_tokenizer
 from tiedlm.exchange.trained_run import TrainedRun, open_run
-from tiedlm.model.saved_model import save_model
+from tiedlm.model.saved_model import load_model, save_model
+from tiedlm.record.record_file import load_record, save_record
 
 transformers = pytest.importorskip("transformers")
 TEXT = "the dog likes a bone today"
@@ -40,8 +44,37 @@ def trained(folder: Path, arm: str = "tied", **settings: Any) -> Path:
     generator = torch.Generator().manual_seed(0)
     for parameter in run.model.parameters():
         parameter.data.normal_(std=0.3, generator=generator)
-    save_model(run.model, run.record.data.vocab_size, path)
+    saved = save_model(run.model, run.record.data.vocab_size, path)
+    save_record(run.record.model_copy(update={"model_sha256": saved.sha256}).sealed(), path.parent)
     return path
+
+
+@pytest.mark.usefixtures("corpus_folder")
+def test_no_other_model_is_taken_for_the_records(tmp_path: Path) -> None:
+    """Neither that of another seed nor one with a weight changed; a record without a digest cannot tell."""
+    path = trained(tmp_path)
+    other, content = path.with_name("tied-seed1.safetensors"), path.read_bytes()
+    run_toy(toy_experiment(**{"train.num_steps": 1}), tmp_path / "corpus", path.parent, "tied", 1)
+    record = load_record(path.with_suffix(".json"))
+    for taken in (other.read_bytes(), content[:-1] + bytes([content[-1] ^ 1])):
+        path.write_bytes(taken)
+        with pytest.raises(InputError, match="is not the model of the record beside it, or was changed since"):
+            open_run(path)
+        with pytest.raises(InputError, match="is not the model of the record beside it, or was changed since"):
+            measure_similarity(path.parent, lambda: np.arange(record.data.vocab_size)[::-1])
+    save_record(record.model_copy(update={"model_sha256": None}).sealed(), path.parent)
+    path.write_bytes(other.read_bytes())
+    open_run(path)
+
+
+@pytest.mark.usefixtures("corpus_folder")
+def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    path = trained(tmp_path)
+    model = open_run(path).model
+    model.head.decoder.weight.data[3, 0] = math.inf
+    save_model(model, model.head.decoder.out_features, path)
+    with pytest.raises(InputError, match="has numbers that are not finite"):
+        load_model(path)
 
 
 @pytest.mark.parametrize("arm", ["tied", "untied", "permuted"])

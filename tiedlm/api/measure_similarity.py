@@ -61,8 +61,9 @@ def _measured(folder: Path, record: RunRecord, tied: RunRecord, tokens: list[int
     from tiedlm.model.matrix_similarity import linear_cka, neighbour_overlap  # here, as below: they import torch
     from tiedlm.model.saved_model import load_model
 
-    table = load_model(folder / tied.run.model_file).embeddings.word_embeddings.weight.detach()[tokens]
-    model = load_model(folder / record.run.model_file)
+    of_tied = load_model(folder / tied.run.model_file, tied.model_sha256)
+    table = of_tied.embeddings.word_embeddings.weight.detach()[tokens]
+    model = load_model(folder / record.run.model_file, record.model_sha256)
     matrices = {"input": model.embeddings.word_embeddings.weight.detach()}
     if not model.scores_by_input_rows:
         matrices["output"] = model.head.rows_by_token()[0].detach()

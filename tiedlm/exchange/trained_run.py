@@ -45,7 +45,8 @@ def open_run(path: Path) -> TrainedRun:
     for part in (record_path, model_path):
         if not part.is_file():
             raise InputError(f"{part}: is not there, and a run is both its record and its model; train it again")
-    record, model = load_record(record_path), load_model(model_path)
+    record = load_record(record_path)
+    model = load_model(model_path, record.model_sha256)
     found = (model.config, _in_model(model.intervention), model.head.decoder.out_features)
     if found != (record.config.trained_model, _in_model(record.config.intervention), record.data.vocab_size):
         raise InputError(f"{model_path}: is not the model of the record beside it; train it again")

@@ -7,10 +7,13 @@ file can be wrong but it cannot run code.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
@@ -23,23 +26,34 @@ from tiedlm.model.masked_lm import MaskedLM, check_tie
 METADATA_KEY = "tiedlm"
 
 
-def save_model(model: MaskedLM, vocab_size: int, path: Path) -> int:
-    """Write the parameters under their first names, so a tied matrix is stored once; return the file's bytes."""
+class SavedFile(NamedTuple):
+    """What is known of the file of a model, once it is written."""
+
+    num_bytes: int
+    sha256: str
+
+
+def save_model(model: MaskedLM, vocab_size: int, path: Path) -> SavedFile:
+    """Write the parameters under their first names, so a tied matrix is stored once."""
     check_tie(model, "before saving")
     metadata = {METADATA_KEY: _config(model, vocab_size).model_dump_json()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _stored(model).items()}
     with replacement(path) as temporary:
         write_tensors(tensors, temporary, metadata)
-    return path.stat().st_size
+        with temporary.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return SavedFile(path.stat().st_size, sha256)
 
 
-def load_model(path: str | Path) -> MaskedLM:
+def load_model(path: str | Path, sha256: str | None = None) -> MaskedLM:
     """Build the stored model and fill it in place, which keeps its tie; then measure the tie.
 
-    `path` is a `.safetensors` file that `tiedlm train` or `compare` wrote. The model is in training mode, on the CPU.
+    `path` is a `.safetensors` file that `tiedlm train` or `compare` wrote, `sha256` the digest that its record
+    gives it, where one does. The model is in training mode, on the CPU.
 
     Raises:
-        InputError: it is no such file, or its tensors are not those of the model that its header describes.
+        InputError: it is no such file, its tensors are not those of the model that its header describes or not finite,
+            or it is not the file of that digest.
         TieError: the model's tie is not what its header says.
     """
     path = Path(path)
@@ -55,6 +69,11 @@ def load_model(path: str | Path) -> MaskedLM:
         raise InputError(f"{path}: is larger than the memory here; give a model of tiedlm train") from error
     except (ValueError, KeyError, RuntimeError) as error:  # the last: of a size that no memory holds
         raise InputError(f"{path}: has no model of tiedlm in its header; give one that tiedlm train wrote") from error
+    if sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise InputError(
+            f"{path}: is not the model of the record beside it, or was changed since; put back the one that its run "
+            "wrote, or train it again"
+        )
     stored_as = _stored(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {name: tuple(parameter.shape) for name, parameter in stored_as.items()}
@@ -64,6 +83,8 @@ def load_model(path: str | Path) -> MaskedLM:
             f"{path}: {name} has shape {shapes.get(name)}, its header asks for {expected.get(name)}; train it again"
         )
     for name, tensor in stored_as.items():
+        if not torch.isfinite(tensors[name]).all():
+            raise InputError(f"{path}: {name} has numbers that are not finite; the model is damaged, train it again")
         tensor.data.copy_(tensors[name])
     check_tie(model, f"after loading {path}")
     return model

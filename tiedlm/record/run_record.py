@@ -18,7 +18,7 @@ from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import Name, Strict
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.metrics import Count, SplitMetrics
-from tiedlm.record.origin import Cost, Data, Pairing, Provenance
+from tiedlm.record.origin import Cost, Data, Pairing, Provenance, Sha256
 from tiedlm.record.run_id import RunId
 
 SCHEMA_VERSION = 6
@@ -54,6 +54,8 @@ class RunRecord(Strict):
     curve: Annotated[list[CurvePoint], Field(min_length=1)]
     pairing: Pairing | None
     """None in records that are older than it: there pairing is promised by the code and not proved."""
+    model_sha256: Sha256 | None
+    """Of the file of its model, so that no other is taken for it. None in records that are older than it."""
     cost: Cost
     provenance: Provenance
     sha256: str = ""

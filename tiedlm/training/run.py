@@ -66,7 +66,7 @@ def train_run(
     train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step)
     check_tie(model, "after training")
     metrics = {split: monitor.measure(split) for split in EVALUATED_SPLITS}
-    checkpoint_bytes = save_model(model, corpus.vocab_size, out / run.model_file)
+    saved = save_model(model, corpus.vocab_size, out / run.model_file)
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         experiment=experiment,
@@ -88,12 +88,13 @@ def train_run(
                 for split in EVALUATED_SPLITS
             },
         ),
+        model_sha256=saved.sha256,
         cost=Cost(
             train_seconds=state.train_seconds,
             tokens_per_second=monitor.tokens_read(config.train.num_steps) / state.train_seconds,
             total_seconds=checkpoints.total_seconds,
             peak_memory_bytes=checkpoints.peak_memory_bytes,
-            checkpoint_bytes=checkpoint_bytes,
+            checkpoint_bytes=saved.num_bytes,
         ),
         provenance=provenance(command, runtime, checkpoints.code),
     ).sealed()
