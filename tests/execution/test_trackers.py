@@ -67,7 +67,24 @@ def test_steps_that_are_made_again_are_there_once(tmp_path: Path) -> None:
     assert [line["step"] for line in lines(path) if (line["out"], line["arm"]) == ("out", "untied")] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("content", ['{"step": 1}\n', "loss 3.0\n", "[]\n", '{"out": "a", "arm": "b", "seed": []}\n'])
+RUN = '{"out": "a", "arm": "b", "seed": 0, "step": '
+
+
+def test_a_last_line_without_its_newline_is_kept_whole(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    path.write_text(RUN + "1}")
+    log_steps(path, range(1, 2))
+    assert [line["out"] for line in lines(path)] == ["a", *["out"] * 4]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *('{"step": 1}\n', "loss 3.0\n", "[]\n", '{"out": "a", "arm": "b", "seed": []}\n'),
+        *("a note that ends without a newline", "{", '{"out": "a"}', '{"out": "' + "a" * 100_000, "[" * 50_000),
+        *(f"{RUN}1e400}}\n", f"{RUN}Infinity}}\n", f"{RUN}true}}\n", "\0" * 200_000),
+    ],
+)
 def test_a_file_that_is_no_log_is_refused_and_stays(content: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text(content)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tiedlm.training.progress import Progress
 
 Run = tuple[str, RunId]
+LINE_BEGINS = b'{"out": "'
+MAX_LINE_BYTES = 1 << 16
 
 
 class StepLog(Listener):
@@ -102,15 +104,38 @@ class StepLog(Listener):
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):  # the last one, of a command that was killed
-                    return
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
                 try:
-                    found = json.loads(line)
-                    named = RunId(str(found["arm"]), int(found["seed"]))
-                    run, step = (str(found["out"]), named), int(found["step"])
-                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    if not line.endswith(b"\n") and _is_half(line, number == 1):  # of a command that was killed
+                        return
+                    run, step = _read_line(line)
+                except (ValueError, RecursionError) as error:
                     raise InputError(
                         f"--log {self.path}: line {number} is no step of a run; choose another file"
                     ) from error
-                yield line, run, step
+                yield line.rstrip(b"\n") + b"\n", run, step
+
+
+def _read_line(line: bytes) -> tuple[Run, int]:
+    """Which step of which run a line is of.
+
+    Raises:
+        ValueError: it is of none.
+    """
+    found = json.loads(line)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    out, arm, seed, step = (found.get(name) for name in ("out", "arm", "seed", "step"))
+    if not (isinstance(out, str) and isinstance(arm, str) and type(seed) is int and type(step) is int):
+        raise ValueError("no run or no step")
+    return (out, RunId(arm, seed)), step
+
+
+def _is_half(line: bytes, is_first: bool) -> bool:
+    """Whether it is the beginning of a line of ours; the first must show more of it, lest it be somebody else's."""
+    try:
+        json.loads(line)
+    except ValueError:
+        begins = line.startswith(LINE_BEGINS) or (not is_first and LINE_BEGINS.startswith(line))
+        return begins and len(line) < MAX_LINE_BYTES
+    return False
