@@ -52,14 +52,14 @@ def load_foreign(source: str) -> tuple[Any, Any]:
         )
     _check_filled(model, account, stored, source)
     with _told(source, "its tokenizer cannot be used"):
-        _check_ids(tokenizer, word_embeddings(model).num_embeddings, source)
+        _check_ids(tokenizer, word_embeddings(model).weight.shape[0], source)
     return model.eval(), tokenizer
 
 
-def word_embeddings(model: Any) -> nn.Embedding:
+def word_embeddings(model: Any) -> Any:
     """The table that token ids index; Perceiver names its latent vectors as input embeddings instead."""
     given = model.get_input_embeddings()
-    if isinstance(given, nn.Embedding):
+    if isinstance(given, nn.Module):
         return given
     return next(module for module in model.modules() if isinstance(module, nn.Embedding))
 

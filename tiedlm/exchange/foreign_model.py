@@ -110,7 +110,7 @@ def score_foreign(source: str, seq_length: int | None = None) -> ScoredModel:
         encode=encode,
         vocab_size=len(theirs),
         has_line_ends=own is not None,
-        seq_length=_block(model.config, own.seq_length if own else seq_length, source) - len(before) - len(after),
+        seq_length=_block(model, own.seq_length if own else seq_length, source) - len(before) - len(after),
         eval_mask_seed=own.eval_mask_seed if own else 0,
         is_tied=is_tied(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -132,13 +132,22 @@ def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Te
     return here, theirs
 
 
-def _block(config: Any, seq_length: int | None, source: str) -> int:
-    """Tokens of a block, with those around it. Positions of RoBERTa and its like begin after the padding's id."""
-    longest = getattr(config, "max_position_embeddings", None) or LONGEST_BLOCK
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "esm") and config.pad_token_id is not None:
-        longest -= config.pad_token_id + 1
+def _block(model: Any, seq_length: int | None, source: str) -> int:
+    """Tokens of a block, with those around it."""
+    longest = getattr(model.config, "max_position_embeddings", None) or LONGEST_BLOCK
+    longest -= _num_skipped_positions(model)
     if seq_length is not None and seq_length > longest:
         raise InputError(
             f"blocks of {seq_length} tokens: {source} reads {longest} at most; give a smaller --seq-length"
         )
     return seq_length or min(longest, LONGEST_BLOCK)
+
+
+def _num_skipped_positions(model: nn.Module) -> int:
+    """How many positions no token has: those of RoBERTa and its like begin after the row of the padding."""
+    rows = (
+        getattr(module, "padding_idx", None)
+        for name, module in model.named_modules()
+        if name.rpartition(".")[2] == "position_embeddings"
+    )
+    return max((row + 1 for row in rows if isinstance(row, int)), default=0)
