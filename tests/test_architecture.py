@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, str] = {
     "hub_client": "errors",
     "regular_file": "",
     "markdown_text": "errors",
+    "processes": "errors",
     "config": "errors regular_file",
     "record": "errors atomic_file masked_batch regular_file config",
     "counting.closed_forms": "errors",
@@ -40,12 +41,13 @@ MAY_IMPORT: dict[str, str] = {
     "report": "errors atomic_file regular_file markdown_text record counting.shown data.sources comparison",
     "report.page": "errors atomic_file config record counting.shown comparison report",
     "execution": "errors atomic_file regular_file config record data.sources data training comparison",
-    "execution.local": "errors record model training execution",
-    "exchange": "errors atomic_file masked_batch config record counting.stored data.sources data model training",
-    "explanation": "errors masked_batch data model exchange",
-    "api": "errors atomic_file masked_batch config record counting.closed_forms counting.stored counting "
-    "data.sources data model training comparison report report.page execution execution.local exchange "
-    "explanation",
+    "execution.local": "processes record model training execution",
+    "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
+    "data.sources data model training",
+    "explanation": "errors masked_batch processes data model exchange",
+    "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
+    "counting.stored counting data.sources data model training comparison report report.page execution "
+    "execution.local exchange explanation",
     "__init__": "version errors model execution api",
     "cli": "version errors generators config record counting counting.shown data.sources model training "
     "comparison report report.page execution exchange explanation api __init__",

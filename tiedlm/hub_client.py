@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +11,7 @@ from typing import TypeVar
 from tiedlm.errors import InputError
 
 T = TypeVar("T")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 class TooSlow(Exception):
@@ -60,3 +62,35 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
     if not ended:
         raise TooSlow(f"nothing whole within {seconds:g} s")
     return ended[0]
+
+
+def why_not_given(wanted: str, error: Exception) -> str:
+    """Why the Hub does not give what is wanted of a repository, in words."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        NotASafetensorsRepoError,
+        RepositoryNotFoundError,
+        SafetensorsParsingError,
+    )
+
+    match error:
+        case TooSlow():
+            reason = f"the Hub is too slow with {wanted} ({error})"
+        case GatedRepoError():
+            reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
+        case RepositoryNotFoundError():
+            reason = "no such file or folder is here and no such model on the Hub, unless it is private; check the name"
+        case NotASafetensorsRepoError():
+            reason = "it has no .safetensors files on the Hub"
+        case SafetensorsParsingError():
+            reason = f"the Hub gave an unsound header ({first_line(error)})"
+        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
+            reason = f"it has no {wanted} on the Hub"
+        case HfHubHTTPError():
+            reason = f"the Hub refuses {wanted} ({first_line(error)})"
+        case _:
+            reason = f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({first_line(error)})"
+    return reason

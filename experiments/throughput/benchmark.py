@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from variants import GPU_SIZES, PEAKS, SIZES, Size, as_shipped, gathered, variants
 
-from tiedlm.execution.local.start_method import memory_kept_by_children
+from tiedlm.processes.start_method import memory_kept_by_children
 from tiedlm.training.device import Runtime, peak_memory_bytes, resolve_runtime
 from tiedlm.training.provenance import present_code, provenance
 

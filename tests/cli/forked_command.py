@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests.conftest import HANG_SECONDS
-from tiedlm.execution.local import start_method
+from tiedlm.processes import start_method
 
 # Neither the console nor the libraries of the Hub, which read the environment when they are imported.
 PRELOADED = (

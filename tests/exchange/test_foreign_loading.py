@@ -16,7 +16,9 @@ from tests.cli.test_bad_input import run_tiedlm
 from tests.exchange.test_evaluate import SIZES, saved_model
 from tests.exchange.test_evaluate import text as text
 from tiedlm import InputError, evaluate
+from tiedlm.exchange.foreign_folder import open_foreign
 from tiedlm.exchange.foreign_loading import is_tied, load_foreign, word_embeddings
+from tiedlm.processes.guarded_process import NoGuard
 
 transformers = pytest.importorskip("transformers")
 
@@ -38,6 +40,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(sound: Path, tmp_path: Path) -> Path:
     """A copy of it, to be damaged."""
     return Path(shutil.copytree(sound, tmp_path / "model"))
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    return load_foreign(open_foreign(str(folder)), NoGuard())
 
 
 def change_weights(folder: Path, change: Callable[[Tensors], Tensors]) -> None:
@@ -70,7 +76,7 @@ WRONG_WEIGHTS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
         lambda all_: {name: tensor for name, tensor in all_.items() if name.startswith("bert.")},
         r"\d of \d+ tensors of BertForMaskedLM are not in its weights, e\.g\. cls\.predictions",
     ),
-    "no tensors": (lambda _: {}, "tensors of BertForMaskedLM are not in its weights"),
+    "no tensors": (lambda _: {}, "holds no tensors; give the weights of a masked LM"),
     "another model's names": (
         lambda all_: {name.replace("bert.", "electra."): tensor for name, tensor in all_.items()},
         "tensors of BertForMaskedLM are not in its weights",
@@ -96,12 +102,12 @@ def test_weights_that_do_not_fill_the_model_are_refused(fault: str, model: Path)
     change, sentence = WRONG_WEIGHTS[fault]
     change_weights(model, change)
     with pytest.raises(InputError, match=sentence):
-        load_foreign(str(model))
+        load(model)
 
 
 def test_an_equal_output_matrix_and_tensors_of_other_heads_are_taken(sound: Path, model: Path) -> None:
     change_weights(model, lambda all_: all_ | {DECODER: all_[TABLE].clone(), "bert.pooler.dense.bias": torch.ones(16)})
-    one, other = (load_foreign(str(folder))[0] for folder in (sound, model))
+    one, other = (load(folder)[0] for folder in (sound, model))
     ids = torch.arange(12).view(1, -1)
     assert torch.equal(one(input_ids=ids).logits, other(input_ids=ids).logits)
 
@@ -117,7 +123,7 @@ def test_of_a_perceiver_and_a_luke_the_word_embeddings_are_found(sound: Path, tm
         folder = tmp_path / config.model_type
         shutil.copytree(sound, folder, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
         transformers.AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
-        loaded, _ = load_foreign(str(folder))
+        loaded, _ = load(folder)
         assert word_embeddings(loaded).num_embeddings == 30
         assert is_tied(loaded) is ties
 
@@ -159,12 +165,16 @@ def panic(folder: Path) -> None:
     change_tokenizer(folder, lambda document: document.update(normalizer={"type": "Precompiled"}))
 
 
+def configure(**keys: Any) -> Callable[[Path], None]:
+    return lambda folder: change_json(folder / "config.json", **keys)
+
+
 WRONG_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "weights cut off": (cut, "no sound .safetensors file"),
     "weights empty": (write("model.safetensors", b""), "no sound .safetensors file"),
     "a pointer of Git LFS": (
         write("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
-        "no sound .safetensors file",
+        r"no sound .safetensors file \(it is a Git-LFS pointer, for which git lfs pull gets the file\)",
     ),
     "an index of a pickle": (lambda folder: index(folder, "pytorch_model.bin"), "is no .safetensors file beside it"),
     "an index out of the folder": (
@@ -172,17 +182,23 @@ WRONG_FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
         "is no .safetensors file beside it",
     ),
     "no weights": (remove("model.safetensors"), "has no model.safetensors and no model.safetensors.index.json"),
-    "no configuration": (remove("config.json"), "cannot load it"),
+    "no configuration": (remove("config.json"), r"has no config\.json"),
     "no tokenizer": (remove("tokenizer.json", "tokenizer_config.json"), "has no tokenizer"),
-    "no heads": (lambda folder: change_json(folder / "config.json", num_attention_heads=0), "cannot load it"),
-    "a size in words": (lambda folder: change_json(folder / "config.json", hidden_size="big"), "cannot load it"),
-    "a configuration of another model": (
-        lambda folder: change_json(folder / "config.json", model_type="gpt2", architectures=["GPT2LMHeadModel"]),
-        "cannot load it",
+    "no heads": (
+        lambda folder: change_json(folder / "config.json", num_attention_heads=0),
+        "num_attention_heads=0 is not a whole number from 1",
     ),
-    "a tokenizer of a number": (write("tokenizer.json", b"7"), "cannot load it"),
+    "a size in words": (
+        lambda folder: change_json(folder / "config.json", hidden_size="big"),
+        "hidden_size='big' is not a whole number",
+    ),
+    "a configuration of another model": (
+        configure(model_type="gpt2", architectures=["GPT2LMHeadModel"]),
+        "cannot load it as a masked LM .*; correct its config.json, or give a masked LM",
+    ),
+    "a tokenizer of a number": (write("tokenizer.json", b"7"), "its tokenizer cannot be used"),
     "an id beyond the embeddings": (give_id, r"gives the id 300, but its embeddings have 20 rows"),
-    "a normalizer that is none": (panic, "cannot load it"),
+    "a normalizer that is none": (panic, "its tokenizer cannot be used"),
     "padding is the mask": (
         lambda folder: change_json(folder / "tokenizer_config.json", pad_token="[MASK]"),
         r"its mask token \[MASK\] is its padding too",
@@ -195,7 +211,7 @@ def test_folders_with_a_fault_are_refused(fault: str, model: Path) -> None:
     damage, sentence = WRONG_FOLDERS[fault]
     damage(model)
     with pytest.raises(InputError, match=sentence):
-        load_foreign(str(model))
+        load(model)
 
 
 def test_a_text_of_unknown_tokens_alone_is_refused(text: Path, model: Path) -> None:

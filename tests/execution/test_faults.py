@@ -30,8 +30,8 @@ from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX, write_atomically
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import locked
-from tiedlm.execution.local.start_method import CONTEXT, start_server
 from tiedlm.execution.output_folder import clear_leftovers
+from tiedlm.processes.start_method import CONTEXT, start_server
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId
 from tiedlm.training.checkpoint import CheckpointFiles, DamagedCheckpoint, load_checkpoint

@@ -25,10 +25,10 @@ from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.scheduler import LocalProcesses
-from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.local.worker import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
+from tiedlm.processes.start_method import start_server
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import DIGEST_KEY, CheckpointFiles, RunKey, _digest, load_checkpoint

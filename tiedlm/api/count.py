@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
 from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.counting.cross_check import Answer, answer_config, answer_gguf, answer_tensors
-from tiedlm.counting.hub import HUB_NAME, fetch_config, fetch_tensors
+from tiedlm.counting.hub import fetch_config, fetch_tensors
 from tiedlm.counting.stored.adapter import adapter_sentence
 from tiedlm.counting.stored.gguf_header import read_gguf
 from tiedlm.counting.stored.json_file import UnreadableJson, read_json
@@ -19,6 +19,7 @@ from tiedlm.counting.stored.other_formats import PICKLES, unread_note, why_not_o
 from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header, read_index
 from tiedlm.counting.stored.torch_archive import is_archive, read_archive
 from tiedlm.errors import InputError
+from tiedlm.hub_client import HUB_NAME
 from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:

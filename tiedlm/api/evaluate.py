@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiedlm.api.foreign_work import IMPORTS, evaluate_foreign
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
 from tiedlm.data.sources.corpus import Corpus, load_corpus
 from tiedlm.errors import InputError
+from tiedlm.exchange.asked import Asked
+from tiedlm.exchange.exported_origin import Origin
+from tiedlm.exchange.foreign_folder import open_foreign
+from tiedlm.processes.guarded_process import run_guarded
+from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:
-    from tiedlm.exchange.scored_model import ScoredModel
     from tiedlm.exchange.text_evaluation import Evaluation
 
 
@@ -42,38 +48,47 @@ def evaluate(
         raise InputError(f"--max-tokens {max_tokens}: is no number of tokens; give 1 or more, or leave it out")
     if not splits or set(splits) - set(EVALUATED_SPLITS):
         raise InputError(f"--split {','.join(splits)}: is not of valid and test; give one of them, or both")
-    scored = _open(model, seq_length)
-    name = corpus or scored.corpus
-    if name is None:
-        raise InputError(f"{model}: does not say on what it was trained; give --corpus, e.g. --corpus wikitext-2")
-    text = load_corpus(name, None if data_dir is None else Path(data_dir), text_column)
-    _check_text(scored, text, is_named=corpus is not None)
-
-    from tiedlm.exchange.text_evaluation import evaluate_text  # here, since it imports torch
-    from tiedlm.training.device import resolve_runtime
-
-    runtime = resolve_runtime(device, precision)
-    scored.model.to(runtime.device)
-    return evaluate_text(scored, text, tuple(splits), max_tokens, runtime.precision, runtime.autocast(), on_progress)
-
-
-def _open(model: str | Path, seq_length: int | None) -> ScoredModel:
-    from tiedlm.exchange.foreign_model import score_foreign
-    from tiedlm.exchange.scored_model import score_run
-    from tiedlm.exchange.trained_run import is_run
-
     if seq_length is not None and seq_length < 8:
         raise InputError(f"--seq-length {seq_length}: is below 8 tokens; give more")
-    if not is_run(Path(model)):
-        return score_foreign(str(model), seq_length)
-    if seq_length is not None:
-        raise InputError(f"--seq-length {seq_length}: a run is scored in blocks as it was trained; leave it out")
-    return score_run(Path(model))
+
+    def find_text(origin: Origin | None) -> Corpus:
+        return _find_text(str(model), origin, corpus, data_dir, text_column)
+
+    asked = Asked(tuple(splits), max_tokens, seq_length, device, precision)
+    if RunId.of_file(Path(model)) is not None:
+        return _evaluate_run(Path(model), find_text, asked, on_progress)
+    folder = open_foreign(str(model))
+    if seq_length is not None and folder.origin is not None:
+        raise InputError(f"--seq-length {seq_length}: {model} is scored in the blocks of its run; leave it out")
+    work = partial(evaluate_foreign, folder, find_text(folder.origin), asked)
+    return run_guarded(folder.source, work, on_progress, IMPORTS)
 
 
-def _check_text(scored: ScoredModel, text: Corpus, is_named: bool) -> None:
-    if not is_named and scored.text_sha256 not in (None, text.sha256):
+def _evaluate_run(
+    model: Path, find_text: Callable[[Origin | None], Corpus], asked: Asked, on_progress: Callable[[str, float], None]
+) -> Evaluation:
+    from tiedlm.exchange.exported_folder import origin_of  # here, since they import torch
+    from tiedlm.exchange.scored_model import score_run
+    from tiedlm.exchange.text_evaluation import evaluate_text
+    from tiedlm.exchange.trained_run import open_run
+
+    if asked.seq_length is not None:
+        raise InputError(f"--seq-length {asked.seq_length}: a run is scored in blocks as it was trained; leave it out")
+    run = open_run(model)
+    return evaluate_text(score_run(run, str(model)), find_text(origin_of(run.record)), asked, on_progress)
+
+
+def _find_text(
+    model: str, origin: Origin | None, corpus: str | None, data_dir: str | Path | None, text_column: str | None
+) -> Corpus:
+    """What is named, or that on which the model was trained."""
+    if corpus is None and origin is None:
+        raise InputError(f"{model}: does not say on what it was trained; give --corpus, e.g. --corpus wikitext-2")
+    name = corpus or (origin.corpus if origin else "")
+    text = load_corpus(name, None if data_dir is None else Path(data_dir), text_column)
+    if corpus is None and origin is not None and origin.text_sha256 != text.sha256:
         raise InputError(
-            f"corpus {text.name!r}: is not the text on which {scored.name} was trained; to score it all the same, give "
-            f"--corpus {text.name}"
+            f"corpus {name!r}: is not the text on which {model} was trained; to score it all the same, give "
+            f"--corpus {name}"
         )
+    return text

@@ -35,9 +35,9 @@ def heads_section(folder: Path, comparison: Comparison) -> Section | None:
         return None
 
     from tiedlm.explanation.explanation import explain_head  # here, since it imports torch
-    from tiedlm.explanation.head_view import view_head
+    from tiedlm.explanation.head_view import view_run
 
-    explained = [(arm, explain_head(view_head(path, text))) for text in SENTENCES for arm, path in runs.items()]
+    explained = [(arm, explain_head(view_run(path, text))) for text in SENTENCES for arm, path in runs.items()]
     return Section(
         name="heads",
         heading="Through the head",

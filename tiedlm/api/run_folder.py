@@ -13,8 +13,8 @@ from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
-from tiedlm.execution.local.start_method import start_server
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.processes.start_method import start_server
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord

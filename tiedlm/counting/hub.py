@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, read_json
 from tiedlm.counting.stored.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
 from tiedlm.errors import InputError
-from tiedlm.hub_client import TooSlow, be_quiet, first_line, within
+from tiedlm.hub_client import be_quiet, first_line, why_not_given, within
 
 if TYPE_CHECKING:
     from huggingface_hub import SafetensorsRepoMetadata
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 MAX_SHARDS = 1_000
 MAX_SECONDS = 120.0  # for a configuration, or for all headers
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -115,31 +113,4 @@ def _has_all_shards(index: Path) -> bool:
 
 
 def _explain(hub_name: str, wanted: str, error: Exception) -> str:
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        NotASafetensorsRepoError,
-        RepositoryNotFoundError,
-        SafetensorsParsingError,
-    )
-
-    match error:
-        case TooSlow():
-            reason = f"the Hub is too slow with {wanted} ({error})"
-        case GatedRepoError():
-            reason = "its owner asks for consent; accept it on its page, set HF_TOKEN"
-        case RepositoryNotFoundError():
-            reason = "no such file or folder is here and no such model on the Hub, unless it is private; check the name"
-        case NotASafetensorsRepoError():
-            reason = "it has no .safetensors files on the Hub"
-        case SafetensorsParsingError():
-            reason = f"the Hub gave an unsound header ({first_line(error)})"
-        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
-            reason = f"it has no {wanted} on the Hub"
-        case HfHubHTTPError():
-            reason = f"the Hub refuses {wanted} ({first_line(error)})"
-        case _:
-            reason = f"no such file or folder is here, and the Hub cannot be reached for {wanted} ({first_line(error)})"
-    return f"{hub_name}: {reason}; give a config.json or a .safetensors file"
+    return f"{hub_name}: {why_not_given(wanted, error)}; give a config.json or a .safetensors file"

@@ -6,32 +6,18 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config.corpus_config import MAX_SEQ_LENGTH
-from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.exchange.exported_config import exported_config
+from tiedlm.exchange.exported_origin import OWN_KEY, Origin
 from tiedlm.exchange.fast_tokenizer import special_tokens_map, tokenizer_config, tokenizer_json
 from tiedlm.exchange.model_card import model_card
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.exchange.transformers_names import their_tensors
 from tiedlm.model.saved_model import write_tensors
-
-OWN_KEY = "tiedlm"
-
-
-class Origin(Strict):
-    """In `config.json`, by `OWN_KEY`: what `tiedlm evaluate` needs to score the model as its run was scored."""
-
-    seq_length: Annotated[int, Field(ge=8, le=MAX_SEQ_LENGTH)]
-    eval_mask_seed: Annotated[int, Field(ge=0, lt=2**63)]
-    corpus: str
-    text_sha256: dict[str, str]
-    record_sha256: str
+from tiedlm.record.run_record import RunRecord
 
 
 def export_run(run: TrainedRun, folder: Path) -> None:
@@ -45,13 +31,7 @@ def export_run(run: TrainedRun, folder: Path) -> None:
     record, model, vocabulary = run.record, run.model, run.vocabulary
     is_tied = model.scores_by_input_rows
     config = exported_config(model.config, record.data.vocab_size, vocabulary.eos_id, is_tied)
-    config[OWN_KEY] = Origin(
-        seq_length=record.config.corpus.seq_length,
-        eval_mask_seed=record.config.train.eval_mask_seed,
-        corpus=record.data.corpus,
-        text_sha256=record.data.text_sha256,
-        record_sha256=record.sha256,
-    ).model_dump()
+    config[OWN_KEY] = origin_of(record).model_dump()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: is there already, and not an empty folder; choose another")
     try:
@@ -73,6 +53,17 @@ def export_run(run: TrainedRun, folder: Path) -> None:
             shutil.move(made, folder)
     except PermissionError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def origin_of(record: RunRecord) -> Origin:
+    """What an exported folder says of the run."""
+    return Origin(
+        seq_length=record.config.corpus.seq_length,
+        eval_mask_seed=record.config.train.eval_mask_seed,
+        corpus=record.data.corpus,
+        text_sha256=record.data.text_sha256,
+        record_sha256=record.sha256,
+    )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

@@ -1,59 +1,90 @@
-"""A masked LM of `transformers` with its tokenizer, from a folder or the Hub: loaded whole, or refused in a sentence.
+"""A masked LM of `transformers` with its tokenizer, from a stranger's folder: loaded whole, or refused in a sentence.
 
 What `transformers` cannot fill it draws at random and only warns; a score of such a model would be a false number.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from tiedlm.counting.built.build_limits import module_budget
+from tiedlm.counting.built.meta_device import harmless
 from tiedlm.counting.stored.bit_comparison import compare_bits
-from tiedlm.counting.stored.other_formats import unread_note
-from tiedlm.counting.stored.safetensors_header import WEIGHTS, StoredTensor, read_header, read_index
 from tiedlm.errors import InputError, Stopped, printable
+from tiedlm.exchange.foreign_folder import CONFIG, ForeignFolder
+from tiedlm.processes.guarded_process import Guard
 
 FLOATS = {"F64", "F32", "F16", "BF16"}
 """Types of weights that are read in fp32 as they are."""
-TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model", "special_tokens_map.json")
+FP32_BYTES = 4
+LOADING_BYTES = 1 << 30
+"""Beside the weights: of libraries, and of a tokenizer, the largest of which take a quarter of it."""
+LOADING_CPU_SECONDS = 30.0
+"""Some seconds are usual, for a vocabulary of 250,000 too."""
+BYTES_PER_CPU_SECOND = 100 << 20
+"""Of weights that are read and converted."""
 MAX_FRAME = 16
 """Tokens around a text; templates have one or two on each side."""
+KINDS = {bool: "true or false", int: "a whole number from 0", float: "a number", str: "a text"}
+"""Of a configuration's values, by the type of what a family has by default."""
 NUM_NAMES = 3
 """Of tensors, in a sentence."""
 
 
-def load_foreign(source: str) -> tuple[Any, Any]:
+def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
     """The model in fp32, ready to be read, and its tokenizer; no code of a repository is run.
 
     Raises:
-        InputError: it cannot be had, is no masked LM, not every parameter has a finite value of its own in the file,
-            the file's two matrices differ though it ties them, or the tokenizer gives ids that the model has not.
+        InputError: it is no masked LM, not every parameter has a finite value of its own in the file, the file's two
+            matrices differ though it ties them, or the tokenizer gives ids that the model has not.
     """
-    source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
     try:
         import transformers
     except ImportError as error:
-        raise InputError(f"{source}: to load it needs transformers; pip install 'tiedlm[hf]'") from error
+        raise InputError(f"{folder.source}: to load it needs transformers; pip install 'tiedlm[hf]'") from error
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    is_folder = bool(source) and Path(source).is_dir()
-    stored = _read_folder(Path(source)) if is_folder else {}
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_folder}
-    with _told(source, f"transformers {transformers.__version__} cannot load it as a masked LM"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+    source = folder.source
+    cannot = f"transformers {transformers.__version__} cannot load it as a masked LM"
+    guard.enter(f"building what its {CONFIG} describes", LOADING_BYTES, LOADING_CPU_SECONDS)
+    with told(source, cannot, f"correct its {CONFIG}, or give a masked LM"):
+        config = _configuration(folder.raw, transformers, f"{source}, {CONFIG}")
+        with torch.device("meta"), module_budget(torch):
+            planned = transformers.AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
+    _check_planned(planned, folder)
+    guard.enter("reading its tokenizer", LOADING_BYTES, LOADING_CPU_SECONDS)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    with told(source, "its tokenizer cannot be used", "give the tokenizer.json of this model"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, config=config, **options)
+        _check_ids(tokenizer, word_embeddings(planned).weight.shape[0], source)
+    num_bytes = FP32_BYTES * folder.num_elements
+    seconds = LOADING_CPU_SECONDS + num_bytes / BYTES_PER_CPU_SECOND
+    guard.enter("reading its weights", LOADING_BYTES + 2 * num_bytes, seconds)
+    with told(source, cannot, "get its files anew, or give a masked LM"):
         model, account = transformers.AutoModelForMaskedLM.from_pretrained(
-            source, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+            folder.path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
         )
-    _check_filled(model, account, stored, source)
-    with _told(source, "its tokenizer cannot be used"):
-        _check_ids(tokenizer, word_embeddings(model).weight.shape[0], source)
+    _check_filled(model, account, folder)
     return model.eval(), tokenizer
+
+
+@contextmanager
+def told(source: str, what: str, remedy: str) -> Iterator[None]:
+    """Whatever the libraries raise on a stranger's file, as one sentence."""
+    try:
+        yield
+    except (InputError, Stopped, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of Rust code is no Exception
+        said = printable(" ".join(str(error).split()))[:300] or type(error).__name__
+        raise InputError(f"{printable(source)}: {what} ({said}); {remedy}") from error
 
 
 def word_embeddings(model: Any) -> Any:
@@ -76,50 +107,71 @@ def is_tied(model: Any) -> bool:
 
 
 def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens before and after a text, by what the tokenizer adds to a word."""
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    framed = tokenizer("a")["input_ids"]
-    starts = [start for start in range(len(framed)) if framed[start : start + len(plain)] == plain]
-    start = starts[0] if plain and starts else 0
-    return framed[:start], framed[start + len(plain) :] if starts else []
+    """The tokens before and after a text, by what the tokenizer puts around its mask token."""
+    mask = tokenizer.mask_token_id
+    plain, framed = (tokenizer(tokenizer.mask_token, add_special_tokens=adds)["input_ids"] for adds in (False, True))
+    if framed.count(mask) != 1:
+        raise ValueError(f"its post-processor puts {framed.count(mask) - 1} mask tokens around a text")
+    start = framed.index(mask) - plain.index(mask)
+    return framed[:start], framed[start + len(plain) :]
 
 
-@contextmanager
-def _told(source: str, what: str) -> Iterator[None]:
-    """Whatever the libraries raise on a stranger's file, as one sentence."""
-    try:
-        yield
-    except (InputError, Stopped, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of Rust code is no Exception
-        told = printable(" ".join(str(error).split()))[:300] or type(error).__name__
+def _configuration(raw: Mapping[str, Any], transformers: Any, place: str) -> Any:
+    """Of the class of its family, in which what would run code or choose a precision is left out."""
+    if raw["model_type"] not in transformers.CONFIG_MAPPING:
         raise InputError(
-            f"{printable(source)}: {what} ({told}); give a run, a folder with config.json, model.safetensors and a "
-            "tokenizer, or owner/name on the Hub"
-        ) from error
-
-
-def _read_folder(folder: Path) -> dict[str, StoredTensor]:
-    """The tensors of a folder by name, from headers alone; also what the loader would read elsewhere is refused.
-
-    Raises:
-        InputError: there are none, they are unsound, or no tokenizer lies beside them.
-    """
-    files = [folder / name for name in WEIGHTS if (folder / name).exists()]
-    if not files:
-        others = [f" ({note})" for note in unread_note(folder, [])]
-        raise InputError(
-            f"{folder}: transformers cannot load it as a masked LM: it has no {' and no '.join(WEIGHTS)}"
-            f"{''.join(others)}; give a folder with config.json, model.safetensors and a tokenizer"
+            f"{place}: model_type={raw['model_type']!r:.60} is not known to transformers {transformers.__version__}; "
+            "give a masked LM that it knows"
         )
-    if not any(path.is_file() for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
-        raise InputError(f"{folder}: has no tokenizer, so its text cannot be read; put its tokenizer.json beside it")
-    tensors, _ = (read_index if files[0].suffix == ".json" else read_header)(files[0])
-    return {tensor.name: tensor for tensor in tensors}
+    for key in ("dtype", "torch_dtype"):
+        name = raw.get(key)
+        if name is not None and not isinstance(getattr(torch, name, None) if isinstance(name, str) else 0, torch.dtype):
+            raise InputError(f"{place}: {key}={name!r:.60} is no type of numbers; write float32")
+    family = transformers.CONFIG_MAPPING[raw["model_type"]]
+    _check_values(raw, family(), place)
+    if raw.get("is_decoder") is True:
+        raise InputError(
+            f"{place}: is_decoder=true, so every place would see what stands before it alone, as in a causal LM; set "
+            "it to false, or give a masked LM"
+        )
+    if raw.get("languages") and raw.get("default_language") is None:  # X-MOD has layers for each
+        raise InputError(f"{place}: says no language; set default_language to one of its languages, e.g. en_XX")
+    return family.from_dict(harmless(raw))
 
 
-def _check_filled(model: nn.Module, account: dict[str, Any], stored: dict[str, StoredTensor], source: str) -> None:
+def _check_values(raw: Mapping[str, Any], usual: Any, place: str) -> None:
+    """Flags are flags, and numbers numbers of the usual kind: what is none fails late and in words of no help."""
+    for key, value in raw.items():
+        default = getattr(usual, key, None)
+        kind = next((kind for of_kind, kind in KINDS.items() if type(default) is of_kind), None)
+        values = value if isinstance(value, list) else [value]  # a list: one a layer
+        if kind is not None and not all(inner is None or _is_like(inner, default, key) for inner in values):
+            raise InputError(f"{place}: {printable(key)}={value!r:.60} is not {kind}, as {default!r} is; correct it")
+
+
+def _is_like(value: Any, default: Any, key: str) -> bool:
+    match default:
+        case bool() | str():
+            return isinstance(value, type(default))
+        case int():
+            return type(value) is int and (value >= min(default, 0) or (value == -1 and key.endswith("_id")))
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _check_planned(planned: Any, folder: ForeignFolder) -> None:
+    """The weights are enough for what the configuration describes, before memory is taken for it."""
+    planned.tie_weights()
+    num_parameters = sum(parameter.numel() for parameter in planned.parameters())
+    if num_parameters > 2 * folder.num_elements:
+        raise InputError(
+            f"{folder.source}: its {CONFIG} describes a {type(planned).__name__} of {num_parameters:,} parameters, and "
+            f"its weights hold {folder.num_elements:,}; give the {CONFIG} of these weights, and weights with their head"
+        )
+
+
+def _check_filled(model: nn.Module, account: dict[str, Any], folder: ForeignFolder) -> None:
     """Every parameter came from the file, as the loader accounts for it, and is a finite number."""
+    source = folder.source
     num_parameters = len(list(model.named_parameters()))
     missing = sorted(account["missing_keys"])
     if missing:
@@ -135,20 +187,21 @@ def _check_filled(model: nn.Module, account: dict[str, Any], stored: dict[str, S
             f"e.g. {_named(wrong)}; give the config.json of these weights"
         )
     floating = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
-    for tensor in stored.values():
+    for tensor in folder.tensors.values():
         if tensor.name in floating and tensor.dtype not in FLOATS:
             raise InputError(
                 f"{source}: {printable(tensor.name)} is stored as {tensor.dtype}, which is no weight of 16, 32 or 64 "
                 "bits; give the model before it was quantised"
             )
-    _check_tie(model, stored, source)
+    _check_tie(model, folder)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{source}: {name} has numbers that are not finite; give a checkpoint that is whole")
 
 
-def _check_tie(model: Any, stored: dict[str, StoredTensor], source: str) -> None:
+def _check_tie(model: Any, folder: ForeignFolder) -> None:
     """Of two matrices that the class and the configuration make one, the file does not hold two that differ."""
+    stored = folder.tensors
     names = {module: f"{name}.weight" for name, module in model.named_modules()}
     table, output = (names.get(module, "") for module in (word_embeddings(model), model.get_output_embeddings()))
     tied = getattr(model, "_tied_weights_keys", None) or ()
@@ -156,7 +209,7 @@ def _check_tie(model: Any, stored: dict[str, StoredTensor], source: str) -> None
         return
     if table in stored and output in stored and compare_bits(stored[table], stored[output]) == "different":
         raise InputError(
-            f"{source}: is tied by its configuration, but {table} and {output} differ in its weights; set "
+            f"{folder.source}: is tied by its configuration, but {table} and {output} differ in its weights; set "
             "tie_word_embeddings to false in its config.json, or give the weights that belong to it"
         )
 
@@ -171,6 +224,12 @@ def _check_ids(tokenizer: Any, num_rows: int, source: str) -> None:
             f"{source}: its mask token {printable(str(tokenizer.mask_token))} is its padding too, so no place can be "
             "masked; give each a token of its own in tokenizer_config.json"
         )
+    read = tokenizer(tokenizer.mask_token, add_special_tokens=False)["input_ids"]
+    if read.count(mask) != 1:
+        raise InputError(
+            f"{source}: its tokenizer reads its mask token {printable(str(tokenizer.mask_token))} as the ids "
+            f"{read[:5]} and not as {mask}; add it to the tokenizer as a special token"
+        )
     before, after = frame(tokenizer)
     if len(before) + len(after) > MAX_FRAME:
         raise InputError(
@@ -182,12 +241,6 @@ def _check_ids(tokenizer: Any, num_rows: int, source: str) -> None:
         raise InputError(
             f"{source}: its tokenizer gives the id {largest:,}, but its embeddings have {num_rows:,} rows; give the "
             "tokenizer of this model"
-        )
-    read = tokenizer(tokenizer.mask_token, add_special_tokens=False)["input_ids"]
-    if read.count(mask) != 1:
-        raise InputError(
-            f"{source}: its tokenizer reads its mask token {printable(str(tokenizer.mask_token))} as the ids "
-            f"{read[:5]} and not as {mask}; add it to the tokenizer as a special token"
         )
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokens import encode_pieces
-from tiedlm.exchange.trained_run import open_run
+from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.training.fold_evaluation import Scorer
+
+
+class EncodedText(NamedTuple):
+    """Some text as tokens."""
+
+    ids: npt.NDArray[np.int32]
+    """(num_tokens,)."""
+    num_lost_bytes: int | None
+    """That no token holds; None where the tokenizer does not tell."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,12 @@ class ScoredModel:
     kind: str
     """Its class."""
     model: Scorer
-    encode: Callable[[list[Piece]], npt.NDArray[np.int32]]
+    encode: Callable[[list[Piece]], EncodedText]
     """Text → token ids here, where `[PAD]`, `[MASK]` and `[UNK]` are the first three."""
-    vocab_size: int
+    num_ids: int
     """Of the ids here."""
+    vocab_size: int
+    """Rows of its table."""
     has_line_ends: bool
     """Whether the end of a line is one of the tokens."""
     seq_length: int
@@ -35,34 +46,25 @@ class ScoredModel:
     is_tied: bool
     """Measured on the tensors."""
     num_parameters: int
-    corpus: str | None
-    """On which it was trained, where that is known."""
-    text_sha256: dict[str, str] | None
 
 
-def score_run(path: Path) -> ScoredModel:
-    """A run of ours, scored in the blocks in which it was trained.
-
-    Raises:
-        InputError: something of it is missing, damaged, or of another run.
-    """
-    run = open_run(path)
+def score_run(run: TrainedRun, name: str) -> ScoredModel:
+    """A run of ours, scored in the blocks in which it was trained."""
     record, model = run.record, run.model
 
-    def encode(batch: list[Piece]) -> npt.NDArray[np.int32]:
-        return encode_pieces(run.vocabulary, batch)
+    def encode(batch: list[Piece]) -> EncodedText:
+        return EncodedText(encode_pieces(run.vocabulary, batch), None)
 
     return ScoredModel(
-        name=str(path),
+        name=name,
         kind=f"{model.config.encoder} of tiedlm",
         model=model,
         encode=encode,
+        num_ids=record.data.vocab_size,
         vocab_size=record.data.vocab_size,
         has_line_ends=True,
         seq_length=record.config.corpus.seq_length,
         eval_mask_seed=record.config.train.eval_mask_seed,
         is_tied=model.is_tied,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        corpus=record.data.corpus,
-        text_sha256=record.data.text_sha256,
     )

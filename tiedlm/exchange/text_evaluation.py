@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,10 @@ from tiedlm.data.sources.corpus import Corpus
 from tiedlm.data.sources.pieces import TextCounts
 from tiedlm.data.tokens import unigram_perplexity
 from tiedlm.errors import InputError
+from tiedlm.exchange.asked import Asked
 from tiedlm.exchange.scored_model import ScoredModel
 from tiedlm.masked_batch import PAD_ID, UNK_ID
+from tiedlm.training.device import resolve_runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
 
 
@@ -46,7 +49,11 @@ class SplitScore:
     bits_per_byte: float
     """Of a part: at the split's mean of bytes a token."""
     unigram_perplexity: float
+    num_unk: int
+    """Tokens of the split that its tokenizer does not know."""
     unk_fraction: float
+    num_lost_bytes: int | None
+    """Of its characters in no token, blanks aside; None where the tokenizer does not tell."""
     bands: list[BandScore]
 
 
@@ -72,39 +79,35 @@ class Evaluation:
 
 
 def evaluate_text(
-    scored: ScoredModel,
-    corpus: Corpus,
-    splits: tuple[str, ...],
-    max_tokens: int | None,
-    precision: str,
-    autocast: torch.amp.autocast_mode.autocast,
-    on_progress: Callable[[str, float], None],
+    scored: ScoredModel, corpus: Corpus, asked: Asked, on_progress: Callable[[str, float], None]
 ) -> Evaluation:
-    """Score splits of a corpus; of each at most `max_tokens` in blocks evenly spaced. The model's device is used.
+    """Score splits of a corpus; of each at most `asked.max_tokens`, in blocks evenly spaced.
 
     Raises:
-        InputError: a split is shorter than a block, or the model's loss on it is no number.
+        InputError: a split is shorter than a block, or the model's loss on it is no number; or there is no such device.
     """
+    runtime = resolve_runtime(asked.device, asked.precision)
+    scored.model.to(runtime.device)
     on_progress("reading train", 0.0)
-    train_counts = np.zeros(scored.vocab_size, np.int64)
+    train_counts = np.zeros(scored.num_ids, np.int64)
     for batch in corpus.batches("train"):
-        train_counts += np.bincount(scored.encode(batch), minlength=scored.vocab_size)
+        train_counts += np.bincount(scored.encode(batch).ids, minlength=scored.num_ids)
     bands = torch.from_numpy(frequency_bands(train_counts))
     scores = []
-    for split in splits:
+    for split in asked.splits:
         phase = f"evaluating {split}"
-        ids, counts = _read(scored, corpus, split)
+        text = _read(scored, corpus, split)
+        ids = text.ids
         if len(ids) and (ids == UNK_ID).all():
             raise InputError(
                 f"{scored.name}: its tokenizer knows no token of the {split} split of {corpus.name}, all are unknown; "
                 "give the tokenizer that belongs to the model, or a text in its language"
             )
         blocks = _blocks(ids, scored.seq_length, corpus.name, split)
-        num_rows = len(blocks) if max_tokens is None else min(len(blocks), max(1, max_tokens // scored.seq_length))
-        some = blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
+        some = blocks if asked.max_tokens is None else _evenly_spaced(blocks, asked.max_tokens)
         tell = functools.partial(on_progress, phase)
-        totals = evaluate(scored.model, some, scored.eval_mask_seed, autocast, bands, on_batch=tell)
-        scores.append(_score(split, totals, ids, counts, train_counts, scored))
+        totals = evaluate(scored.model, some, scored.eval_mask_seed, runtime.autocast(), bands, on_batch=tell)
+        scores.append(_score(split, totals, text, train_counts, scored))
     return Evaluation(
         model=scored.name,
         kind=scored.kind,
@@ -115,17 +118,26 @@ def evaluate_text(
         has_line_ends=scored.has_line_ends,
         corpus=corpus.name,
         text_sha256=corpus.sha256,
-        precision=precision,
+        precision=runtime.precision,
         splits=scores,
     )
 
 
-def _read(scored: ScoredModel, corpus: Corpus, split: str) -> tuple[npt.NDArray[np.int32], TextCounts]:
+class _SplitText(NamedTuple):
+    """A split as tokens, (num_tokens,), its sizes, and the bytes that no token holds, where that is known."""
+
+    ids: npt.NDArray[np.int32]
+    counts: TextCounts
+    num_lost_bytes: int | None
+
+
+def _read(scored: ScoredModel, corpus: Corpus, split: str) -> _SplitText:
     parts, counts = [], TextCounts(0, 0, 0)
     for batch in corpus.batches(split):
         parts.append(scored.encode(batch))
         counts = counts.plus(batch)
-    return np.concatenate(parts), counts
+    lost = [part.num_lost_bytes for part in parts if part.num_lost_bytes is not None]
+    return _SplitText(np.concatenate([part.ids for part in parts]), counts, sum(lost) if lost else None)
 
 
 def _blocks(ids: npt.NDArray[np.int32], seq_length: int, name: str, split: str) -> torch.Tensor:
@@ -140,11 +152,15 @@ def _blocks(ids: npt.NDArray[np.int32], seq_length: int, name: str, split: str) 
     return torch.from_numpy(padded)
 
 
+def _evenly_spaced(blocks: torch.Tensor, max_tokens: int) -> torch.Tensor:
+    num_rows = min(len(blocks), max(1, max_tokens // blocks.shape[1]))
+    return blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
+
+
 def _score(
     split: str,
     totals: EvalTotals,
-    ids: npt.NDArray[np.int32],
-    counts: TextCounts,
+    text: _SplitText,
     train_counts: npt.NDArray[np.int64],
     scored: ScoredModel,
 ) -> SplitScore:
@@ -152,7 +168,7 @@ def _score(
     if not math.isfinite(loss_nats):
         raise InputError(f"{scored.name}: its loss on {split} is {loss_nats}; the model is damaged")
     num_tokens = int(totals.block_num_tokens.sum())
-    num_bytes = counts.num_bytes - (0 if scored.has_line_ends else counts.num_lines)
+    ids, num_bytes = text.ids, text.counts.num_bytes - (0 if scored.has_line_ends else text.counts.num_lines)
     return SplitScore(
         split=split,
         num_tokens=num_tokens,
@@ -161,8 +177,10 @@ def _score(
         masked_lm_perplexity=math.exp(loss_nats),
         masked_lm_accuracy=float(totals.block_num_correct.sum()) / num_tokens,
         bits_per_byte=loss_nats / math.log(2) * len(ids) / num_bytes,
-        unigram_perplexity=unigram_perplexity(train_counts, np.bincount(ids, minlength=scored.vocab_size)),
+        unigram_perplexity=unigram_perplexity(train_counts, np.bincount(ids, minlength=scored.num_ids)),
+        num_unk=int((ids == UNK_ID).sum()),
         unk_fraction=float((ids == UNK_ID).mean()),
+        num_lost_bytes=text.num_lost_bytes,
         bands=[
             BandScore(least, int(of_band), float(nats / of_band) if of_band else None)
             for least, nats, of_band in zip(LEAST_COUNTS, totals.band_nll_nats, totals.band_num_tokens, strict=True)

@@ -27,11 +27,6 @@ class TrainedRun:
     vocabulary: Vocabulary
 
 
-def is_run(path: Path) -> bool:
-    """Whether it is the record or the model of a run, by its name."""
-    return RunId.of_file(path) is not None
-
-
 def open_run(path: Path) -> TrainedRun:
     """Read a run by its record or its model, `DIR/ARM-seedN.json` or `.safetensors`; the other lies beside it.
 
@@ -39,7 +34,7 @@ def open_run(path: Path) -> TrainedRun:
         InputError: something of it is missing, damaged, or of another run.
         TieError: the model's tie is not what its header says.
     """
-    if not is_run(path):
+    if RunId.of_file(path) is None:
         raise InputError(f"{path}: is no run; give DIR/ARM-seedN.safetensors, as tiedlm train writes it")
     record_path, model_path = path.with_suffix(".json"), path.with_suffix(".safetensors")
     for part in (record_path, model_path):

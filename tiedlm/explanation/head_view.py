@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +12,14 @@ from torch import Tensor, nn
 from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
 from tiedlm.errors import InputError, printable
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
-from tiedlm.exchange.foreign_loading import load_foreign
-from tiedlm.exchange.trained_run import is_run, open_run
+from tiedlm.exchange.foreign_folder import ForeignFolder
+from tiedlm.exchange.foreign_loading import load_foreign, told, word_embeddings
+from tiedlm.exchange.foreign_model import longest_input, read
+from tiedlm.exchange.trained_run import open_run
 from tiedlm.masked_batch import MASK, MASK_ID
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import load_model
+from tiedlm.processes.guarded_process import Guard
 
 PAIR = Path(__file__).parent / "pair"
 PAIR_TOKENIZER = "word"
@@ -52,16 +54,14 @@ class HeadView:
     """Whether a token is more than a special one."""
 
 
-def view_head(model: str | Path, sentence: str) -> HeadView:
-    """Of a run, `DIR/ARM-seedN.safetensors`, or a masked LM that `transformers` reads.
+def view_run(path: Path, sentence: str) -> HeadView:
+    """Of a run, `DIR/ARM-seedN.safetensors`.
 
     Raises:
-        InputError: the model cannot be had, or the sentence has no masked word.
+        InputError: the run cannot be had, or the sentence has no masked word.
     """
-    if is_run(Path(model)):
-        run = open_run(Path(model))
-        return _own(str(model), run.model, run.vocabulary, sentence)
-    return _foreign(str(model), sentence)
+    run = open_run(path)
+    return _own(str(path), run.model, run.vocabulary, sentence)
 
 
 def view_shipped(arm: str, sentence: str) -> HeadView:
@@ -102,35 +102,42 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
 
 
 @torch.no_grad()
-def _foreign(name: str, sentence: str) -> HeadView:
-    model, tokenizer = load_foreign(name)
+def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView:
+    """Of a masked LM that `transformers` reads.
+
+    Raises:
+        InputError: the model is not whole, or has no output matrix; or the sentence has no masked word.
+    """
+    model, tokenizer = load_foreign(folder, guard)
     decoder = model.get_output_embeddings()
-    if decoder is None or tokenizer.mask_token is None:
-        raise InputError(f"{printable(name)}: has no output matrix or no mask token; give a masked LM")
-    ids = tokenizer(sentence.replace(MASK, tokenizer.mask_token))["input_ids"]
-    place = _place(ids, tokenizer.mask_token_id, tokenizer.mask_token, tokenizer.model_max_length)
-    guesses: list[Tensor] = []
-
-    def keep(_: Any, inputs: tuple[Tensor, ...]) -> None:
-        guesses.append(inputs[0])
-
-    handle = decoder.register_forward_pre_hook(keep)
-    model(input_ids=torch.tensor([ids]))
-    handle.remove()
-    encoded = model.base_model(input_ids=torch.tensor([ids]))
+    if decoder is None or model.base_model is model:
+        raise InputError(
+            f"{folder.source}: {type(model).__name__} keeps no output matrix apart to look at; give another masked LM"
+        )
+    with told(folder.source, "its tokenizer cannot read the sentence", "give the tokenizer.json of this model"):
+        ids = tokenizer(sentence.replace(MASK, tokenizer.mask_token))["input_ids"]
+    place = _place(ids, tokenizer.mask_token_id, tokenizer.mask_token, longest_input(model))
+    into_decoder, out_of_encoder = [], []
+    handles = [
+        decoder.register_forward_pre_hook(lambda _, inputs: into_decoder.append(inputs[0])),
+        model.base_model.register_forward_hook(lambda _, __, output: out_of_encoder.append(output[0])),
+    ]
+    read(model, torch.tensor([ids]), folder.source, guard)
+    for handle in handles:
+        handle.remove()
     bias = getattr(decoder, "bias", None)
-    table = model.get_input_embeddings().weight
+    table = word_embeddings(model).weight
     special = set(tokenizer.all_special_ids)
 
     def token_name(token: int) -> str:
         return _readable(tokenizer.convert_ids_to_tokens(token) or f"row {token}")
 
     return HeadView(
-        name=name,
+        name=folder.source,
         tokens=[token_name(token) for token in ids],
         place=place,
-        hidden=encoded.last_hidden_state[0, place],
-        guess=guesses[-1][0, place],
+        hidden=out_of_encoder[-1][0, place],
+        guess=into_decoder[-1][0, place],
         output_rows=decoder.weight.detach(),
         input_rows=table.detach(),
         bias=torch.zeros(len(decoder.weight)) if bias is None else bias.detach(),

@@ -51,6 +51,15 @@ def resolve_runtime(device: str, precision: str) -> Runtime:
     return Runtime(device, precision)
 
 
+def start_device(device: str) -> None:
+    """Let a GPU's libraries take what they take, if it is going to be used.
+
+    Raises:
+        InputError: as `resolve_runtime`.
+    """
+    torch.empty(1, device=resolve_runtime(device, "fp32").device)
+
+
 def peak_memory_bytes(runtime: Runtime) -> int:
     """The largest memory so far: of the device on a GPU, resident in this process on a CPU."""
     if runtime.device == "cuda":

@@ -86,7 +86,7 @@ def _libraries(name: str, raw: Mapping[str, Any], reason: str) -> tuple[Any, Any
 
 
 def _configuration(raw: Mapping[str, Any], transformers: Any) -> Any:
-    options = {key: value for key, value in _harmless(raw).items() if key != "model_type"}
+    options = {key: value for key, value in harmless(raw).items() if key != "model_type"}
     return transformers.AutoConfig.for_model(raw["model_type"], **options, attn_implementation="eager")
 
 
@@ -242,10 +242,10 @@ def _names_in_files(model: Any, tensors: Mapping[str, Any]) -> set[str]:
     return set(core_model_loading.revert_weight_conversion(model, dict(tensors)))
 
 
-def _harmless(raw: Mapping[str, Any]) -> dict[str, Any]:
+def harmless(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration and those inside it, without keys that are private or choose code."""
     return {
-        key: _harmless(value) if isinstance(value, Mapping) else value
+        key: harmless(value) if isinstance(value, Mapping) else value
         for key, value in raw.items()
         if not key.startswith("_") and not key.endswith(DROPPED_ENDS) and key not in DROPPED_KEYS
     }

@@ -22,6 +22,16 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """What a folder's weights are called, in the order in which transformers looks for them."""
 MAX_NAME_LENGTH = 500
 SHARD_NAME = re.compile(r"[\w.-]{1,250}\.safetensors", re.ASCII)
+OTHER_FILES = {
+    b"version ": "a Git-LFS pointer, for which git lfs pull gets the file",
+    b"PK\x03\x04": "a zip archive, as torch.save writes",
+    b"\x80": "a pickle, which is not opened",
+    b"GGUF": "a GGUF file",
+    b"\x89HDF": "an HDF5 file",
+    b"<": "a page of HTML or XML, as a failed download leaves",
+    b"{": "JSON",
+}
+"""What is found under the name of weights, by its first bytes."""
 DTYPE_BITS = {  # safetensors 0.8, tensor.rs, Dtype
     "BOOL": 8,
     "F4": 4,
@@ -98,6 +108,9 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
                 _refuse(path, f"it has {len(prefix)} bytes, fewer than the 8 that give the header's length")
             (header_size,) = struct.unpack("<Q", prefix)
             if header_size > MAX_JSON_BYTES:
+                for begins, what in OTHER_FILES.items():
+                    if prefix.startswith(begins):
+                        _refuse(path, f"it is {what}")
                 _refuse(path, f"its header claims {header_size:,} bytes, over the limit of {MAX_JSON_BYTES:,}")
             if header_size > size - 8:
                 _refuse(path, f"its header claims {header_size:,} bytes of a file of {size:,}")

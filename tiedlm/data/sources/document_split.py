@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 from tiedlm.data.sources.pieces import Piece, Reader
 
@@ -26,15 +28,24 @@ def split_by_document(train: Reader, missing: Collection[str]) -> dict[str, Read
         share = max(1, len(few) // PARTS)
         for index, split in enumerate(wanted):
             exact |= dict.fromkeys(sorted(few)[index * share : (index + 1) * share], split)
-    by_part = {PART_OF_SPLIT[split]: split for split in wanted}
+    shares = _Shares(exact if few is not None else None, {PART_OF_SPLIT[split]: split for split in wanted})
+    return {split: partial(_of_split, train, shares, split) for split in ("train", *wanted)}
 
-    def split_of(document: int) -> str:
-        return exact.get(document, "train") if few is not None else by_part.get(document % PARTS, "train")
 
-    def reader(split: str) -> Reader:
-        return lambda: (Piece(text, True) for text in _documents(train()) if split_of(_hash(text)) == split)
+@dataclass(frozen=True)
+class _Shares:
+    """Which split has which documents."""
 
-    return {split: reader(split) for split in ("train", *wanted)}
+    exact: dict[int, str] | None
+    """By hash; the others are train's. None where they are many."""
+    by_part: dict[int, str]
+
+    def split_of(self, document: int) -> str:
+        return self.by_part.get(document % PARTS, "train") if self.exact is None else self.exact.get(document, "train")
+
+
+def _of_split(train: Reader, shares: _Shares, split: str) -> Iterator[Piece]:
+    return (Piece(text, True) for text in _documents(train()) if shares.split_of(_hash(text)) == split)
 
 
 def _documents(pieces: Iterable[Piece]) -> Iterator[str]:

@@ -10,8 +10,8 @@ from multiprocessing.process import BaseProcess
 
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
-from tiedlm.execution.local.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
 from tiedlm.execution.local.worker import Failure, Notice, work
+from tiedlm.processes.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from tiedlm.execution.job import Job
-from tiedlm.execution.local.start_method import SIGNALS_OF_THE_PARENT
 from tiedlm.model.masked_lm import TieError
+from tiedlm.processes.guarded_process import is_out_of_memory
+from tiedlm.processes.start_method import SIGNALS_OF_THE_PARENT, die_with_parent
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.training.loop import RunFailed
 from tiedlm.training.progress import Progress
@@ -41,7 +41,7 @@ def work(job: Job, sender: Connection) -> None:
         signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     torch.set_num_threads(job.num_threads)
 
     def tell(message: Progress | CurvePoint | Notice | Failure) -> None:
@@ -62,23 +62,8 @@ def work(job: Job, sender: Connection) -> None:
     except OSError as error:
         tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
     finally:
         sender.close()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch's CPU allocator raises a plain RuntimeError."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _die_with_parent() -> None:
-    """End this process when the command that wants its result is gone, so that a new one has the folder to itself."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tiedlm.execution.local.start_method import CONTEXT, memory_kept_by_children, start_server
+from tiedlm.processes.start_method import CONTEXT, memory_kept_by_children, start_server
 
 LIBRARY, VERSION = platform.libc_ver()
 pytestmark = pytest.mark.skipif(

@@ -16,17 +16,18 @@ from collections.abc import Iterator
 from multiprocessing import util
 
 from tiedlm.errors import InputError
-from tiedlm.execution.local.socket_folder import SOCKET_FOLDER
+from tiedlm.processes.socket_folder import SOCKET_FOLDER
 
 # A library may have started threads when macOS forks it.
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 SIGNALS_OF_THE_PARENT = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+IMPORTS_OF_A_RUN = ("tiedlm.training.run", "torch._dynamo")  # the one that any optimizer imports
 MIN_OPEN_FILES = 64
 TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31) - 1}  # of glibc.malloc
 
 
-def start_server() -> None:
-    """Let the imports of a run begin, in a process of their own; one that is there already stays as it is.
+def start_server(imports: tuple[str, ...] = IMPORTS_OF_A_RUN) -> None:
+    """Let the imports of what is to be done begin, in a process of their own; one that is there stays as it is.
 
     Raises:
         InputError: too few files may be open, or the path of the folder for temporary files is too long for a socket.
@@ -35,10 +36,7 @@ def start_server() -> None:
         from multiprocessing import forkserver
 
         _check_open_files()
-        CONTEXT.set_forkserver_preload(
-            # torch._dynamo is what any optimizer imports
-            ["tiedlm.execution.local.socket_folder", "tiedlm.training.run", "torch._dynamo"]
-        )
+        CONTEXT.set_forkserver_preload(["tiedlm.processes.socket_folder", *imports])
         # An interrupt, or a closed terminal, is for the parent alone, and the server and its children inherit that
         # from the first moment on.
         handlers = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_OF_THE_PARENT}
@@ -130,3 +128,11 @@ def main_module_left_out() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def die_with_parent() -> None:
+    """End this process when the command that wants its result is gone, so that a new one has the folder to itself."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

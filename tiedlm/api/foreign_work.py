@@ -1,0 +1,42 @@
+"""What is done with a stranger's folder in a process of its own; torch is imported there alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tiedlm.data.sources.corpus import Corpus
+from tiedlm.exchange.asked import Asked
+from tiedlm.exchange.foreign_folder import ForeignFolder
+from tiedlm.processes.guarded_process import Guard
+
+if TYPE_CHECKING:
+    from tiedlm.exchange.text_evaluation import Evaluation
+    from tiedlm.explanation.explanation import Explanation
+
+IMPORTS = ("tiedlm.exchange.foreign_model", "transformers.modeling_utils", "transformers.tokenization_utils_tokenizers")
+
+
+def evaluate_foreign(folder: ForeignFolder, text: Corpus, asked: Asked, guard: Guard) -> Evaluation:
+    """Load a stranger's model, and score the text by it.
+
+    Raises:
+        InputError: the model, its tokenizer, the text or the device is unfit.
+    """
+    from tiedlm.exchange.foreign_model import score_foreign
+    from tiedlm.exchange.text_evaluation import evaluate_text
+    from tiedlm.training.device import start_device
+
+    start_device(asked.device)  # what it takes for itself is not the model's
+    return evaluate_text(score_foreign(folder, asked.seq_length, guard), text, asked, guard.tell)
+
+
+def explain_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> Explanation:
+    """Load a stranger's model, and follow the sentence through its head.
+
+    Raises:
+        InputError: the model, its tokenizer or the sentence is unfit.
+    """
+    from tiedlm.explanation.explanation import explain_head
+    from tiedlm.explanation.head_view import view_foreign
+
+    return explain_head(view_foreign(folder, sentence, guard))
