@@ -249,7 +249,7 @@ CASES = {
     "data-dir-missing": Case({}, ("nowhere: is not a folder", "--data-dir"), "--corpus ptb --data-dir nowhere"),
     "jsonl-later-type": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": [1]}\n'},
-        ("corpus/train.jsonl", "line 2", "'text' is [1], not a string", "correct"),
+        ("corpus/train.jsonl", "line 2", "'text' is [1], not a string", "join its parts"),
     ),
     "jsonl-surrogate": Case(
         VALID_AND_TEST | {"corpus/train.jsonl": b'{"text": "a"}\n{"text": "\\ud800"}\n'},

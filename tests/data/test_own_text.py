@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import os
 import random
@@ -369,3 +371,56 @@ def test_bytes_and_words_are_counted_by_the_text_and_unknown_words_by_the_tokens
         counts[tokenizer] = tokens.num_unk["valid"]
         assert tokens.num_unk["valid"] == int(np.sum(tokens.token_ids("valid") == UNK_ID))
     assert counts == {"word": 60, "bpe:300": 0}
+
+
+ROWS = [("1", "a cat, which; sat | there"), ("2", "a dog with two\nlines"), ("3", 'she said "no"')]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["train.csv", "train.CSV.gz", "train.tsv", "train.tab", "train.tsv.gz"])
+def test_a_table_is_divided_by_its_own_separator(name: str, separator: str, tmp_path: Path) -> None:
+    """Whatever its name says; whole rows would else be trained on, ids and header among them."""
+    path, table = tmp_path / name, io.StringIO(newline="")
+    csv.writer(table, delimiter=separator).writerows([("id", "text"), *ROWS])
+    content = table.getvalue().encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    assert [piece.text for piece in read_pieces(path)] == [text for _, text in ROWS]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_table_of_one_column_is_divided_by_none(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / ("train.tsv" if separator != "\t" else "train.csv")
+    path.write_text(f"text\na cat{separator} and a dog\n")
+    assert [piece.text for piece in read_pieces(path)] == [f"a cat{separator} and a dog"]
+
+
+def test_a_column_whose_name_stands_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,id,text\na cat,1,\n")
+    with pytest.raises(InputError, match=r"the header has 'text' twice"):
+        list(read_pieces(tmp_path / "train.csv"))
+
+
+@pytest.mark.parametrize("other", [{}, {"id": ["a", "b"]}, {"id": [1, 2]}])
+@pytest.mark.parametrize("name", ["text", "tokens"])
+@pytest.mark.parametrize(("value", "kind"), [(["a", "cat"], r"list<\w+: string>"), ({"en": "a cat"}, r"struct<")])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_column_of_lists_is_no_text_and_none_is_read_in_its_place(
+    is_named: bool, value: Any, kind: str, name: str, other: dict[str, list[Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({name: [value] * 2, **other}), path)
+    with pytest.raises(InputError, match=rf"train\.parquet: column '{name}' holds {kind}.*, not text; join the parts"):
+        list(read_pieces(path, name if is_named else None))
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({name: value, "id": "a"}) + "\n")
+    with pytest.raises(InputError, match=rf"line 1: '{name}' is .*, not a string; join its parts"):
+        list(read_pieces(path, name))
+
+
+def test_a_named_column_beside_one_of_lists_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"tags": [["a"]], "sentence": ["a cat"], "text": ["a dog"]}), path)
+    assert [[piece.text for piece in read_pieces(path, name)] for name in (None, "sentence")] == [["a dog"], ["a cat"]]
+    pyarrow.parquet.write_table(pyarrow.table({"text": [b"a dog"], "id": ["1"]}), path)
+    with pytest.raises(InputError, match="of which none is clearly the text; name it by --text-column"):
+        list(read_pieces(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiedlm.data.sources.pieces import Piece, Reader, cut
-from tiedlm.data.sources.text_file import ROWS_AT_ONCE, kind_of, text_column
+from tiedlm.data.sources.table_file import ROWS_AT_ONCE, kind_of, text_column
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 

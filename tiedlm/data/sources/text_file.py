@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
-import io
-import itertools
 import json
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from tiedlm.data.sources.pieces import LONGEST_PIECE, Piece, cut
+from tiedlm.data.sources.pieces import Piece, cut
+from tiedlm.data.sources.table_file import parquet_rows, separated_rows
+from tiedlm.data.sources.text_lines import (
+    BYTES_AT_ONCE,
+    MAX_JSON_BYTES,
+    BinaryFile,
+    Unreadable,
+    decoded,
+    text_lines,
+    whole_lines,
+)
 from tiedlm.errors import InputError
 
-TEXT, JSON_LINES, JSON, CSV, PARQUET = "text", "JSON lines", "JSON", "CSV", "parquet"
+TEXT, JSON_LINES, JSON, CSV, TSV, PARQUET = "text", "JSON lines", "JSON", "CSV", "TSV", "parquet"
 FORMATS = {
     **dict.fromkeys((".txt", ".tokens", ".raw", ""), TEXT),
-    **dict.fromkeys((".jsonl", ".ndjson"), JSON_LINES),
+    **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines"), JSON_LINES),
     ".json": JSON,
     ".csv": CSV,
+    **dict.fromkeys((".tsv", ".tab"), TSV),
     ".parquet": PARQUET,
 }
 """Suffix → format; with `.gz` after it the file is compressed, unless it is parquet."""
-SHOWN_SUFFIXES = ".txt, .jsonl, .json, .csv, .parquet"
-BYTES_AT_ONCE = 1 << 20
-BinaryFile = BinaryIO | gzip.GzipFile
-MAX_JSON_BYTES = 1 << 29  # of a file that is one JSON value, or of a line: it is in memory as a whole
-ROWS_AT_ONCE = 1_000
-MAX_UNPACKED_BYTES, MAX_PACKING = 1 << 26, 1_000
+SHOWN_SUFFIXES = ".txt, .jsonl, .json, .csv, .tsv, .parquet"
 
 
 def split_suffix(file_name: str) -> tuple[str, str] | None:
@@ -73,11 +77,11 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path}: is no regular file; give a file of text")
         if format_name == PARQUET:
-            yield from _parquet_rows(path, column)
+            yield from parquet_rows(path, column)
             return
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             yield from READERS[format_name](path, file, column)
-    except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, _Unreadable) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, Unreadable) as error:
         raise InputError(f"{path}: cannot be read as {suffix} ({error}); correct the file") from error
     except OSError as error:
         raise InputError(
@@ -85,65 +89,9 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
         ) from error
 
 
-class _Unreadable(Exception):
-    """What a library says of a file that is not of its format, in one line."""
-
-
-def _decoded(path: Path, file: BinaryFile) -> Iterator[str]:
-    """UTF-8 text a piece at a time, every line break as `\\n`."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    breaks, offset = io.IncrementalNewlineDecoder(None, translate=True), 0
-    try:
-        while chunk := file.read(BYTES_AT_ONCE):
-            if offset == 0 and chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise InputError(f"{path}: is UTF-16 text; convert it to UTF-8")
-            if b"\0" in chunk:
-                raise InputError(f"{path}: is binary (NUL at byte {offset + chunk.index(0)}); give a text file")
-            text = decoder.decode(chunk)
-            yield breaks.decode(text.removeprefix("\ufeff") if offset == 0 else text)
-            offset += len(chunk)
-        yield breaks.decode(decoder.decode(b"", final=True), final=True)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: is not UTF-8 text (near byte {offset + error.start}); convert it to UTF-8"
-        ) from error
-    if offset == 0:
-        raise InputError(f"{path}: is empty; give a file with text")
-
-
-def _text_lines(path: Path, file: BinaryFile, _: str | None) -> Iterator[Piece]:
-    rest = ""
-    for text in _decoded(path, file):
-        *lines, rest = (rest + text).split("\n")
-        for line in lines:
-            yield from cut(line)
-        if len(rest) > 2 * LONGEST_PIECE:
-            *pieces, (rest, _ends) = cut(rest, False)
-            yield from pieces
-    if rest:
-        yield from cut(rest)
-
-
-def _whole_lines(path: Path, file: BinaryFile) -> Iterator[str]:
-    """Lines with their breaks, each as a whole."""
-    rest: list[str] = []
-    length = 0
-    for text in _decoded(path, file):
-        *lines, last = text.split("\n")
-        for line in lines:
-            yield "".join([*rest, line, "\n"])
-            rest, length = [], 0
-        rest.append(last)
-        length += len(last)
-        if length > MAX_JSON_BYTES:
-            raise _Unreadable(f"a line is over the limit of {MAX_JSON_BYTES:,} characters")
-    if last := "".join(rest):
-        yield last
-
-
 def _json_lines(path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
     """The text of each line's object; lines of blanks are left out."""
-    for number, line in enumerate(_whole_lines(path, file), start=1):
+    for number, line in enumerate(whole_lines(path, file), start=1):
         if line.strip():
             place = f"{path}: line {number}"
             try:
@@ -155,7 +103,7 @@ def _json_lines(path: Path, file: BinaryFile, column: str | None) -> Iterator[Pi
 
 def _json_value(path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
     """A list of objects, or of strings; or JSON lines, which many write under this suffix."""
-    chunks = _decoded(path, file)
+    chunks = decoded(path, file)
     beginning = next(chunks)
     if not beginning.lstrip().startswith("["):
         file.seek(0)
@@ -186,7 +134,8 @@ def _text_of_row(place: str, value: Any, column: str) -> str:
         )
     text = "" if value[column] is None else value[column]
     if not isinstance(text, str):
-        raise InputError(f"{place}: {column!r} is {json.dumps(text)[:40]}, not a string; correct the file")
+        remedy = "join its parts into one string" if isinstance(text, list | dict) else "correct the file"
+        raise InputError(f"{place}: {column!r} is {json.dumps(text)[:40]}, not a string; {remedy}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -194,69 +143,10 @@ def _text_of_row(place: str, value: Any, column: str) -> str:
     return text
 
 
-def _csv_rows(path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
-    """The rows under a header; a field may hold line breaks."""
-    csv.field_size_limit(MAX_JSON_BYTES)
-    rows = csv.reader(_whole_lines(path, file), strict=True)
-    header = next(rows, [])
-    index = header.index(text_column(str(path), dict.fromkeys(header, "string"), column))
-    for row in rows:
-        if len(row) not in (0, len(header)):
-            raise _Unreadable(f"line {rows.line_num} has {len(row)} fields, the header {len(header)}")
-        if row:
-            yield from cut(row[index])
-
-
-def _parquet_rows(path: Path, column: str | None) -> Iterator[Piece]:
-    """The rows of the column of text; a dictionary stays one, so that equal rows are in memory once."""
-    import pyarrow  # here because it takes a while to import
-    from pyarrow import parquet
-
-    try:
-        schema = parquet.read_schema(path)
-        name = text_column(str(path), {field.name: kind_of(field.type) for field in schema}, column)
-        with parquet.ParquetFile(path, read_dictionary=[name], pre_buffer=False) as file:
-            _check_packing(file.metadata, name)
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[name]):
-                yield from itertools.chain.from_iterable(cut(value.as_py() or "") for value in batch.column(0))
-    except pyarrow.ArrowException as error:
-        raise _Unreadable(str(error).splitlines()[0][:200]) from error
-
-
-def _check_packing(metadata: Any, column: str) -> None:
-    """Refuse a column of a few bytes that would fill the memory; text packs to a tenth, not to a thousandth."""
-    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-    for chunk in (group.column(number) for group in groups for number in range(group.num_columns)):
-        packed, unpacked = chunk.total_compressed_size, chunk.total_uncompressed_size
-        if chunk.path_in_schema == column and unpacked > max(MAX_UNPACKED_BYTES, MAX_PACKING * packed):
-            raise _Unreadable(f"column {column!r} unpacks from {packed:,} bytes to {unpacked:,}, which is no text")
-
-
-def kind_of(arrow_type: Any) -> str:
-    """`string` for all that is text in Arrow, else the type's own name."""
-    from pyarrow import types
-
-    kinds = (types.is_string, types.is_large_string, types.is_string_view)
-    if types.is_dictionary(arrow_type):
-        arrow_type = arrow_type.value_type
-    return "string" if any(is_kind(arrow_type) for is_kind in kinds) else str(arrow_type)
-
-
-def text_column(place: str, columns: dict[str, str], wanted: str | None) -> str:
-    """The one that is asked for, else `text`, else the only one that holds strings; `columns` are names and kinds.
-
-    Raises:
-        InputError: there is no such column, or it is not clear which.
-    """
-    texts = [name for name, kind in columns.items() if kind == "string"]
-    shown = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:12]) or "none"
-    if wanted is not None:
-        if wanted not in texts:
-            raise InputError(f"{place}: has no column {wanted!r} of strings but {shown}; give another --text-column")
-        return wanted
-    if "text" not in texts and len(texts) != 1:
-        raise InputError(f"{place}: has columns {shown}, of which none is clearly the text; name it by --text-column")
-    return "text" if "text" in texts else texts[0]
-
-
-READERS = {TEXT: _text_lines, JSON_LINES: _json_lines, JSON: _json_value, CSV: _csv_rows}
+READERS: dict[str, Callable[[Path, BinaryFile, str | None], Iterator[Piece]]] = {
+    TEXT: text_lines,
+    JSON_LINES: _json_lines,
+    JSON: _json_value,
+    CSV: partial(separated_rows, ","),
+    TSV: partial(separated_rows, "\t"),
+}
