@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tiedlm.data.signals_seen import signals_seen
 from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
+from tiedlm.data.sources.unpacking import pointer_of
 from tiedlm.data.sources.watcher import Watcher
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
@@ -136,6 +137,8 @@ def read_tokenizer(path: Path) -> str:
         raise InputError(
             f"--tokenizer {path}: is over the limit of {MAX_TOKENIZER_BYTES:,} bytes; give a tokenizer.json"
         )
+    if pointer := pointer_of(content):
+        raise InputError(f"--tokenizer {path}: {pointer}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

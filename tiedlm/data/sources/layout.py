@@ -14,6 +14,7 @@ from tiedlm.config.corpus_config import SPLITS
 from tiedlm.data.sources.pieces import Piece, Reader
 from tiedlm.data.sources.saved_dataset import is_saved_dataset, saved_readers
 from tiedlm.data.sources.text_file import SHOWN_SUFFIXES, check_column, read_pieces, split_suffix
+from tiedlm.data.sources.unpacking import beginning, check_whole
 from tiedlm.errors import InputError
 
 TOKENIZER_FILE = "tokenizer.json"  # beside the ids of a text, and beside the models that were trained on them
@@ -82,12 +83,26 @@ def find_readers(folder: Path, column: str | None) -> dict[str, Reader]:
 
 def _complete(folder: Path, readers: dict[str, Reader], lies_there: str) -> dict[str, Reader]:
     missing = [split for split in SPLITS if split not in readers]
+    _check_packed(folder, missing)
     if missing and list(readers) != ["train"]:
         raise InputError(
             f"{folder / missing[0]}.txt: is missing; add it (or {missing[0]} as one of {SHOWN_SUFFIXES}), or leave "
             f"train alone there, of which 5 % each become valid and test; there lies: {lies_there or 'nothing'}"
         )
     return readers
+
+
+def _check_packed(folder: Path, missing: list[str]) -> None:
+    """Refuse a file of a missing split that is packed by what is not read; the split would be taken from train.
+
+    Raises:
+        InputError: there is one.
+    """
+    for path in _entries(folder):
+        stems = (path.name.rsplit(".", number)[0] for number in (1, 2, 3))
+        matches = (matched for stem in stems if (matched := STEM.fullmatch(stem)))
+        if any(SPLIT_OF[matched["split"].lower()] in missing for matched in matches) and path.is_file():
+            check_whole(path, beginning(path))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import csv
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tiedlm.data.sources.pieces import Piece, cut
-from tiedlm.data.sources.text_lines import MAX_JSON_BYTES, BinaryFile, Unreadable, whole_lines
+from tiedlm.data.sources.text_lines import MAX_JSON_BYTES, Unreadable, whole_lines
 from tiedlm.errors import InputError
 
 SEPARATORS = ",\t;|"
@@ -17,7 +17,7 @@ ROWS_AT_ONCE = 1_000
 MAX_UNPACKED_BYTES, MAX_PACKING = 1 << 26, 1_000
 
 
-def separated_rows(usual: str, path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
+def separated_rows(usual: str, path: Path, file: BinaryIO, column: str | None) -> Iterator[Piece]:
     """The rows under a header; a field may hold line breaks.
 
     They are separated as usual, or else by what divides the header: whole rows are never taken for a column of text.

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import stat
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tiedlm.data.sources.pieces import Piece, cut
 from tiedlm.data.sources.table_file import parquet_rows, separated_rows
 from tiedlm.data.sources.text_lines import (
     BYTES_AT_ONCE,
     MAX_JSON_BYTES,
-    BinaryFile,
     Unreadable,
     decoded,
     text_lines,
     whole_lines,
 )
+from tiedlm.data.sources.unpacking import NOT_UNPACKED, PACKED_SUFFIXES, beginning, check_whole, open_unpacked
 from tiedlm.errors import InputError
 
 TEXT, JSON_LINES, JSON, CSV, TSV, PARQUET = "text", "JSON lines", "JSON", "CSV", "TSV", "parquet"
@@ -34,24 +32,33 @@ FORMATS = {
     **dict.fromkeys((".tsv", ".tab"), TSV),
     ".parquet": PARQUET,
 }
-"""Suffix → format; with `.gz` after it the file is compressed, unless it is parquet."""
+"""Suffix → format; with `.gz` or the like after it the file is compressed, unless it is parquet."""
+NOT_READ: tuple[type[Exception], ...] = (*NOT_UNPACKED, csv.Error, Unreadable)
 SHOWN_SUFFIXES = ".txt, .jsonl, .json, .csv, .tsv, .parquet"
 
 
 def split_suffix(file_name: str) -> tuple[str, str] | None:
     """`train.txt.gz` → (`train`, `.txt.gz`), of whatever case; None if no format has that suffix."""
     lower = file_name.lower()
-    packed = ".gz" if lower.endswith(".gz") else ""
-    stem, dot, last = lower.removesuffix(packed).rpartition(".")
-    if f".{last}" in FORMATS and dot and not (packed and last == "parquet"):
-        return file_name[: len(stem)], f".{last}{packed}"
-    return (file_name, "") if not packed and not dot else None
+    packed = _packed_suffix(lower)
+    _, dot, last = lower.removesuffix(packed).rpartition(".")
+    if not dot:
+        suffix = packed
+    elif f".{last}" in FORMATS and not (packed and last == "parquet"):
+        suffix = f".{last}{packed}"
+    else:
+        return None
+    return file_name[: len(file_name) - len(suffix)], suffix
+
+
+def _packed_suffix(name: str) -> str:
+    return next((suffix for suffix in PACKED_SUFFIXES if name.endswith(suffix)), "")
 
 
 def format_of(path: Path) -> str:
     """How a file is read: by its suffix, and as text where that says nothing."""
     found = split_suffix(path.name)
-    return TEXT if found is None else FORMATS[found[1].removesuffix(".gz")]
+    return TEXT if found is None else FORMATS[found[1].removesuffix(_packed_suffix(found[1]))]
 
 
 def check_column(files: Iterable[Path], column: str | None) -> None:
@@ -77,11 +84,12 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"{path}: is no regular file; give a file of text")
         if format_name == PARQUET:
+            check_whole(path, beginning(path))
             yield from parquet_rows(path, column)
             return
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        with open_unpacked(path) as file:
             yield from READERS[format_name](path, file, column)
-    except (gzip.BadGzipFile, zlib.error, EOFError, csv.Error, Unreadable) as error:
+    except NOT_READ as error:
         raise InputError(f"{path}: cannot be read as {suffix} ({error}); correct the file") from error
     except OSError as error:
         raise InputError(
@@ -89,7 +97,7 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
         ) from error
 
 
-def _json_lines(path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
+def _json_lines(path: Path, file: BinaryIO, column: str | None) -> Iterator[Piece]:
     """The text of each line's object; lines of blanks are left out."""
     for number, line in enumerate(whole_lines(path, file), start=1):
         if line.strip():
@@ -101,7 +109,7 @@ def _json_lines(path: Path, file: BinaryFile, column: str | None) -> Iterator[Pi
             yield from cut(_text_of_row(place, value, column or "text"))
 
 
-def _json_value(path: Path, file: BinaryFile, column: str | None) -> Iterator[Piece]:
+def _json_value(path: Path, file: BinaryIO, column: str | None) -> Iterator[Piece]:
     """A list of objects, or of strings; or JSON lines, which many write under this suffix."""
     chunks = decoded(path, file)
     beginning = next(chunks)
@@ -143,7 +151,7 @@ def _text_of_row(place: str, value: Any, column: str) -> str:
     return text
 
 
-READERS: dict[str, Callable[[Path, BinaryFile, str | None], Iterator[Piece]]] = {
+READERS: dict[str, Callable[[Path, BinaryIO, str | None], Iterator[Piece]]] = {
     TEXT: text_lines,
     JSON_LINES: _json_lines,
     JSON: _json_value,
