@@ -116,6 +116,64 @@ def test_a_saved_data_set_is_read_and_one_without_splits_is_split(tmp_path: Path
     assert sum(tokenized(load_corpus(str(tmp_path / "one"))).num_tokens.values()) == 400 * 6
 
 
+def saved(folder: Path, rows: dict[str, list[str]]) -> None:
+    """As `save_to_disk` writes it, which writes no file of no rows."""
+    import datasets
+
+    of_splits = {split: datasets.Dataset.from_dict({"text": of_split}) for split, of_split in rows.items()}
+    (datasets.DatasetDict(of_splits) if len(rows) > 1 else of_splits["train"]).save_to_disk(folder)
+
+
+def as_tables(suffix: str) -> Callable[[Path, dict[str, list[str]]], None]:
+    def write(folder: Path, rows: dict[str, list[str]]) -> None:
+        folder.mkdir()
+        for split, of_split in rows.items():
+            path = folder / f"{split}{suffix}"
+            if suffix == ".parquet":
+                pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(of_split, pyarrow.string())}), path)
+            elif suffix == ".json":
+                path.write_text(json.dumps(of_split))
+            elif suffix == ".jsonl":
+                path.write_text("".join(json.dumps({"text": row}) + "\n" for row in of_split) + "\n")
+            else:
+                path.write_text("".join(f"{row}\n" for row in ("text", *of_split)))
+
+    return write
+
+
+EMPTY = {"saved": saved, **{suffix: as_tables(suffix) for suffix in (".parquet", ".csv", ".tsv", ".json", ".jsonl")}}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", EMPTY)
+@pytest.mark.parametrize("others", [("valid", "test"), ()])
+@pytest.mark.parametrize("empty", SPLITS)
+def test_a_split_without_rows_is_told(empty: str, others: tuple[str, ...], kind: str, tmp_path: Path) -> None:
+    if empty != "train" and not others:
+        return
+    rows = {split: [] if split == empty else [LINE, f"another {split}"] for split in ("train", *others)}
+    EMPTY[kind](tmp_path / "text", rows)
+    with pytest.raises(InputError, match=f"its {empty} split is empty; give more text"):
+        load_corpus(str(tmp_path / "text"))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_saved_split_that_is_not_asked_for_may_be_empty(tmp_path: Path) -> None:
+    saved(tmp_path / "text", {**dict.fromkeys(SPLITS, [LINE] * NUM_LINES), "unsupervised": []})
+    assert tokenized(load_corpus(str(tmp_path / "text"))).num_tokens == dict.fromkeys(SPLITS, NUM_TOKENS)
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train.jsonl", "train.json", "train.csv", "train.tsv", "train.parquet"])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_a_file_without_a_byte_is_told(is_packed: bool, name: str, tmp_path: Path) -> None:
+    if is_packed and name.endswith(".parquet"):
+        return
+    path = tmp_path / (f"{name}.gz" if is_packed else name)
+    path.write_bytes(gzip.compress(b"") if is_packed else b"")
+    with pytest.raises(InputError, match=rf"{path.name}: is empty; give a file with text"):
+        load_corpus(str(path))
+
+
 def test_shards_are_one_split_in_their_order_and_all_must_be_there(tmp_path: Path) -> None:
     as_text(tmp_path / "valid.txt")
     as_text(tmp_path / "test.txt")

@@ -93,6 +93,7 @@ def load_corpus(
     if missing:
         split = split_by_document(readers["train"], missing)
         if split is None:
+            _sha256(name, "train", readers["train"])  # where it is empty, this is what is wrong
             raise InputError(
                 f"corpus {name!r}: has no {' and no '.join(missing)}, and too few different documents in train to take "
                 f"them from; give {' and '.join(missing)} too"

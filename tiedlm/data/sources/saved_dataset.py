@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -32,12 +33,22 @@ def saved_readers(folder: Path, column: str | None) -> dict[str, Reader]:
     import datasets  # here because it takes a second to import
 
     try:
-        loaded = datasets.load_from_disk(str(folder))
+        listed = folder / "dataset_dict.json"
+        names = json.loads(listed.read_bytes())["splits"] if listed.is_file() else None
+        folders = {"train": folder} if names is None else {name: folder / name for name in names}
+        empty = [name for name, place in folders.items() if _has_no_files(place)]
+        loaded = {name: datasets.load_from_disk(str(folders[name])) for name in folders if name not in empty}
     except Exception as error:  # whatever the library meets in files of another make
         raise InputError(
             f"{folder}: cannot be read as a saved data set ({first_line(error.__cause__ or error)}); save it again"
         ) from error
-    return readers_of(str(folder), loaded if isinstance(loaded, dict) else {"train": loaded}, column)
+    found = readers_of(str(folder), loaded, column)
+    return {name: found.get(name, lambda: iter(())) for name in folders}
+
+
+def _has_no_files(folder: Path) -> bool:
+    """Whether `save_to_disk` found no rows to write, of which the library can read nothing."""
+    return not json.loads((folder / "state.json").read_bytes())["_data_files"]
 
 
 def hub_readers(hub_name: str, config: str | None, column: str | None, shows_bars: bool) -> dict[str, Reader]:

@@ -85,6 +85,8 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
             raise InputError(f"{path}: is no regular file; give a file of text")
         if format_name == PARQUET:
             check_whole(path, beginning(path))
+            if not path.stat().st_size:
+                raise InputError(f"{path}: is empty; give a file with text")
             yield from parquet_rows(path, column)
             return
         with open_unpacked(path) as file:
