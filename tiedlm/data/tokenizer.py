@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -16,8 +17,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from tiedlm.data.signals_seen import signals_seen
 from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
-from tiedlm.data.sources.unpacking import pointer_of
 from tiedlm.data.sources.watcher import Watcher
+from tiedlm.data.tokenizer_kinds import NEEDED, what_is_wrong
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
@@ -45,6 +46,8 @@ class Vocabulary:
     """The tokenizer as `tokenizer.json` has it."""
     roles: dict[str, int]
     """Its own id of each of our special tokens that it has."""
+    name: str
+    """What a sentence calls it."""
 
 
 def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vocabulary:
@@ -81,7 +84,7 @@ def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vo
         is_whole = not are_seen()
     if not is_whole:  # and whoever handles the signal has not ended the command
         tokenizer.train_from_iterator(read(), trainer)
-    return _trained(tokenizer)
+    return _trained(tokenizer, spec)
 
 
 def read_vocabulary(text: str, spec: str) -> Vocabulary:
@@ -92,10 +95,10 @@ def read_vocabulary(text: str, spec: str) -> Vocabulary:
     """
     if tokenizer_is_given(spec):
         return given_vocabulary(Path(spec.partition(":")[2]), text)
-    return _trained(Tokenizer.from_str(text))
+    return _trained(Tokenizer.from_str(text), spec)
 
 
-def _trained(tokenizer: Tokenizer) -> Vocabulary:
+def _trained(tokenizer: Tokenizer, spec: str) -> Vocabulary:
     tokenizer.encode_special_tokens = True  # "[MASK]" in the text is text
     vocabulary = tokenizer.get_vocab()
     # not get_vocab_size(): a special token that the text holds as a word has its first id besides its own
@@ -103,7 +106,36 @@ def _trained(tokenizer: Tokenizer) -> Vocabulary:
     ids = np.arange(size, dtype=np.int32)
     ids[:UNK_ID] = UNK_ID
     roles = {**{role: SPECIAL_TOKENS.index(role) for role in SPECIAL_TOKENS}, EOS: vocabulary[EOS]}
-    return Vocabulary(tokenizer, ids, vocabulary[EOS], size, tokenizer.to_str(), roles)
+    return Vocabulary(tokenizer, ids, vocabulary[EOS], size, tokenizer.to_str(), roles, f"corpus.tokenizer={spec}")
+
+
+@contextlib.contextmanager
+def telling_unknown_words(vocabulary: Vocabulary, texts: list[str]) -> Iterator[None]:
+    """While texts are encoded, say of a word that a tokenizer has no token for, and no unknown token, that it is so.
+
+    Raises:
+        InputError: there is one.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # the library raises a bare Exception
+        word = next((word for text in texts for word in text.split() if not _knows(vocabulary, word)), "the text")
+        unk = json.loads(vocabulary.text)["model"].get("unk_token")
+        lack = f"its unknown token {unk!r} is not in its vocabulary" if unk else "it has no unknown token"
+        raise InputError(
+            f"{vocabulary.name}: cannot encode {word[:40]!r}, and {lack} ({first_line(error)}); add it, or give "
+            "another tokenizer"
+        ) from error
+
+
+def _knows(vocabulary: Vocabulary, word: str) -> bool:
+    try:
+        vocabulary.tokenizer.encode(word, add_special_tokens=False)
+    except Exception:  # as above
+        return False
+    return True
 
 
 def tokenizer_is_given(spec: str) -> bool:
@@ -132,17 +164,15 @@ def read_tokenizer(path: Path) -> str:
     try:
         content = read_regular_file(path, MAX_TOKENIZER_BYTES)
     except OSError as error:
-        raise InputError(f"--tokenizer {path}: cannot be read ({error.strerror}); give a tokenizer.json") from error
+        raise InputError(f"--tokenizer {path}: cannot be read ({error.strerror}); {NEEDED}") from error
+    if wrong := what_is_wrong(path, content):
+        raise InputError(f"--tokenizer {path}: {wrong}")
     if len(content) > MAX_TOKENIZER_BYTES:
-        raise InputError(
-            f"--tokenizer {path}: is over the limit of {MAX_TOKENIZER_BYTES:,} bytes; give a tokenizer.json"
-        )
-    if pointer := pointer_of(content):
-        raise InputError(f"--tokenizer {path}: {pointer}")
+        raise InputError(f"--tokenizer {path}: is over the limit of {MAX_TOKENIZER_BYTES:,} bytes; {NEEDED}")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"--tokenizer {path}: is not UTF-8 text; give a tokenizer.json") from error
+        raise InputError(f"--tokenizer {path}: is not UTF-8 text; {NEEDED}") from error
 
 
 def given_vocabulary(path: Path, text: str) -> Vocabulary:
@@ -157,7 +187,7 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
         tokenizer = Tokenizer.from_str(text)
         unk = json.loads(text)["model"].get("unk_token")
     except Exception as error:  # the library raises a bare Exception
-        raise InputError(f"--tokenizer {path}: is no tokenizer.json ({first_line(error)}); give one") from error
+        raise InputError(f"--tokenizer {path}: is no tokenizer.json ({first_line(error)}); {NEEDED}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
@@ -175,7 +205,7 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
     ids[words] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(words))
     size = len(SPECIAL_TOKENS) + len(words)
     eos_id = int(ids[taken[EOS]]) if EOS in taken else size
-    return Vocabulary(tokenizer, ids, eos_id, size + (EOS not in taken), text, taken)
+    return Vocabulary(tokenizer, ids, eos_id, size + (EOS not in taken), text, taken, f"--tokenizer {path}")
 
 
 def sha256_of(text: str) -> str:

@@ -27,16 +27,18 @@ from tiedlm.data.tokenizer import (
     given_vocabulary,
     read_tokenizer,
     sha256_of,
+    telling_unknown_words,
     tokenizer_file,
     trained_vocabulary,
 )
+from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CACHE_FORMAT = 5
+CACHE_FORMAT = 6
 ID_TYPE = np.dtype("<i4")
 IDS_AT_ONCE = 1 << 20
 
@@ -57,6 +59,8 @@ class TokenizedCorpus:
     num_words: dict[str, int]
     num_bytes: dict[str, int]
     """As `TextCounts`."""
+    num_bytes_left_out: dict[str, int]
+    """Of characters that the tokenizer has no token for, nor an unknown token."""
     folder: str
 
     def blocks(self, split: str, config: CorpusConfig) -> Tensor:
@@ -136,6 +140,12 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
             f"corpus.tokenizer={config.tokenizer}: the text has no more to merge than gives a vocabulary of "
             f"{tokenized.vocab_size:,}"
         )
+    left_out, num_bytes = (sum(of.values()) for of in (tokenized.num_bytes_left_out, tokenized.num_bytes))
+    if left_out:
+        watcher.notice(
+            f"--tokenizer {path}: leaves out {left_out:,} of the {num_bytes:,} bytes of the text "
+            f"({left_out / num_bytes:.2%}), characters that it has no token for, nor an unknown token"
+        )
     for split, num_tokens in tokenized.num_tokens.items():
         if num_tokens < config.seq_length:
             raise InputError(
@@ -165,8 +175,14 @@ def _check_words(corpus: Corpus) -> None:
 
 
 def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
-    """The ids of some text, each line with its end."""
-    encodings = vocabulary.tokenizer.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
+    """The ids of some text, each line with its end.
+
+    Raises:
+        InputError: it has a word that the tokenizer does not know, which has no unknown token.
+    """
+    texts = [piece.text for piece in batch]
+    with telling_unknown_words(vocabulary, texts):
+        encodings = vocabulary.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     end = len(vocabulary.ids)  # no id of the tokenizer, so that nothing in the text can be taken for the line's end
     of_pieces = (
         (*encoding.ids, end) if piece.ends_line else encoding.ids
@@ -182,12 +198,17 @@ def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
         "vocab_size": vocabulary.size,
         "tokenizer_sha256": sha256_of(vocabulary.text),
         "text_sha256": corpus.sha256,
-        **{name: {} for name in ("num_tokens", "num_unk", "num_words", "num_bytes")},
+        **{name: {} for name in ("num_tokens", "num_unk", "num_words", "num_bytes", "num_bytes_left_out")},
     }
+    probe = dropping(vocabulary.tokenizer)
     for split in SPLITS:
         counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split)
         meta["num_tokens"][split], meta["num_unk"][split] = num_tokens, num_unk
         meta["num_words"][split], meta["num_bytes"][split] = counts.num_words, counts.num_bytes
+        meta["num_bytes_left_out"][split] = 0
+        if probe is not None:
+            left_out = (bytes_left_out(probe, texts) for texts in _texts(corpus.batches(split)))
+            meta["num_bytes_left_out"][split] = sum(left_out)
     (folder / "meta.json").write_text(json.dumps(meta))
 
 

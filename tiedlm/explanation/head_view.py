@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
+from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary, telling_unknown_words
 from tiedlm.errors import InputError, printable
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
@@ -76,7 +76,8 @@ def view_shipped(arm: str, sentence: str) -> HeadView:
 def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> HeadView:
     tokenizer = model_tokenizer(vocabulary)
     mask = special_names(vocabulary)[MASK]
-    ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
+    with telling_unknown_words(vocabulary, [sentence]):
+        ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
     place = _place(ids, MASK_ID, mask, model.config.max_position_embeddings)
     model.eval()
     hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
