@@ -24,7 +24,8 @@ from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.folder import compare_cells, compare_folder, load_scan_design
+from tiedlm.comparison.designs import load_scan_design
+from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.tuning_table import TUNE_FOLDER, best_values, tuning_table
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment import Experiment, Tune, changed

@@ -19,8 +19,10 @@ from tests.conftest import TOY, toy_experiment
 from tiedlm.api.cell_experiments import make_cells, parse_scan
 from tiedlm.api.tuning import tuned
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.folder import SCAN_DESIGN_FILE, TUNE_FILE, compare_cells, save_decision
+from tiedlm.comparison.designs import SCAN_DESIGN_FILE, TUNE_FILE
+from tiedlm.comparison.folder import compare_cells
 from tiedlm.comparison.scan_result import ScanDesign
+from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
 from tiedlm.config.experiment import Tune
 from tiedlm.errors import InputError
@@ -48,7 +50,7 @@ def write_cells(folder: Path, first_seed: int = 0) -> None:
 
 def test_a_map_is_of_its_cells_and_is_made_again_byte_for_byte(tmp_path: Path) -> None:
     write_cells(tmp_path)
-    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
     scan = update_scan(tmp_path)
     means = [next(item for item in cell.differences if item.split == "valid").delta_nats.mean for cell in scan.cells]
     assert [round(mean, 3) for mean in means] == [0.105, 0.095, 0.105, 0.095, -0.095, -0.105]
@@ -79,7 +81,7 @@ def test_a_scan_may_go_on_over_more_values_of_its_keys(values: dict[str, list[An
 
 def test_a_map_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     write_cells(tmp_path)
-    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
     (tmp_path / "REPORT.md").mkdir()
     with pytest.raises(InputError, match=r"the report cannot be written \(Is a directory\)"):
         update_scan(tmp_path)
@@ -87,7 +89,7 @@ def test_a_map_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: Path) -> None:
     write_cells(tmp_path)
-    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
     half = "learning_rate=0.01,adam_epsilon=1e-08"
     for seed in (0, 1):
         (tmp_path / half / f"untied-seed{seed}.json").unlink()
@@ -108,16 +110,16 @@ def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: 
 
 def test_a_map_is_drawn_again_when_its_scan_grows(tmp_path: Path) -> None:
     write_cells(tmp_path)
-    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
     before = compare_cells(tmp_path).records_sha256
     more = VALUES | {"train.learning_rate": [0.01, 0.02, 0.05]}
-    save_decision(ScanDesign(experiment="toy", values=more), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=more)), tmp_path / SCAN_DESIGN_FILE)
     assert compare_cells(tmp_path).records_sha256 != before
 
 
 def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
     write_cells(tmp_path)
-    save_decision(ScanDesign(experiment="toy", values=VALUES), tmp_path / SCAN_DESIGN_FILE)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
     place = tmp_path / "learning_rate=0.02,adam_epsilon=0.0001"
     changes = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-4}
     for arm, seed in (("tied", 0), ("untied", 0), ("tied", 1), ("untied", 1)):
@@ -133,7 +135,7 @@ def test_cells_that_differ_in_more_are_not_put_together(tmp_path: Path) -> None:
 def test_a_tuning_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "tune").mkdir()
     write_cells(tmp_path / "tune", FIRST_TUNING_SEED)
-    save_decision(Tune(seeds=2, values=VALUES), tmp_path / "tune" / TUNE_FILE)
+    save_decision(seal(Tune(seeds=2, values=VALUES)), tmp_path / "tune" / TUNE_FILE)
     best = {"config__train__learning_rate": 0.02, "config__train__adam_epsilon": 1e-4}
     for seed in (0, 1):
         save_record(made_up("tied", seed, 4.0), tmp_path)
@@ -229,7 +231,7 @@ def test_each_arm_is_compared_at_its_own_best(tmp_path: Path) -> None:
 
 def test_a_tuning_by_its_older_name_is_told_and_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "search").mkdir()
-    save_decision(Tune(seeds=2, values=VALUES), tmp_path / "search" / "grid.json")
+    save_decision(seal(Tune(seeds=2, values=VALUES)), tmp_path / "search" / "grid.json")
     save_record(made_up("tied", 0, 4.0), tmp_path)
     save_record(made_up("untied", 0, 4.1), tmp_path)
     with pytest.raises(InputError, match=r"is called tune/tune\.json now; rename the folder search"):

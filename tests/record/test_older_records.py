@@ -26,7 +26,7 @@ COMMITTED = [path for path in sorted((REPOSITORY / "results").rglob("*.json")) i
 
 def as_5(record: RunRecord) -> dict[str, Any]:
     """The record as schema 5 wrote it: keys of an intervention in their sections, the neutral ones of `config` too."""
-    document = record.model_dump(exclude={"model_sha256"})
+    document = record.model_dump(exclude={"model_sha256", "design_sha256"})
     stated = NEUTRAL | document["config"].pop("intervention", {})
     overridden = document["overrides"].pop("intervention", {})
     for section, keys in MOVED_IN_6.items():

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tiedlm.comparison.folder import SIMILARITY_FILE, load_similarity, save_decision
+from tiedlm.atomic_file import write_atomically
+from tiedlm.comparison.folder import SIMILARITY_FILE, load_similarity
 from tiedlm.comparison.similarity import SIMILARITY_SCHEMA_VERSION, MatrixPair, Similarity
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.record_file import load_records
@@ -45,7 +46,8 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
     similarity = Similarity(
         schema_version=SIMILARITY_SCHEMA_VERSION, num_tokens=len(tokens), pairs=[pairs[key] for key in sorted(pairs)]
     )
-    save_decision(similarity.model_copy(update={"sha256": similarity.own_sha256()}), folder / SIMILARITY_FILE)
+    sealed = similarity.model_copy(update={"sha256": similarity.own_sha256()})
+    write_atomically(folder / SIMILARITY_FILE, sealed.model_dump_json(indent=1) + "\n")
 
 
 def _tied_run(record: RunRecord, records: Mapping[RunId, RunRecord]) -> RunRecord | None:

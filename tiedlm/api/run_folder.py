@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
+from tiedlm.comparison.designs import DESIGN_FILE, check_designs, designs_beside, load_design
+from tiedlm.comparison.stages import check_seeds
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE
@@ -52,17 +55,24 @@ class RunFolder:
         jobs, plan = self._prepare(runs, self._reusable_records())
         return time_plan(plan, jobs, _executor(plan)) if jobs else plan
 
-    def train_missing(self, runs: Sequence[RunId]) -> None:
-        """Train those runs that have no record.
+    def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] = lambda: None) -> None:
+        """Train those runs that have no record, by the designs that lie beside the folder.
+
+        `decide` writes a design down, once everything else is checked and before the first run.
 
         Raises:
             InputError: the text or the folder is unfit.
             RunsFailed: some runs failed.
         """
         records = self._reusable_records()
-        if not missing_runs(records, runs):
+        design = load_design(self.place)
+        missing = missing_runs(records, runs)
+        if design is not None:
+            check_seeds(records, design, self.place / DESIGN_FILE, {run.seed for run in missing})
+        if not missing:
             if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
                 self._keep_tokenizer(self.tokenized())
+            decide()
             return
         jobs, plan = self._prepare(runs, records)
 
@@ -74,6 +84,9 @@ class RunFolder:
                 raise InputError(f"--out {self.place}: another command has just trained there; give this one again")
             clear_leftovers(self.place)
             self._keep_tokenizer(jobs[0].corpus)
+            decide()
+            led_by = designs_beside(self.place)
+            jobs = [dataclasses.replace(job, design_sha256=led_by) for job in jobs]
             self.options.listener.begin(plan)
             try:
                 failures = _executor(plan).run(jobs, self.options.listener)
@@ -86,6 +99,7 @@ class RunFolder:
     def _reusable_records(self) -> list[RunRecord]:
         """What the folder holds, all of it of this experiment, machine and text."""
         records = load_records(self.place, may_be_empty=True) if self.place.exists() else []
+        check_designs(records, self.place)
         check_reusable(records, self.experiment)
         check_runtime(records, self.options.device, self.options.precision)
         name = self.experiment.corpus.name

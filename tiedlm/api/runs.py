@@ -12,7 +12,8 @@ from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.folder import DESIGN_FILE, save_decision
+from tiedlm.comparison.designs import DESIGN_FILE
+from tiedlm.comparison.sealed_design import save_decision
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.errors import InputError, RunsFailed
@@ -86,10 +87,11 @@ def compare(
     compared = None if arms is None and seeds is None else runs
     design = None if to_within is None else plan_stages(runs, to_within, max_seeds, place)
     try:
-        folder.train_missing(runs)
-        if design is not None:
-            save_decision(design, place / DESIGN_FILE)
-            runs = second_stage(runs, design, place, folder.options)
+        if design is None:
+            folder.train_missing(runs)
+        else:
+            folder.train_missing(runs, lambda: save_decision(design, place / DESIGN_FILE))
+            runs = second_stage(runs, design.design, place, folder.options)
             compared = None if compared is None else runs
             folder.train_missing(runs)
     except RunsFailed as failed:

@@ -8,9 +8,11 @@ from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
 from tiedlm.api.runs import as_experiment, compare, out_folder
-from tiedlm.comparison.folder import SCAN_DESIGN_FILE, load_scan_design, save_decision
+from tiedlm.comparison.designs import SCAN_DESIGN_FILE, check_new_design, sealed_scan
 from tiedlm.comparison.scan_result import Scan, ScanDesign
+from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.config.experiment import Experiment
+from tiedlm.config.strict import validated
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.report.write_scan import update_scan
@@ -39,18 +41,22 @@ def scan(
     experiment = as_experiment(experiment)
     options = options or RunOptions()
     folder = scan_folder(experiment, out)
-    design = ScanDesign(experiment=experiment.name, values={key: list(of_key) for key, of_key in values.items()})
+    document = {"experiment": experiment.name, "values": {key: list(of_key) for key, of_key in values.items()}}
+    design = validated(ScanDesign, document, "--scan")
     cells = make_cells(experiment, values)
-    earlier = load_scan_design(folder)
-    if earlier is not None and not design.has_all_of(earlier):
+    earlier = sealed_scan(folder)
+    if earlier is not None and not design.has_all_of(earlier.design):
         raise InputError(
-            f"--out {folder}: has another scan ({earlier}); give its keys in that order with all its values, or choose "
-            "another --out"
+            f"--out {folder}: has another scan ({earlier.design}); give its keys in that order with all its values, or "
+            "choose another --out"
         )
+    sealed = seal(design, earlier)
+    check_new_design("scan", sealed, folder)
+
     from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
     make_folder(folder)
-    save_decision(design, folder / SCAN_DESIGN_FILE)
+    save_decision(sealed, folder / SCAN_DESIGN_FILE)
     for number, cell in enumerate(cells, 1):
         options.listener.notice(f"cell {number} of {len(cells)}: {cell.folder}")
         place = folder / cell.folder

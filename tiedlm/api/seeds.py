@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.folder import load_design
-from tiedlm.comparison.two_stage import MIN_FIRST_STAGE, TwoStage, seeds_needed
+from tiedlm.comparison.designs import DESIGN_FILE, check_new_design, sealed_two_stage
+from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
+from tiedlm.comparison.stages import check_seeds, seeds_in_words
+from tiedlm.comparison.two_stage import MAX_SEEDS, MIN_FIRST_STAGE, TwoStage, seeds_needed
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
-
-MAX_SEEDS = 1_000
 
 
 def check_seed(seed: int) -> None:
@@ -54,11 +53,12 @@ def chosen_runs(experiment: Experiment, arms: Sequence[str] | None, seeds: int |
     return [RunId(name, seed) for seed in numbers for name in names]
 
 
-def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Path) -> TwoStage:
+def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Path) -> Sealed[TwoStage]:
     """The design of a command, which must be that of the folder if there is one.
 
     Raises:
-        InputError: the first stage is too small, or the folder has another design.
+        InputError: the first stage is too small, or the folder has another design, or seeds that this one does not
+            lead to.
     """
     first_stage = sorted({run.seed for run in runs})
     if len(first_stage) < MIN_FIRST_STAGE:
@@ -66,41 +66,50 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
             f"--to-within {to_within:g} needs a first stage of {MIN_FIRST_STAGE} seeds at least, --seeds is "
             f"{len(first_stage)}; give --seeds {MIN_FIRST_STAGE}"
         )
-    if not 0 < to_within < math.inf or max_seeds < len(first_stage):
+    if not 0 < to_within < math.inf or not len(first_stage) <= max_seeds <= MAX_SEEDS:
         raise InputError(
             f"--to-within {to_within:g} --max-seeds {max_seeds}: the width must be above 0, and the seeds no fewer "
-            f"than the {len(first_stage)} of the first stage; change one of them"
+            f"than the {len(first_stage)} of the first stage and no more than {MAX_SEEDS:,}; change one of them"
         )
     design = TwoStage(half_width_nats=to_within, first_stage_seeds=first_stage, max_seeds=max_seeds)
-    earlier = load_design(folder) if folder.is_dir() else None
-    if earlier is not None and earlier != design:
+    earlier = sealed_two_stage(folder)
+    if earlier is not None and earlier.design != design:
         raise InputError(
-            f"--out {folder}: already has a plan: {_in_words(earlier)}; give the same command again, or choose another "
-            "--out"
+            f"--out {folder}: already has a plan: {_in_words(earlier.design)}; give the same command again, or choose "
+            "another --out"
         )
-    return design
+    sealed = seal(design, earlier)
+    records = load_records(folder, may_be_empty=True) if folder.is_dir() else []
+    check_seeds(records, design, folder / DESIGN_FILE)
+    check_new_design("to-within", sealed, folder)
+    if any("to-within" in (record.design_sha256 or {}) for record in records):
+        save_decision(sealed, folder / DESIGN_FILE)  # it was missing, and is the one that they name
+    return sealed
 
 
 def _in_words(design: TwoStage) -> str:
-    seeds = design.first_stage_seeds
-    is_range = seeds == list(range(seeds[0], seeds[-1] + 1))
-    first_stage = f"{seeds[0]}–{seeds[-1]}" if is_range else ", ".join(map(str, seeds))
+    first_stage = seeds_in_words(design.first_stage_seeds)
     return f"± {design.half_width_nats:g}, seeds {first_stage}, at most {design.max_seeds}"
 
 
 def second_stage(runs: list[RunId], design: TwoStage, folder: Path, options: RunOptions) -> list[RunId]:
-    """All runs of the design, the first stage's among them; says how many, and what they take."""
+    """All runs of the design, the first stage's among them; says how many, and what they take.
+
+    Raises:
+        InputError: the folder has seeds that the design does not lead to.
+    """
     names = list(dict.fromkeys(run.arm for run in runs))
-    records = [record for record in load_records(folder) if record.run in runs]
+    everything = load_records(folder)
+    check_seeds(everything, design, folder / DESIGN_FILE)
+    records = [record for record in everything if record.run in runs]
     values = [difference.delta_nats.values for difference in compare(records, design).differences]
     needed = max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values)
-    number = min(needed, design.max_seeds)
-    unused = (seed for seed in itertools.count() if seed not in design.first_stage_seeds)
-    later = list(itertools.islice(unused, number - len(design.first_stage_seeds)))
-    seconds = statistics.fmean(record.cost.total_seconds for record in records) * len(names) * len(later)
-    allowed = f", of which --max-seeds allows {number}" if number < needed else ""
+    seeds = design.seeds(values)
+    number = len(seeds) - len(design.first_stage_seeds)
+    seconds = statistics.fmean(record.cost.total_seconds for record in records) * len(names) * number
+    allowed = f", of which --max-seeds allows {len(seeds)}" if len(seeds) < needed else ""
     options.listener.notice(
-        f"an interval of ± {design.half_width_nats:g} nats a token needs {needed} seeds{allowed}: {len(later)} more, "
+        f"an interval of ± {design.half_width_nats:g} nats a token needs {needed:,} seeds{allowed}: {number} more, "
         f"{seconds / 60:,.0f} minutes of runs"
     )
-    return [RunId(name, seed) for seed in sorted([*design.first_stage_seeds, *later]) for name in names]
+    return [RunId(name, seed) for seed in seeds for name in names]

@@ -9,7 +9,8 @@ from typing import Any
 from tiedlm.api.cell_experiments import make_cells
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.runs import as_experiment, out_folder, run_folder
-from tiedlm.comparison.folder import TUNE_FILE, load_tune, save_decision
+from tiedlm.comparison.designs import TUNE_FILE, check_designs, check_new_design, sealed_tune
+from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED, TUNE_FOLDER, best_values, tuning_table
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.errors import InputError
@@ -44,22 +45,24 @@ def tuned(
     names = list(experiment.arm_names if arms is None else arms)
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + experiment.tune.seeds)
     cells = make_cells(experiment, experiment.tune.values, names)
-    earlier = load_tune(folder)
-    if earlier not in (None, experiment.tune):
-        raise InputError(f"--out {folder}: was tuned over other values ({earlier}); choose another --out")
+    earlier = sealed_tune(folder)
+    if earlier is not None and earlier.design != experiment.tune:
+        raise InputError(f"--out {folder}: was tuned over other values ({earlier.design}); choose another --out")
+    sealed = seal(experiment.tune, earlier)
+    check_new_design("tune", sealed, folder)
     find_text = run_folder(experiment, folder, data_dir, text_column, options).find_text
 
     from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
     make_folder(folder / TUNE_FOLDER)
-    save_decision(experiment.tune, folder / TUNE_FOLDER / TUNE_FILE)
+    save_decision(sealed, folder / TUNE_FOLDER / TUNE_FILE)
     for number, cell in enumerate(cells, 1):
         options.listener.notice(f"tuning, cell {number} of {len(cells)}: {cell.folder}")
         runs = [RunId(arm, seed) for seed in seeds for arm in names]
         place = folder / TUNE_FOLDER / cell.folder
         RunFolder(cell.experiment, place, find_text, options).train_missing(runs)
     chosen: dict[str, Any] = {}
-    table = tuning_table(folder / TUNE_FOLDER, experiment.tune)
+    table = tuning_table(folder / TUNE_FOLDER, experiment.tune, check_designs)
     for arm in names:
         best = best_values(table, arm)
         options.listener.notice(f"{arm}: lowest on valid at {', '.join(f'{key}={v}' for key, v in best.items())}")

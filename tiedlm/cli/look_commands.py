@@ -46,7 +46,7 @@ def report(
 
     Example: tiedlm report results/pydoc
     """
-    from tiedlm.comparison.folder import SCAN_DESIGN_FILE
+    from tiedlm.comparison.designs import SCAN_DESIGN_FILE
     from tiedlm.report.write import update_report
     from tiedlm.report.write_scan import update_scan
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from tiedlm.record.run_id import RunId
 
 
 def cell_folders(values: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
@@ -16,6 +19,14 @@ def cell_folders(values: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any
         names = (f"{key.rpartition('.')[2]}={_word(value)}" for key, value in of_cell.items())
         folders[",".join(names)] = of_cell
     return folders
+
+
+def cells_with_records(folder: Path) -> list[str]:
+    """The folders in a folder that are named like cells and hold records."""
+    places = (
+        [path for path in sorted(folder.iterdir()) if "=" in path.name and path.is_dir()] if folder.is_dir() else []
+    )
+    return [place.name for place in places if any(RunId.of_record_file(path.name) for path in place.iterdir())]
 
 
 def _word(value: Any) -> str:

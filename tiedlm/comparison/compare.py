@@ -170,7 +170,13 @@ def _width_notes(differences: list[Difference], design: TwoStage | None) -> list
         for item in differences
         if item.delta_nats.ci95[1] - item.delta_nats.ci95[0] > 2 * design.half_width_nats * (1 + 1e-9)
     ]
-    asked = f"± {design.half_width_nats:g} nats a token, since --max-seeds {design.max_seeds} allowed no more seeds"
+    number = max(len(item.delta_nats.values) for item in differences)
+    since = (
+        f"--max-seeds {design.max_seeds} allowed no more seeds"
+        if number >= design.max_seeds
+        else f"{number} seeds alone are trained; give the command with --to-within again"
+    )
+    asked = f"± {design.half_width_nats:g} nats a token, since {since}"
     return [f"wider than {asked}: {', '.join(wide)}"] if wide else []
 
 

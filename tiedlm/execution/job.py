@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tiedlm.config.experiment import ArmConfig
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.record.origin import DesignOption
 from tiedlm.record.run_id import RunId
 from tiedlm.training.device import Runtime
 
@@ -25,3 +26,5 @@ class Job:
     num_threads: int
     resume: bool
     checkpoint_seconds: float
+    design_sha256: dict[DesignOption, str] | None = None
+    """For its record."""

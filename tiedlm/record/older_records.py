@@ -11,8 +11,8 @@ Document = dict[str, Any]
 
 
 def from_5(document: Document) -> Document:
-    """Interventions had their keys among those of the model and of the recipe; the model had no digest."""
-    changed: Document = {"schema_version": 6, "model_sha256": None}
+    """Interventions had their keys among those of the model and of the recipe; models and designs had no digest."""
+    changed: Document = {"schema_version": 6, "model_sha256": None, "design_sha256": None}
     for name, keep_neutral in (("config", False), ("overrides", True)):
         if isinstance(document.get(name), dict):
             changed[name] = older_schemas.from_5(document[name], keep_neutral)

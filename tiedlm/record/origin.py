@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.metrics import Count
 
 Seconds = Annotated[float, Field(ge=0.0)]
+DesignOption = Literal["to-within", "tune", "scan"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -18,7 +18,7 @@ from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import Name, Strict
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.metrics import Count, SplitMetrics
-from tiedlm.record.origin import Cost, Data, Pairing, Provenance, Sha256
+from tiedlm.record.origin import Cost, Data, DesignOption, Pairing, Provenance, Sha256
 from tiedlm.record.run_id import RunId
 
 SCHEMA_VERSION = 6
@@ -56,6 +56,9 @@ class RunRecord(Strict):
     """None in records that are older than it: there pairing is promised by the code and not proved."""
     model_sha256: Sha256 | None
     """Of the file of its model, so that no other is taken for it. None in records that are older than it."""
+    design_sha256: dict[DesignOption, Sha256] | None = None
+    """Of each design that led to the run, by the option that made it; None where none did, and in records that are
+    older than it."""
     cost: Cost
     provenance: Provenance
     sha256: str = ""

@@ -11,7 +11,7 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
 from tiedlm.record.curve_point import CurvePoint
-from tiedlm.record.origin import Cost, Pairing
+from tiedlm.record.origin import Cost, DesignOption, Pairing
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
@@ -37,10 +37,12 @@ def train_run(
     on_progress: Callable[[Progress], None],
     policy: CheckpointPolicy = CheckpointPolicy(),  # noqa: B008 (frozen)
     on_point: Callable[[CurvePoint], None] = lambda _: None,
+    design_sha256: dict[DesignOption, str] | None = None,
 ) -> RunRecord:
     """Train and evaluate one arm of an experiment with one seed; write its model and, last, its record to `out`.
 
-    `on_point` is told each point of the learning curve that is made here.
+    `on_point` is told each point of the learning curve that is made here. `design_sha256` are the digests of the
+    designs that led to the run, by option.
 
     Raises:
         RunFailed: training diverged.
@@ -89,6 +91,7 @@ def train_run(
             },
         ),
         model_sha256=saved.sha256,
+        design_sha256=design_sha256,
         cost=Cost(
             train_seconds=state.train_seconds,
             tokens_per_second=monitor.tokens_read(config.train.num_steps) / state.train_seconds,

@@ -1,0 +1,76 @@
+"""Whether the seeds of a folder are those that its two-stage design leads to, by the records of its first stage."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tiedlm.comparison.sealed_design import PUT_BACK
+from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.errors import InputError
+from tiedlm.record.run_record import RunRecord
+
+
+def check_seeds(records: Sequence[RunRecord], design: TwoStage, path: Path, asked_for: Collection[int] = ()) -> None:
+    """Refuse seeds that the variance of the first stage does not lead to, as its records have it.
+
+    `path` is where the design lies or shall lie; `asked_for` are seeds that are to be trained.
+
+    Raises:
+        InputError: two arms have a seed that the design does not take, or one is asked for.
+    """
+    planned = _planned_seeds(records, design)
+    too_many = sorted({*asked_for, *_paired_seeds(records)} - set(planned or ()))
+    if planned is not None and too_many:
+        raise InputError(
+            f"{path}: by the variance of seeds {seeds_in_words(design.first_stage_seeds)} its design takes the seeds "
+            f"{seeds_in_words(planned)}, not {seeds_in_words(too_many)}; {PUT_BACK}, or compare these in another folder"
+        )
+
+
+def check_complete(records: Sequence[RunRecord], design: TwoStage, path: Path) -> None:
+    """Refuse a second stage of fewer seeds than the design takes, unless one of its records says that it is of it.
+
+    Raises:
+        InputError: it is such a second stage.
+    """
+    planned, later = _planned_seeds(records, design), _paired_seeds(records) - {*design.first_stage_seeds}
+    is_begun = any("to-within" in (record.design_sha256 or {}) for record in records if record.seed in later)
+    number = len(design.first_stage_seeds) + len(later)
+    if planned is not None and later and number < len(planned) and not is_begun:
+        raise InputError(
+            f"{path}: by the variance of seeds {seeds_in_words(design.first_stage_seeds)} its design takes "
+            f"{len(planned)} seeds, of which {number} are there; {PUT_BACK}, or give the command with --to-within again"
+        )
+
+
+def _paired_seeds(records: Sequence[RunRecord]) -> set[int]:
+    """Those that two arms have."""
+    arms_of: dict[int, set[str]] = {}
+    for record in records:
+        arms_of.setdefault(record.seed, set()).add(record.arm)
+    return {seed for seed, arms in arms_of.items() if len(arms) > 1}
+
+
+def _planned_seeds(records: Sequence[RunRecord], design: TwoStage) -> list[int] | None:
+    """Of the pair of arms that takes the most; None while no two arms have all of the first stage."""
+    by_arm: dict[str, dict[int, RunRecord]] = {}
+    for record in records:
+        by_arm.setdefault(record.arm, {})[record.seed] = record
+    whole = [of_arm for of_arm in by_arm.values() if of_arm.keys() >= set(design.first_stage_seeds)]
+    first_stages = [
+        [
+            second[seed].metrics[split].masked_lm_loss_nats - first[seed].metrics[split].masked_lm_loss_nats
+            for seed in design.first_stage_seeds
+        ]
+        for first, second in itertools.combinations(whole, 2)
+        for split in records[0].metrics
+    ]
+    return design.seeds(first_stages) if first_stages else None
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """`0–4`, or `0, 1, 7`."""
+    is_range = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}–{seeds[-1]}" if is_range else ", ".join(map(str, seeds[:20]))
