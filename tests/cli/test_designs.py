@@ -181,6 +181,34 @@ def test_an_older_design_is_held_to_its_records(folder: Path, kind: str, number:
     assert_refused(folder, f"report {kind}", kind, "put back")
 
 
+MANY = {f"train.{key}": list(range(10)) for key in "abcdefghijklmnopqrstuvwx"}
+
+
+@pytest.mark.parametrize("values", [MANY, {"train.a": []}, {}, {"train.a": [*range(1_001)]}, {"../../x": [1]}])
+def test_a_design_of_more_cells_than_anybody_trains_or_of_none_is_refused_at_once(
+    tmp_path: Path, values: dict[str, list[Any]]
+) -> None:
+    limit = ("over the limit of 1,000",) if len(values) > 1 or len(values.get("train.a", [])) > 1_000 else ()
+    write(
+        tmp_path,
+        {
+            "map/scan-design.json": json.dumps({"experiment": "toy", "values": values}).encode(),
+            "tuned/tune/tune.json": json.dumps({"seeds": 1, "values": values}).encode(),
+            "tuned/tied-seed0.json": b"{}",
+            "many.toml": toml(
+                "many",
+                "\n[tune]\nseeds = 1\n[tune.values]\n" + "\n".join(f'"{key}" = {of}' for key, of in values.items()),
+            ).encode(),
+        },
+    )
+    assert_refused(tmp_path, "report map", "map/scan-design.json", *limit)
+    assert_refused(tmp_path, "compare many.toml --tune", "many.toml: ", *limit)
+    assert_refused(tmp_path, "config many.toml", "many.toml: ", *limit)
+    scanned = " ".join(f"--scan {key}={','.join(map(str, of))}" for key, of in values.items() if "/" not in key)
+    if scanned:
+        assert_refused(tmp_path, f"compare --corpus x {scanned} --out new --quiet", "--scan", *limit)
+
+
 def test_a_width_that_takes_more_seeds_than_there_are_numbers_is_no_error(folder: Path) -> None:
     shutil.rmtree(folder / "two-stage")
     command = COMMANDS["two-stage"].replace("1e-6", "1e-300").replace("--max-seeds 4", "--max-seeds 3")

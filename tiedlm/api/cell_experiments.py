@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiedlm.comparison.cells import cell_folders
+from tiedlm.config.cell_values import MAX_CELLS
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.errors import InputError
-
-MAX_CELLS = 1_000
 
 
 @dataclass(frozen=True)

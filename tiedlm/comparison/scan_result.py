@@ -9,6 +9,7 @@ from typing import Any
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.pooled_cells import PooledCells, pooled_cells
+from tiedlm.config.cell_values import CellValues
 from tiedlm.config.interventions import NEUTRAL
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
@@ -22,7 +23,7 @@ class ScanDesign(Strict):
     """Which keys were scanned over which values; a folder has one."""
 
     experiment: str
-    values: dict[str, list[Any]]
+    values: CellValues
 
     def has_all_of(self, other: ScanDesign) -> bool:
         """Whether it scans the same keys, in their order, of the same experiment, and has all cells of the other."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from tiedlm.config.cell_values import CellValues
 from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import ALSO_CALLED, Name, Strict, keys_of, validated
 from tiedlm.config.train_config import SHARED_TRAIN_KEYS
@@ -40,8 +41,7 @@ class Tune(Strict):
 
     seeds: Annotated[int, Field(gt=0, le=100)]
     """How many seeds of each arm in each cell; none of them is compared."""
-    values: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)]
-    """By `section.key`."""
+    values: CellValues
 
 
 class Experiment(RunConfig):
