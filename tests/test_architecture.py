@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
     "counting.shown": "errors atomic_file markdown_text counting.closed_forms counting.stored counting",
     "data.sources": "errors hub_client config",
-    "data": "errors generators masked_batch hub_client regular_file config data.sources",
+    "data": "errors generators masked_batch hub_client regular_file processes config data.sources",
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch config record counting.closed_forms data model",
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,6 +35,22 @@ class Stopped(BaseException):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def told(source: str, what: str, remedy: str) -> Iterator[None]:
+    """Whatever libraries raise on a stranger's file, as one sentence.
+
+    Raises:
+        InputError: they have raised something.
+    """
+    try:
+        yield
+    except (InputError, Stopped, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of Rust code is no Exception
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{source}: {what} ({said}); {remedy}") from error
 
 
 class RunsFailed(Exception):

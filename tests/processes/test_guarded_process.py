@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -93,6 +94,16 @@ def test_what_ends_it_is_said(work: Callable[[Guard], None], sentence: str, capf
 def test_memory_beyond_the_limit_is_said(work: Callable[[Guard], object]) -> None:
     with pytest.raises(InputError, match=r"model: \w+( a text)? takes more than 0\.1 GB of memory; correct it"):
         run_guarded("model", work)
+
+
+def fill_the_disk(_: Guard) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "tokens")
+
+
+def test_what_the_system_refuses_is_raised_as_it_was() -> None:
+    with pytest.raises(OSError, match="No space left on device: 'tokens'") as refused:
+        run_guarded("model", fill_the_disk)
+    assert refused.value.errno == errno.ENOSPC
 
 
 def test_a_fault_of_our_own_is_none_of_the_users() -> None:

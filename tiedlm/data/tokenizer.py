@@ -19,11 +19,13 @@ from tiedlm.data.signals_seen import signals_seen
 from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
 from tiedlm.data.sources.watcher import Watcher
 from tiedlm.data.tokenizer_kinds import NEEDED, what_is_wrong
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, Stopped, told
 from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
 from tiedlm.regular_file import read_regular_file
 
+MAX_TOKEN_ID = 1 << 24
+"""The largest vocabularies have a million tokens."""
 ROLES = {
     MASK: ("[MASK]", "<mask>"),
     PAD: ("[PAD]", "<pad>"),
@@ -118,22 +120,23 @@ def telling_unknown_words(vocabulary: Vocabulary, texts: list[str]) -> Iterator[
     """
     try:
         yield
-    except InputError:
+    except (InputError, Stopped, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # the library raises a bare Exception
+    except BaseException as error:  # the library raises a bare Exception, or panics
         word = next((word for text in texts for word in text.split() if not _knows(vocabulary, word)), "the text")
         unk = json.loads(vocabulary.text)["model"].get("unk_token")
         lack = f"its unknown token {unk!r} is not in its vocabulary" if unk else "it has no unknown token"
+        is_lack = "unk" in str(error).lower()
         raise InputError(
-            f"{vocabulary.name}: cannot encode {word[:40]!r}, and {lack} ({first_line(error)}); add it, or give "
-            "another tokenizer"
+            f"{vocabulary.name}: cannot encode {word[:40]!r}{f', and {lack}' if is_lack else ''} "
+            f"({first_line(error)}); {'add it, or ' if is_lack else ''}give another tokenizer"
         ) from error
 
 
 def _knows(vocabulary: Vocabulary, word: str) -> bool:
     try:
         vocabulary.tokenizer.encode(word, add_special_tokens=False)
-    except Exception:  # as above
+    except BaseException:  # as above
         return False
     return True
 
@@ -183,11 +186,9 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
     Raises:
         InputError: it is no tokenizer.
     """
-    try:
+    with told(f"--tokenizer {path}", "is no sound tokenizer.json", NEEDED):
         tokenizer = Tokenizer.from_str(text)
         unk = json.loads(text)["model"].get("unk_token")
-    except Exception as error:  # the library raises a bare Exception
-        raise InputError(f"--tokenizer {path}: is no tokenizer.json ({first_line(error)}); {NEEDED}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
@@ -200,7 +201,12 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
         found = [vocabulary[name] for name in called if name in vocabulary and vocabulary[name] not in taken.values()]
         if found:
             taken[role] = found[0]
-    ids = np.full(max(vocabulary.values()) + 1, UNK_ID, dtype=np.int32)
+    if (largest := max(vocabulary.values())) > MAX_TOKEN_ID:
+        raise InputError(
+            f"--tokenizer {path}: gives a token the id {largest:,}, over the limit of {MAX_TOKEN_ID:,}; number its "
+            "tokens from 0 on"
+        )
+    ids = np.full(largest + 1, UNK_ID, dtype=np.int32)
     words = sorted(set(vocabulary.values()) - {taken[role] for role in SPECIAL_TOKENS if role in taken})
     ids[words] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(words))
     size = len(SPECIAL_TOKENS) + len(words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiedlm.config.corpus_config import MAX_SEQ_LENGTH, SPLITS, CorpusConfig
+from tiedlm.data.encoding_limits import enter_encoding, enter_reading
 from tiedlm.data.sources.cache import cached_folder
 from tiedlm.data.sources.corpus import Corpus
 from tiedlm.data.sources.layout import TOKENIZER_FILE
@@ -34,6 +36,7 @@ from tiedlm.data.tokenizer import (
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
+from tiedlm.processes.guarded_process import Guard, NoGuard, run_guarded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,10 +129,10 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
     def fill(folder: Path) -> None:
         _check_words(corpus)
         if path is not None and given is not None:
-            vocabulary = given_vocabulary(path, given)
+            run_guarded(f"--tokenizer {path}", partial(_fill_by_given, folder, corpus, path, given))
         else:
             vocabulary = trained_vocabulary(lambda: _texts(corpus.batches("train")), config.tokenizer)
-        _write_tokens(folder, corpus, vocabulary)
+            _write_tokens(folder, corpus, vocabulary, NoGuard())
 
     folder = cached_folder(["tokens", CACHE_FORMAT, made_of, corpus.sha256], fill)
     meta = json.loads((folder / "meta.json").read_text())
@@ -192,7 +195,14 @@ def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.
     return ids.astype(ID_TYPE, copy=False)
 
 
-def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
+def _fill_by_given(folder: Path, corpus: Corpus, path: Path, text: str, guard: Guard) -> None:
+    """By a stranger's tokenizer, in a process of its own."""
+    enter_reading(guard)
+    vocabulary = given_vocabulary(path, text)
+    _write_tokens(folder, corpus, vocabulary, guard)
+
+
+def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary, guard: Guard) -> None:
     (folder / TOKENIZER_FILE).write_text(vocabulary.text, encoding="utf-8")
     meta: dict[str, Any] = {
         "vocab_size": vocabulary.size,
@@ -202,7 +212,7 @@ def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
     }
     probe = dropping(vocabulary.tokenizer)
     for split in SPLITS:
-        counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split)
+        counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split, guard)
         meta["num_tokens"][split], meta["num_unk"][split] = num_tokens, num_unk
         meta["num_words"][split], meta["num_bytes"][split] = counts.num_words, counts.num_bytes
         meta["num_bytes_left_out"][split] = 0
@@ -212,11 +222,14 @@ def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary) -> None:
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _write_ids(path: Path, vocabulary: Vocabulary, corpus: Corpus, split: str) -> tuple[TextCounts, int, int]:
+def _write_ids(
+    path: Path, vocabulary: Vocabulary, corpus: Corpus, split: str, guard: Guard
+) -> tuple[TextCounts, int, int]:
     """Write a split's ids; how much text they are, how many, and how many of them are `[UNK]`."""
     counts, num_tokens, num_unk = TextCounts(0, 0, 0), 0, 0
     with path.open("wb") as file:
         for batch in corpus.batches(split):
+            enter_encoding(guard, [piece.text for piece in batch])
             ids = encode_pieces(vocabulary, batch)
             file.write(ids.tobytes())
             counts = counts.plus(batch)

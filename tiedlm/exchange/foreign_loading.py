@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +16,8 @@ from torch import nn
 from tiedlm.counting.built.build_limits import module_budget
 from tiedlm.counting.built.meta_device import harmless
 from tiedlm.counting.stored.bit_comparison import compare_bits
-from tiedlm.errors import InputError, Stopped, printable
+from tiedlm.data.encoding_limits import enter_reading
+from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.foreign_folder import CONFIG, ForeignFolder
 from tiedlm.processes.guarded_process import Guard
 
@@ -25,9 +25,8 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 """Types of weights that are read in fp32 as they are."""
 FP32_BYTES = 4
 LOADING_BYTES = 1 << 30
-"""Beside the weights: of libraries, and of a tokenizer, the largest of which take a quarter of it."""
+"""Beside the weights: of libraries."""
 LOADING_CPU_SECONDS = 30.0
-"""Some seconds are usual, for a vocabulary of 250,000 too."""
 BYTES_PER_CPU_SECOND = 100 << 20
 """Of weights that are read and converted."""
 MAX_FRAME = 16
@@ -59,7 +58,7 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
         with torch.device("meta"), module_budget(torch):
             planned = transformers.AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
     _check_planned(planned, folder)
-    guard.enter("reading its tokenizer", LOADING_BYTES, LOADING_CPU_SECONDS)
+    enter_reading(guard)
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     with told(source, "its tokenizer cannot be used", "give the tokenizer.json of this model"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, config=config, **options)
@@ -73,18 +72,6 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
         )
     _check_filled(model, account, folder)
     return model.eval(), tokenizer
-
-
-@contextmanager
-def told(source: str, what: str, remedy: str) -> Iterator[None]:
-    """Whatever the libraries raise on a stranger's file, as one sentence."""
-    try:
-        yield
-    except (InputError, Stopped, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of Rust code is no Exception
-        said = printable(" ".join(str(error).split()))[:300] or type(error).__name__
-        raise InputError(f"{printable(source)}: {what} ({said}); {remedy}") from error
 
 
 def word_embeddings(model: Any) -> Any:

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tiedlm.data.encoding_limits import enter_encoding
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.data.tokens import ID_TYPE
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, told
 from tiedlm.exchange.foreign_folder import ForeignFolder
-from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, told, word_embeddings
-from tiedlm.exchange.lost_text import num_lost_bytes
+from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, word_embeddings
 from tiedlm.exchange.scored_model import EncodedText, ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 from tiedlm.processes.guarded_process import Guard
@@ -30,10 +31,6 @@ LONGEST_BLOCK = 512
 NUMBERS_AT_ONCE = 1 << 25
 """Of logits, or of attention's weights in a layer; bounds memory, does not change the result."""
 SCORING_BYTES = 1 << 29
-ENCODING_BYTES, BYTES_PER_CHARACTER = 1 << 30, 500
-"""A character may be a token of its own, and each comes with its offsets and masks."""
-ENCODING_CPU_SECONDS, CHARACTERS_PER_CPU_SECOND = 20.0, 20_000
-"""A tokenizer in Python reads some 200,000 in a second."""
 SCORING_CPU_SECONDS, MULTIPLY_ADDS_PER_CPU_SECOND = 30.0, 5e8
 """The slowest processor does more than a tenth of that a cycle; a class in plain PyTorch loses up to ten times."""
 
@@ -136,16 +133,14 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
     here, theirs = _id_maps(tokenizer, word_embeddings(model).weight.shape[0])
     before, after = ([], []) if own else frame(tokenizer)
     end = here[tokenizer.eos_token_id] if own else None
+    probe = dropping(tokenizer.backend_tokenizer) if tokenizer.is_fast else None
 
     def encode(batch: list[Piece]) -> EncodedText:
-        num_characters = sum(len(piece.text) for piece in batch)
-        guard.enter(
-            "reading the text by its tokenizer",
-            ENCODING_BYTES + BYTES_PER_CHARACTER * num_characters,
-            ENCODING_CPU_SECONDS + num_characters / CHARACTERS_PER_CPU_SECOND,
-        )
+        texts = [piece.text for piece in batch]
+        enter_encoding(guard, texts)
         with told(source, "its tokenizer cannot read the text", "give the tokenizer.json of this model"):
-            return _encode(tokenizer, batch, here, end)
+            left_out = bytes_left_out(probe, texts) if probe is not None else 0 if tokenizer.is_fast else None
+            return EncodedText(_encode(tokenizer, batch, here, end), left_out)
 
     return ScoredModel(
         name=source,
@@ -162,25 +157,22 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
     )
 
 
-def _encode(tokenizer: Any, batch: list[Piece], here: npt.NDArray[np.int32], end: int | None) -> EncodedText:
+def _encode(tokenizer: Any, batch: list[Piece], here: npt.NDArray[np.int32], end: int | None) -> npt.NDArray[np.int32]:
     """Our own folders read the names of special tokens as the text that they are, as the run did (`end`: its eos)."""
-    texts = [piece.text for piece in batch]
     options = {"split_special_tokens": True} if end is not None else {}
     encoded = tokenizer(
-        texts,
+        [piece.text for piece in batch],
         add_special_tokens=False,
         return_attention_mask=False,
         return_token_type_ids=False,
-        return_offsets_mapping=tokenizer.is_fast,
         **options,
-    )
+    )["input_ids"]
     ids: list[npt.NDArray[np.int32]] = []
-    for piece, of_piece in zip(batch, encoded["input_ids"], strict=True):
+    for piece, of_piece in zip(batch, encoded, strict=True):
         ids.append(here[np.array(of_piece, dtype=np.int64)])
         if end is not None and piece.ends_line:
             ids.append(np.array([end], dtype=ID_TYPE))
-    lost = num_lost_bytes(texts, encoded["offset_mapping"]) if tokenizer.is_fast else None
-    return EncodedText(np.concatenate(ids).astype(ID_TYPE, copy=False), lost)
+    return np.concatenate(ids).astype(ID_TYPE, copy=False)
 
 
 def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Tensor]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.training.fold_evaluation import Scorer
@@ -20,8 +21,8 @@ class EncodedText(NamedTuple):
 
     ids: npt.NDArray[np.int32]
     """(num_tokens,)."""
-    num_lost_bytes: int | None
-    """That no token holds; None where the tokenizer does not tell."""
+    num_bytes_left_out: int | None
+    """Of characters that it has no token for; None where the tokenizer does not tell."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def score_run(run: TrainedRun, name: str) -> ScoredModel:
     """A run of ours, scored in the blocks in which it was trained."""
     record, model = run.record, run.model
 
+    probe = dropping(run.vocabulary.tokenizer)
+
     def encode(batch: list[Piece]) -> EncodedText:
-        return EncodedText(encode_pieces(run.vocabulary, batch), None)
+        left_out = bytes_left_out(probe, [piece.text for piece in batch]) if probe is not None else 0
+        return EncodedText(encode_pieces(run.vocabulary, batch), left_out)
 
     return ScoredModel(
         name=name,

@@ -52,8 +52,8 @@ class SplitScore:
     num_unk: int
     """Tokens of the split that its tokenizer does not know."""
     unk_fraction: float
-    num_lost_bytes: int | None
-    """Of its characters in no token, blanks aside; None where the tokenizer does not tell."""
+    num_bytes_left_out: int | None
+    """Of characters that its tokenizer has no token for, nor an unknown token; None where it does not tell."""
     bands: list[BandScore]
 
 
@@ -124,11 +124,11 @@ def evaluate_text(
 
 
 class _SplitText(NamedTuple):
-    """A split as tokens, (num_tokens,), its sizes, and the bytes that no token holds, where that is known."""
+    """A split as tokens, (num_tokens,), its sizes, and the bytes that its tokenizer leaves out, where it tells."""
 
     ids: npt.NDArray[np.int32]
     counts: TextCounts
-    num_lost_bytes: int | None
+    num_bytes_left_out: int | None
 
 
 def _read(scored: ScoredModel, corpus: Corpus, split: str) -> _SplitText:
@@ -136,8 +136,8 @@ def _read(scored: ScoredModel, corpus: Corpus, split: str) -> _SplitText:
     for batch in corpus.batches(split):
         parts.append(scored.encode(batch))
         counts = counts.plus(batch)
-    lost = [part.num_lost_bytes for part in parts if part.num_lost_bytes is not None]
-    return _SplitText(np.concatenate([part.ids for part in parts]), counts, sum(lost) if lost else None)
+    left_out = [part.num_bytes_left_out for part in parts if part.num_bytes_left_out is not None]
+    return _SplitText(np.concatenate([part.ids for part in parts]), counts, sum(left_out) if left_out else None)
 
 
 def _blocks(ids: npt.NDArray[np.int32], seq_length: int, name: str, split: str) -> torch.Tensor:
@@ -180,7 +180,7 @@ def _score(
         unigram_perplexity=unigram_perplexity(train_counts, np.bincount(ids, minlength=scored.num_ids)),
         num_unk=int((ids == UNK_ID).sum()),
         unk_fraction=float((ids == UNK_ID).mean()),
-        num_lost_bytes=text.num_lost_bytes,
+        num_bytes_left_out=text.num_bytes_left_out,
         bands=[
             BandScore(least, int(of_band), float(nats / of_band) if of_band else None)
             for least, nats, of_band in zip(LEAST_COUNTS, totals.band_nll_nats, totals.band_num_tokens, strict=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary, telling_unknown_words
-from tiedlm.errors import InputError, printable
+from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
-from tiedlm.exchange.foreign_loading import load_foreign, told, word_embeddings
+from tiedlm.exchange.foreign_loading import load_foreign, word_embeddings
 from tiedlm.exchange.foreign_model import longest_input, read
 from tiedlm.exchange.trained_run import open_run
 from tiedlm.masked_batch import MASK, MASK_ID

@@ -82,6 +82,13 @@ class _OutOfMemory:
 
 
 @dataclass(frozen=True)
+class _SystemRefusal:
+    """Of the operating system, such as a full disk."""
+
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class _Fault:
     """An exception that nobody expected."""
 
@@ -104,6 +111,7 @@ def run_guarded(
 
     Raises:
         InputError: raised by the work; or the process has gone beyond a limit, or was ended by what it read.
+        OSError: raised by the work.
     """
     start_server(imports)
     receiver, sender = start_method.CONTEXT.Pipe(duplex=False)
@@ -125,6 +133,8 @@ def run_guarded(
                     raise InputError(sentence)
                 case _OutOfMemory():
                     raise InputError(f"{source}: {_memory(stage)}; {REMEDY}")
+                case _SystemRefusal(arguments):
+                    raise OSError(*arguments)
                 case _Fault(told):
                     raise ProcessFault(told)
     except EOFError:
@@ -163,6 +173,8 @@ def _run(work: Callable[[Guard], Any], sender: Connection) -> None:
             sender.send(_OutOfMemory())
         elif isinstance(error, InputError):
             sender.send(_Refusal(str(error)))
+        elif isinstance(error, OSError):
+            sender.send(_SystemRefusal((error.errno, error.strerror, error.filename)))
         else:
             sender.send(_Fault("".join(traceback.format_exception(error))))
     finally:
