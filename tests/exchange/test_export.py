@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch.testing import assert_close
 
 from tests.conftest import toy_experiment
@@ -22,8 +23,9 @@ from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokenizer import Vocabulary, given_vocabulary, read_vocabulary
 from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.exported_folder import export_run
-from tiedlm.exchange.fast_tokenizer import model_tokenizer
+from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.trained_run import TrainedRun, open_run
+from tiedlm.masked_batch import MASK
 from tiedlm.model.saved_model import load_model, save_model
 from tiedlm.record.record_file import load_record, save_record
 
@@ -165,32 +167,138 @@ def wordpiece() -> Tokenizer:
 
 def unigram() -> Tokenizer:
     """As XLM-R's, its `<mask>` the last token."""
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", "▁the", "▁dog", "▁a", "▁bone", "▁", "d", "o", "g", "<mask>"]
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "▁the", "▁dog", "▁a", "▁bone", "▁", "d", "o", "g", "?", "<mask>"]
     tokenizer = Tokenizer(models.Unigram([(token, -float(place)) for place, token in enumerate(tokens)], 3))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     return tokenizer
 
 
-@pytest.mark.parametrize("build", [wordpiece, unigram])
-def test_the_exported_tokenizer_of_another_model_has_the_ids_of_training(build: Any) -> None:
+def unigram_of_words() -> Tokenizer:
+    """As T5's and XLM-R's older files have it: blanks are marked word by word."""
+    tokenizer = unigram()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    return tokenizer
+
+
+def unigram_with_added_mask() -> Tokenizer:
+    """As DeBERTa v3's: a mask after the vocabulary, and markers that are no words."""
+    pieces = [("[PAD]", 0.0), ("[UNK]", 0.0), ("▁the", -2.0), ("▁dog", -2.5), ("▁", -3.0), ("d", -4.0), ("?", -4.5)]
+    tokenizer = Tokenizer(models.Unigram(pieces, 1))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.add_special_tokens(["[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.add_tokens(["<extra>"])
+    return tokenizer
+
+
+def bytes_of(special: list[str], adds_blank: bool) -> Tokenizer:
+    vocab = {token: place for place, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("d", "o"), ("do", "g"), ("Ġ", "dog")]
+    vocab |= {"".join(merge): len(vocab) + place for place, merge in enumerate(merges)}
+    tokenizer = Tokenizer(models.BPE(vocab, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=adds_blank)
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def gpt2() -> Tokenizer:
+    """Bytes, the end of a text the only special token, after the vocabulary."""
+    return bytes_of(["<|endoftext|>"], adds_blank=False)
+
+
+def roberta() -> Tokenizer:
+    """Bytes, a blank before the text, its special tokens after the vocabulary."""
+    return bytes_of(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], adds_blank=True)
+
+
+def llama() -> Tokenizer:
+    """BPE with bytes as a way out, blanks marked by the normalizer."""
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁thedog?", "th", "the", "▁the"]
+    tokens += ["do", "dog", "▁dog"]
+    merges = [("t", "h"), ("th", "e"), ("▁", "the"), ("d", "o"), ("do", "g"), ("▁", "dog")]
+    vocab = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return tokenizer
+
+
+def words() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "the": 1, "dog": 2, "a": 3, "bone": 4}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["<mask>"])
+    return tokenizer
+
+
+KINDS = (
+    *(wordpiece, unigram, unigram_of_words, unigram_with_added_mask),
+    *(gpt2, roberta, words),
+)
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_the_exported_tokenizer_of_another_model_has_the_ids_of_training(build: Callable[[], Tokenizer]) -> None:
     vocabulary = given_vocabulary(Path("tokenizer.json"), build().to_str())
     exported = model_tokenizer(vocabulary)
-    for text in (TEXT, "The DOG zzz", "dogdog a [MASK bone", ""):
+    exported.encode_special_tokens = True
+    for text in (TEXT, "The DOG zzz", "dogdog  a [MASK bone", "the dog?", ""):
         ids = encode_pieces(vocabulary, [Piece(text, ends_line=True)]).tolist()
         assert exported.encode(text).ids == [vocabulary.eos_id, *ids]
-    assert (
-        exported.encode("the [MASK]").ids[2] == 1 if build is wordpiece else exported.encode("the <mask>").ids[-2] == 1
-    )
     assert exported.get_vocab_size() == vocabulary.size
+    assert sorted(exported.get_vocab().values()) == list(range(vocabulary.size))
+
+
+@pytest.mark.parametrize("build", KINDS)
+def test_what_stands_beside_a_mask_is_read_as_beside_a_word(build: Callable[[], Tokenizer]) -> None:
+    vocabulary = given_vocabulary(Path("tokenizer.json"), build().to_str())
+    exported, mask = model_tokenizer(vocabulary), special_names(vocabulary)[MASK]
+    for before, following in (("the", "?"), ("the", " the"), ("the dog", "? dog"), ("", " dog")):
+        ids = encode_pieces(vocabulary, [Piece(f"{before} dog{following}".strip(), ends_line=True)]).tolist()
+        parts = [before, f"{before} dog".strip()]
+        start, end = (len(encode_pieces(vocabulary, [Piece(part, False)])) if part else 0 for part in parts)
+        masked = [vocabulary.eos_id, *ids[:start], 1, *ids[end:]]
+        assert exported.encode(f"{before} {mask}{following}".strip()).ids == masked
+
+
+@pytest.mark.parametrize("build", [unigram_with_added_mask, gpt2, roberta, words])
+def test_a_folder_scores_as_its_run_whatever_its_tokenizer(
+    build: Callable[[], Tokenizer], corpus_folder: Path, tmp_path: Path
+) -> None:
+    """Also with special tokens outside the model's own vocabulary, and text that names them."""
+    for split in ("train", "valid", "test"):
+        text = (corpus_folder / f"{split}.txt").read_text()
+        (corpus_folder / f"{split}.txt").write_text(text + "the [MASK] dog? <pad> a <mask>\n" * 3)
+    build().save(str(tmp_path / "given.json"))
+    keys = {"corpus.tokenizer": f"file:{tmp_path / 'given.json'}", "corpus.name": str(corpus_folder)}
+    path = trained(tmp_path, **keys)
+    folder = export(path, tmp_path / "exported")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.unk_token_id) == (0, 1, 2)
+    ours, theirs = (evaluate(model, str(corpus_folder), ["valid"]).splits[0] for model in (path, folder))
+    assert theirs.masked_lm_perplexity == pytest.approx(ours.masked_lm_perplexity, rel=1e-5)
+    assert (theirs.num_tokens, theirs.num_unk) == (ours.num_tokens, ours.num_unk)
+
+
+def test_a_tokenizer_that_would_read_a_text_otherwise_is_not_exported() -> None:
+    """Its normalizer puts a blank before each part of a text, and one more before a blank."""
+    vocabulary = given_vocabulary(Path("tokenizer.json"), llama().to_str())
+    with pytest.raises(InputError, match=r"cannot be exported: beside a mask, '\?' would be read as other tokens"):
+        model_tokenizer(vocabulary)
 
 
 @pytest.mark.parametrize("spec", ["word", "bpe:270"])
 def test_a_masked_word_leaves_its_neighbours_as_they_are(spec: str, corpus_folder: Path) -> None:
     experiment = toy_experiment(**{"corpus.tokenizer": spec})
     vocabulary: Vocabulary = read_vocabulary(tokenized(experiment, corpus_folder).tokenizer_text(), spec)
-    before, after = (encode_pieces(vocabulary, [Piece(text, False)]).tolist() for text in ("the dog likes a", " today"))
-    ids = model_tokenizer(vocabulary).encode(MASKED).ids
-    assert ids == [vocabulary.eos_id, *before, 1, *after, vocabulary.eos_id]
+    exported = model_tokenizer(vocabulary)
+    for first, second in (("the dog likes a", " today"), ("un", "able"), ("see the", "?"), ("", " dog")):
+        between = " " if first in ("see the", "the dog likes a") else ""
+        if spec == "word" and second in ("able", "?"):
+            continue  # which are no words
+        before, after = (encode_pieces(vocabulary, [Piece(text, False)]).tolist() for text in (first, second))
+        if second in ("able", "?"):  # alone, it would have a blank before it
+            after = after[1:]
+        ids = exported.encode(f"{first}{between}[MASK]{second}").ids
+        assert ids == [vocabulary.eos_id, *before, 1, *after, vocabulary.eos_id]
 
 
 @pytest.mark.usefixtures("corpus_folder")

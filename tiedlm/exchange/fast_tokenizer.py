@@ -9,41 +9,55 @@ from tokenizers import Tokenizer
 
 from tiedlm.data.tokenizer import Vocabulary
 from tiedlm.errors import InputError
+from tiedlm.exchange.read_back import blank_before_first_part, check_read_back
 from tiedlm.masked_batch import EOS, MASK, MASK_ID, PAD, PAD_ID, UNK, UNK_ID
 
 
 def tokenizer_json(vocabulary: Vocabulary) -> str:
     """The tokenizer with the ids that its tokens have here, `[MASK]` in a text being what the model fills in.
 
-    A text is put between two ends of a line, as the model has seen lines in training.
+    A text is put between two ends of a line, as the model has seen lines in training. What is made is read back, and
+    compared with the tokenizer of training.
 
     Raises:
-        InputError: its model has no list of tokens whose ids could be changed.
+        InputError: no tokenizer of this kind reads a text, or what stands beside a mask, as the run did.
     """
-    document = json.loads(vocabulary.text)
+    document = _numbered(vocabulary)
+    names = special_names(vocabulary)
+    document["post_processor"] = _between_ends(names[EOS], vocabulary.eos_id)
+    document["truncation"] = document["padding"] = None
+    blank_before_first_part(document)
+    text = json.dumps(document, ensure_ascii=False)
+    check_read_back(vocabulary, Tokenizer.from_str(text), names[MASK])
+    return text
+
+
+def _numbered(vocabulary: Vocabulary) -> dict[str, Any]:
+    """The tokenizer, each of its tokens with its id here.
+
+    Every added token is one of the model's own too: to others the library gives the next free ids, whatever stands in
+    the file (`tokenizers`, added_vocabulary.rs, add_tokens).
+    """
+    document: dict[str, Any] = json.loads(vocabulary.text)
     ids = _new_ids(vocabulary)
-    model = document["model"]
-    match model.get("vocab"):
-        case dict() as tokens:
-            model["vocab"] = {token: ids[old] for token, old in tokens.items() if old in ids}
-        case list() as tokens:
-            order = sorted((ids[old], token) for old, token in enumerate(tokens) if old in ids)
-            if [new for new, _ in order] != list(range(len(order))):
-                raise InputError(
-                    f"a tokenizer of kind {model['type']} without {MASK} among its tokens cannot be exported"
-                )
-            model["vocab"], model["unk_id"] = [token for _, token in order], UNK_ID
-        case _:
-            raise InputError(f"a tokenizer of kind {model.get('type')} cannot be exported")
     names = special_names(vocabulary)
     kept = (entry for entry in document["added_tokens"] if entry["id"] in ids)
     added = {entry["content"]: entry | {"id": ids[entry["id"]]} for entry in kept}
     for role, id_here in _ids_here(vocabulary).items():
         added[names[role]] = _added_token(names[role], id_here, takes_blank=role == MASK)
     document["added_tokens"] = sorted(added.values(), key=lambda entry: entry["id"])
-    document["post_processor"] = _between_ends(names[EOS], vocabulary.eos_id)
-    document["truncation"] = document["padding"] = None
-    return json.dumps(document, ensure_ascii=False)
+    model, of_added = document["model"], {content: entry["id"] for content, entry in added.items()}
+    match model.get("vocab"):
+        case dict() as tokens:
+            model["vocab"] = {token: ids[old] for token, old in tokens.items() if old in ids} | of_added
+        case list() as tokens:
+            least = min((score for _, score in tokens), default=0.0)  # lower, it would change what [UNK] costs
+            scored = {new: [content, least] for content, new in of_added.items()}
+            scored |= {ids[old]: token for old, token in enumerate(tokens) if old in ids}
+            model["vocab"], model["unk_id"] = [token for _, token in sorted(scored.items())], UNK_ID
+        case _:
+            raise InputError(f"a tokenizer of kind {model.get('type')} cannot be exported")
+    return document
 
 
 def model_tokenizer(vocabulary: Vocabulary) -> Tokenizer:
