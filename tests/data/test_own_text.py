@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from tiedlm.config.corpus_config import SPLITS, CorpusConfig
 from tiedlm.data.sources.corpus import Corpus, load_corpus
 from tiedlm.data.sources.pieces import LONGEST_PIECE, cut
 from tiedlm.data.sources.text_file import read_pieces
-from tiedlm.data.tokenizer import given_vocabulary, trained_vocabulary
+from tiedlm.data.tokenizer import LONGEST_TRAINED_WORD, given_vocabulary, trained_vocabulary
 from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
@@ -287,6 +287,31 @@ def test_a_long_line_gives_the_tokens_of_its_words(tokenizer: str, tmp_path: Pat
     by_id = [{number: word for word, number in vocabulary.items()} for vocabulary in names]
     without = [by_id[1][number] for number in with_breaks.tolist() if number != with_breaks[-1]]
     assert [by_id[0][number] for number in ids[:-1].tolist()] == without
+
+
+@pytest.mark.parametrize("word", ["ab", "ACGTTGCA", "äö"])
+def test_a_text_without_blanks_is_trained_on_in_words_of_bounded_length(word: str) -> None:
+    """Else each merge takes the time of all its text; and a token is at most as long."""
+    pieces = [piece.text for piece in cut(word * 30_000)]
+    vocabulary = trained_vocabulary(lambda: iter([pieces]), "bpe:300")
+    assert 100 < max(map(len, vocabulary.tokenizer.get_vocab())) <= 1_000
+    assert vocabulary.tokenizer.decode(vocabulary.tokenizer.encode(pieces[-1]).ids) == f" {pieces[-1]}"
+
+
+def test_a_text_of_words_trains_the_tokenizer_of_the_library() -> None:
+    """To the byte, whatever long words are cut for."""
+    generator = random.Random(0)
+    words = ["".join(generator.choices("abcdeä \t.", k=generator.randrange(1, 9))) for _ in range(5_000)]
+    texts = [" ".join(words), "b" * (LONGEST_TRAINED_WORD - 1), ""]
+    plain = Tokenizer(models.BPE())
+    plain.pre_tokenizer, plain.decoder = pre_tokenizers.ByteLevel(add_prefix_space=True), decoders.ByteLevel()
+    special, alphabet = ["[PAD]", "[MASK]", "[UNK]", "<eos>"], pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    plain.train_from_iterator(texts, trainer)
+    plain.encode_special_tokens = True
+    assert trained_vocabulary(lambda: iter([texts]), "bpe:400").text == plain.to_str()
 
 
 @pytest.mark.parametrize("use_dictionary", [False, True])

@@ -26,6 +26,8 @@ from tiedlm.regular_file import read_regular_file
 
 MAX_TOKEN_ID = 1 << 24
 """The largest vocabularies have a million tokens."""
+LONGEST_TRAINED_WORD = 1_000
+"""In bytes. Longer ones are trained on in parts, as each merge takes the time of all words that it occurs in."""
 ROLES = {
     MASK: ("[MASK]", "<mask>"),
     PAD: ("[PAD]", "<pad>"),
@@ -71,7 +73,8 @@ def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vo
         )
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([by_bytes, pre_tokenizers.FixedLength(LONGEST_TRAINED_WORD)])
         tokenizer.decoder = decoders.ByteLevel()
         trainer: Any = trainers.BpeTrainer(
             vocab_size=int(size), special_tokens=special_tokens, initial_alphabet=alphabet, show_progress=False
@@ -86,6 +89,8 @@ def trained_vocabulary(read: Callable[[], Iterator[list[str]]], spec: str) -> Vo
         is_whole = not are_seen()
     if not is_whole:  # and whoever handles the signal has not ended the command
         tokenizer.train_from_iterator(read(), trainer)
+    if kind == "bpe":
+        tokenizer.pre_tokenizer = by_bytes
     return _trained(tokenizer, spec)
 
 
