@@ -479,7 +479,7 @@ def test_a_table_of_one_column_is_divided_by_none(separator: str, tmp_path: Path
 
 def test_a_column_whose_name_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,id,text\na cat,1,\n")
-    with pytest.raises(InputError, match=r"the header has 'text' twice"):
+    with pytest.raises(InputError, match=r"it has a column 'text' twice"):
         list(read_pieces(tmp_path / "train.csv"))
 
 

@@ -35,7 +35,7 @@ from tiedlm.data.tokenizer import (
 )
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError
-from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK_ID
+from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK, UNK_ID
 from tiedlm.processes.guarded_process import Guard, NoGuard, run_guarded
 
 if TYPE_CHECKING:
@@ -213,6 +213,11 @@ def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary, guard: G
     probe = dropping(vocabulary.tokenizer)
     for split in SPLITS:
         counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split, guard)
+        if split == "train" and num_tokens == num_unk + counts.num_lines:
+            raise InputError(
+                f"{vocabulary.name}: knows nothing of corpus {corpus.name!r}: its train split is {UNK} alone; give a "
+                "tokenizer for this text"
+            )
         meta["num_tokens"][split], meta["num_unk"][split] = num_tokens, num_unk
         meta["num_words"][split], meta["num_bytes"][split] = counts.num_words, counts.num_bytes
         meta["num_bytes_left_out"][split] = 0

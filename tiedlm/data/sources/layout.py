@@ -83,7 +83,7 @@ def find_readers(folder: Path, column: str | None) -> dict[str, Reader]:
 
 def _complete(folder: Path, readers: dict[str, Reader], lies_there: str) -> dict[str, Reader]:
     missing = [split for split in SPLITS if split not in readers]
-    _check_packed(folder, missing)
+    _check_others(folder, missing)
     if missing and list(readers) != ["train"]:
         raise InputError(
             f"{folder / missing[0]}.txt: is missing; add it (or {missing[0]} as one of {SHOWN_SUFFIXES}), or leave "
@@ -92,8 +92,8 @@ def _complete(folder: Path, readers: dict[str, Reader], lies_there: str) -> dict
     return readers
 
 
-def _check_packed(folder: Path, missing: list[str]) -> None:
-    """Refuse a file of a missing split that is packed by what is not read; the split would be taken from train.
+def _check_others(folder: Path, missing: list[str]) -> None:
+    """Refuse a missing split that lies there, packed by what is not read or a link to nothing; train would be divided.
 
     Raises:
         InputError: there is one.
@@ -101,8 +101,11 @@ def _check_packed(folder: Path, missing: list[str]) -> None:
     for path in _entries(folder):
         stems = (path.name.rsplit(".", number)[0] for number in (1, 2, 3))
         matches = (matched for stem in stems if (matched := STEM.fullmatch(stem)))
-        if any(SPLIT_OF[matched["split"].lower()] in missing for matched in matches) and path.is_file():
-            check_whole(path, beginning(path))
+        if any(SPLIT_OF[matched["split"].lower()] in missing for matched in matches):
+            if path.is_symlink() and not path.exists():
+                raise InputError(f"{path}: is a link to {path.readlink()}, which is not there; mend or remove the link")
+            if path.is_file():
+                check_whole(path, beginning(path))
 
 
 @dataclass(frozen=True)

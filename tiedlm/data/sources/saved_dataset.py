@@ -97,10 +97,14 @@ def readers_of(place: str, splits: dict[str, Any], column: str | None) -> dict[s
     readers: dict[str, Reader] = {}
     for name, dataset in splits.items():
         kinds = {field.name: kind_of(field.type) for field in dataset.features.arrow_schema}
-        readers[name] = partial(_rows, dataset, text_column(f"{place}, split {name}", kinds, column))
+        called = f"{place}, split {name}"
+        readers[name] = partial(_rows, called, dataset, text_column(called, kinds, column))
     return readers
 
 
-def _rows(dataset: Dataset, column: str) -> Iterator[Piece]:
-    for batch in dataset.select_columns([column]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-        yield from chain.from_iterable(cut(value.as_py() or "") for value in batch[column])
+def _rows(called: str, dataset: Dataset, column: str) -> Iterator[Piece]:
+    try:
+        for batch in dataset.select_columns([column]).with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+            yield from chain.from_iterable(cut(value.as_py() or "") for value in batch[column])
+    except UnicodeDecodeError as error:
+        raise InputError(f"{called}: column {column!r} is not UTF-8 text; convert it") from error

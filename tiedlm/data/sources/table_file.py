@@ -24,19 +24,29 @@ def separated_rows(usual: str, path: Path, file: BinaryIO, column: str | None) -
     """
     csv.field_size_limit(MAX_JSON_BYTES)
     lines = whole_lines(path, file)
-    first = next(lines)
+    first = next(lines, None)
+    if first is None:
+        return
     separator = _separator(first, usual)
     rows = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
-    header = next(rows, [])
-    name = text_column(str(path), dict.fromkeys(header, "string"), column)
-    if header.count(name) > 1:
-        raise Unreadable(f"the header has {name!r} twice")
-    index = header.index(name)
-    for row in rows:
-        if len(row) not in (0, len(header)):
-            raise Unreadable(f"line {rows.line_num} has {len(row)} fields, the header {len(header)}")
-        if row:
-            yield from cut(row[index])
+    try:
+        header = next(rows, [])
+        index = header.index(_only(text_column(str(path), dict.fromkeys(header, "string"), column), header))
+        for row in rows:
+            if len(row) not in (0, len(header)):
+                raise Unreadable(f"line {rows.line_num} has {len(row)} fields, the header {len(header)}")
+            if separator == "\t" and any("\t" in field and "\n" in field for field in row):  # rows after an open quote
+                raise Unreadable(f"a field that ends in line {rows.line_num} holds tabs and breaks; close its quote")
+            if row:
+                yield from cut(row[index])
+    except csv.Error as error:
+        raise Unreadable(f"line {rows.line_num}: {error}; a field in quotes has its own quotes twice") from error
+
+
+def _only(name: str, names: list[str]) -> str:
+    if names.count(name) > 1:
+        raise Unreadable(f"it has a column {name!r} twice")
+    return name
 
 
 def _separator(header: str, usual: str) -> str:
@@ -52,11 +62,14 @@ def parquet_rows(path: Path, column: str | None) -> Iterator[Piece]:
 
     try:
         schema = parquet.read_schema(path)
-        name = text_column(str(path), {field.name: kind_of(field.type) for field in schema}, column)
+        kinds = {field.name: kind_of(field.type) for field in schema}
+        name = _only(text_column(str(path), kinds, column), schema.names)
         with parquet.ParquetFile(path, read_dictionary=[name], pre_buffer=False) as file:
             _check_packing(file.metadata, name)
             for batch in file.iter_batches(ROWS_AT_ONCE, columns=[name]):
                 yield from itertools.chain.from_iterable(cut(value.as_py() or "") for value in batch.column(0))
+    except UnicodeDecodeError as error:
+        raise Unreadable(f"column {name!r} is not UTF-8 text; convert it") from error
     except pyarrow.ArrowException as error:
         raise Unreadable(str(error).splitlines()[0][:200]) from error
 

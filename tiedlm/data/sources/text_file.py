@@ -90,13 +90,29 @@ def read_pieces(path: Path, column: str | None = None) -> Iterator[Piece]:
             yield from parquet_rows(path, column)
             return
         with open_unpacked(path) as file:
-            yield from READERS[format_name](path, file, column)
+            pieces = READERS[format_name](path, file, column)
+            yield from pieces if split_suffix(path.name) else _no_json(path, pieces)
     except NOT_READ as error:
         raise InputError(f"{path}: cannot be read as {suffix} ({error}); correct the file") from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}); check the file and its permissions"
         ) from error
+
+
+def _no_json(path: Path, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The lines of a file whose suffix says nothing, unless they are JSON; keys and quotes would be trained on."""
+    for number, piece in enumerate(pieces):
+        if number == 0 and _is_object(piece.text):
+            raise InputError(f"{path}: its lines are JSON; name it .jsonl to read their text, or .txt to read all")
+        yield piece
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json_lines(path: Path, file: BinaryIO, column: str | None) -> Iterator[Piece]:
