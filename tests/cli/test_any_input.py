@@ -170,7 +170,9 @@ TEXTS = (
     | st.sampled_from([b"null", b"[]", b'{"text": ' + b"[" * 10_000, b"PAR1" + b"\0" * 30 + b"PAR1"])
 )
 GOOD_TEXT = b"the cat sees a dog today\n" * 30
-SUFFIXES = st.sampled_from([".txt", ".txt", ".tokens", ".jsonl", ".json", ".csv", ".txt.gz", ".jsonl.gz", ".parquet"])
+SUFFIXES = st.sampled_from(
+    [".txt", ".txt", ".tokens", ".jsonl", ".json", ".csv", ".tsv", ".txt.gz", ".jsonl.xz", ".parquet"]
+)
 
 
 @CASES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,9 @@ from tests.data.test_known_corpora import Heard
 from tiedlm.cli.commands import app
 from tiedlm.config.corpus_config import SPLITS, CorpusConfig
 from tiedlm.data.sources.corpus import load_corpus
+from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.tokenizer import given_vocabulary, read_tokenizer
-from tiedlm.data.tokens import TokenizedCorpus, tokenize
+from tiedlm.data.tokens import TokenizedCorpus, encode_pieces, tokenize
 from tiedlm.errors import InputError
 from tiedlm.explanation import head_view
 from tiedlm.model.masked_lm import MaskedLM
@@ -213,3 +215,33 @@ def test_a_byte_order_mark_is_no_part_of_a_tokenizer(tmp_path: Path) -> None:
     text = by_words("<unk>").to_str()
     (tmp_path / "tokenizer.json").write_text(f"\ufeff{text}", encoding="utf-8")
     assert read_tokenizer(tmp_path) == text
+
+
+def changed(**parts: Any) -> str:
+    document = json.loads(by_words("<unk>").to_str())
+    return json.dumps({**document, **{key: {**(document[key] or {}), **value} for key, value in parts.items()}})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            changed(model={"vocab": {"the": 0, "cat": 40_000_000, "<unk>": 1}}),
+            "a token with the id 40,000,000, over",
+        ),
+        (changed(normalizer={"type": "Precompiled", "precompiled_charsmap": "////"}), r"is no tokenizer\.json \(Prec"),
+        (changed(pre_tokenizer={"type": "FixedLength", "length": 0}), r"fails \(chunk size must be non-zero\)"),
+    ],
+)
+def test_a_tokenizer_that_would_end_in_a_panic_or_fill_the_memory_is_refused(text: str, told: str, texts: Path) -> None:
+    path = texts.parent / "tokenizer.json"
+    path.write_text(text)
+    config = CorpusConfig(name=str(texts), tokenizer=f"file:{path}", seq_length=8, fraction=1.0)
+    with pytest.raises(InputError, match=rf"--tokenizer \S+: .*{told}"):
+        tokenize(load_corpus(str(texts)), config)
+
+
+def test_a_tokenizer_with_dropout_gives_the_same_tokens_each_time() -> None:
+    tokenizer = Tokenizer(models.BPE(ids([*LETTERS, "ca", "cat"]), [("c", "a"), ("ca", "t")], dropout=0.5))
+    vocabulary = given_vocabulary(Path("mine.json"), tokenizer.to_str())
+    assert len(encode_pieces(vocabulary, [Piece("cat", False)] * 100)) == 100

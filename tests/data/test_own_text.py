@@ -459,8 +459,8 @@ def test_bytes_and_words_are_counted_by_the_text_and_unknown_words_by_the_tokens
 ROWS = [("1", "a cat, which; sat | there"), ("2", "a dog with two\nlines"), ("3", 'she said "no"')]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("name", ["train.csv", "train.CSV.gz", "train.tsv", "train.tab", "train.tsv.gz"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "^", "\x01", ":"])
+@pytest.mark.parametrize("name", ["train.csv", "train.CSV.gz", "train.tsv", "train.tab", "train.tsv.gz", "train.psv"])
 def test_a_table_is_divided_by_its_own_separator(name: str, separator: str, tmp_path: Path) -> None:
     """Whatever its name says; whole rows would else be trained on, ids and header among them."""
     path, table = tmp_path / name, io.StringIO(newline="")

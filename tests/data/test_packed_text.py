@@ -9,6 +9,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,7 @@ NOT_READ: dict[str, Callable[[bytes], bytes]] = {
     "7z": lambda content: b"7z\xbc\xaf\x27\x1c\0\4" + content,
     "rar": lambda content: b"Rar!\x1a\x07\x01\0" + content,
     "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
+    "zlib": zlib.compress,
     "compress": lambda content: b"\x1f\x9d\x90" + content,
 }
 if importlib.util.find_spec("compression") is None:
@@ -130,6 +132,20 @@ def test_a_pointer_is_no_text(name: str, place: str, tmp_path: Path) -> None:
         list(read_pieces(tmp_path / name))
     (tmp_path / "train.txt").write_text(POINTER.format(place) + TEXT.decode() * 2)  # text about pointers is text
     assert len(list(read_pieces(tmp_path / "train.txt"))) == 3 + 2 * len(LINES)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("pattern", ["*.arrow", "state.json", "*"])
+def test_pointers_are_no_saved_data_set(pattern: str, tmp_path: Path) -> None:
+    import datasets
+
+    of_split = datasets.Dataset.from_dict({"text": LINES})
+    datasets.DatasetDict(dict.fromkeys(SPLITS, of_split)).save_to_disk(tmp_path / "text")
+    for path in (tmp_path / "text").rglob(pattern):
+        if path.is_file():
+            path.write_text(POINTER.format("git-lfs.github.com"))
+    with pytest.raises(InputError, match=r"(arrow|json): is a Git LFS pointer, .* git lfs pull"):
+        load_corpus(str(tmp_path / "text"))
 
 
 def test_a_pointer_of_git_annex_is_no_text(tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
 from tiedlm.regular_file import read_regular_file
 
-MAX_TOKEN_ID = 1 << 24
-"""The largest vocabularies have a million tokens."""
+MAX_TOKEN_IDS = 1 << 24  # as many tokens as a file of the largest size can have
 LONGEST_TRAINED_WORD = 1_000
 """In bytes. Longer ones are trained on in parts, as each merge takes the time of all words that it occurs in."""
 ROLES = {
@@ -196,22 +195,24 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
         unk = json.loads(text)["model"].get("unk_token")
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if isinstance(tokenizer.model, models.BPE):
+        tokenizer.model.dropout = None  # each time the same tokens
     tokenizer.encode_special_tokens = True
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if len(vocabulary) < 2:
         raise InputError(f"--tokenizer {path}: has {len(vocabulary)} tokens; give one with a vocabulary")
+    if max(vocabulary.values()) >= MAX_TOKEN_IDS:
+        raise InputError(
+            f"--tokenizer {path}: has a token with the id {max(vocabulary.values()):,}, over the limit of "
+            f"{MAX_TOKEN_IDS:,}; number its tokens from 0"
+        )
     taken: dict[str, int] = {}
     for role, names in ROLES.items():
         called = [unk, *names] if role == UNK and isinstance(unk, str) else names
         found = [vocabulary[name] for name in called if name in vocabulary and vocabulary[name] not in taken.values()]
         if found:
             taken[role] = found[0]
-    if (largest := max(vocabulary.values())) > MAX_TOKEN_ID:
-        raise InputError(
-            f"--tokenizer {path}: gives a token the id {largest:,}, over the limit of {MAX_TOKEN_ID:,}; number its "
-            "tokens from 0 on"
-        )
-    ids = np.full(largest + 1, UNK_ID, dtype=np.int32)
+    ids = np.full(max(vocabulary.values()) + 1, UNK_ID, dtype=np.int32)
     words = sorted(set(vocabulary.values()) - {taken[role] for role in SPECIAL_TOKENS if role in taken})
     ids[words] = np.arange(len(SPECIAL_TOKENS), len(SPECIAL_TOKENS) + len(words))
     size = len(SPECIAL_TOKENS) + len(words)

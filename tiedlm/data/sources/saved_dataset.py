@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tiedlm.data.sources.pieces import Piece, Reader, cut
 from tiedlm.data.sources.table_file import ROWS_AT_ONCE, kind_of, text_column
+from tiedlm.data.sources.unpacking import beginning, check_whole
 from tiedlm.errors import InputError
 from tiedlm.hub_client import first_line
 
@@ -39,6 +40,8 @@ def saved_readers(folder: Path, column: str | None) -> dict[str, Reader]:
         empty = [name for name, place in folders.items() if _has_no_files(place)]
         loaded = {name: datasets.load_from_disk(str(folders[name])) for name in folders if name not in empty}
     except Exception as error:  # whatever the library meets in files of another make
+        for path in (path for path in sorted(folder.rglob("*")) if path.is_file()):
+            check_whole(path, beginning(path))
         raise InputError(
             f"{folder}: cannot be read as a saved data set ({first_line(error.__cause__ or error)}); save it again"
         ) from error

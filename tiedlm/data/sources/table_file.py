@@ -12,7 +12,7 @@ from tiedlm.data.sources.pieces import Piece, cut
 from tiedlm.data.sources.text_lines import MAX_JSON_BYTES, Unreadable, whole_lines
 from tiedlm.errors import InputError
 
-SEPARATORS = ",\t;|"
+SEPARATORS = ",\t;|^~\x01\x1f:"  # the usual ones, those of databases, and one that stands in few names
 ROWS_AT_ONCE = 1_000
 MAX_UNPACKED_BYTES, MAX_PACKING = 1 << 26, 1_000
 

@@ -23,13 +23,14 @@ from tiedlm.data.sources.text_lines import (
 from tiedlm.data.sources.unpacking import NOT_UNPACKED, PACKED_SUFFIXES, beginning, check_whole, open_unpacked
 from tiedlm.errors import InputError
 
-TEXT, JSON_LINES, JSON, CSV, TSV, PARQUET = "text", "JSON lines", "JSON", "CSV", "TSV", "parquet"
+TEXT, JSON_LINES, JSON, CSV, TSV, PSV, PARQUET = "text", "JSON lines", "JSON", "CSV", "TSV", "PSV", "parquet"
 FORMATS = {
     **dict.fromkeys((".txt", ".tokens", ".raw", ""), TEXT),
     **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines"), JSON_LINES),
     ".json": JSON,
     ".csv": CSV,
     **dict.fromkeys((".tsv", ".tab"), TSV),
+    ".psv": PSV,
     ".parquet": PARQUET,
 }
 """Suffix → format; with `.gz` or the like after it the file is compressed, unless it is parquet."""
@@ -175,4 +176,5 @@ READERS: dict[str, Callable[[Path, BinaryIO, str | None], Iterator[Piece]]] = {
     JSON: _json_value,
     CSV: partial(separated_rows, ","),
     TSV: partial(separated_rows, "\t"),
+    PSV: partial(separated_rows, "|"),
 }

@@ -34,6 +34,7 @@ BEGINNINGS = {  # the formats' own magic numbers
     "lzip": rb"LZIP\x01",
     "lzop": rb"\x89LZO\0",
     "snappy": rb"\xff\x06\0\0sNaPpY",
+    "zlib": rb"\x78\x9c",
     "compress": rb"\x1f[\x9d\xa0]",
     "zip": rb"PK(\x03\x04|\x05\x06|\x07\x08)",
     "7z": rb"7z\xbc\xaf\x27\x1c",
