@@ -277,6 +277,34 @@ CASES = {
         VALID_AND_TEST | {"corpus/train.txt.gz": gzip.compress(b"a \0 b\n" * 50)},
         ("corpus/train.txt.gz: is binary", "give a text file"),
     ),
+    "zip": Case(
+        VALID_AND_TEST | {"corpus/train.zip": b"PK\x03\x04" + bytes(30)},
+        ("corpus/train.zip: is compressed by zip", "unpack it", ".gz, .bz2 and .xz are read"),
+    ),
+    "git-lfs": Case(
+        VALID_AND_TEST | {"corpus/train.txt": b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n"},
+        ("corpus/train.txt: is a Git LFS pointer", "git lfs pull"),
+    ),
+    "utf-32": Case(
+        VALID_AND_TEST | {"corpus/train.txt": "the cat".encode("utf-32")}, ("is UTF-32 text", "convert it to UTF-8")
+    ),
+    "csv-semicolons": Case(
+        VALID_AND_TEST | {"corpus/train.csv": b"id;title;body\n1;a;b, and c\n"},
+        ("corpus/train.csv", "id (string), title (string), body (string)", "--text-column"),
+    ),
+    "csv-no-rows": Case(
+        VALID_AND_TEST | {"corpus/train.csv": b"id,text\n"}, ("train split is empty", "give more text")
+    ),
+    "vocab-txt": Case(
+        GOOD | {"vocab.txt": b"[PAD]\n[UNK]\nthe\n"},
+        ("vocab.txt: is a list of tokens", "give a tokenizer.json", "save_pretrained"),
+        "--corpus corpus --set corpus.tokenizer=file:vocab.txt",
+    ),
+    "tokenizer-without-unk": Case(
+        GOOD | {"mine.json": b'{"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "<unk>"}}'},
+        ("mine.json: cannot encode", "its unknown token '<unk>' is not in its vocabulary", "add it"),
+        "--corpus corpus --set corpus.tokenizer=file:mine.json",
+    ),
     "vocabulary": Case(
         GOOD, ("corpus.tokenizer='word:1'", "larger vocabulary"), "--corpus corpus --set corpus.tokenizer=word:1"
     ),
