@@ -174,7 +174,8 @@ def test_what_a_tokenizer_leaves_out_is_counted_and_told(tokenizer: Tokenizer, n
     total = sum(tokens.num_bytes.values())
     assert len(told) == (num_bytes > 0)
     assert all(
-        f"leaves out {num_bytes} of the {total:,} bytes of the text ({num_bytes / total:.2%})" in line for line in told
+        f"leaves out {num_bytes} of the {total:,} bytes of the text ({100 * num_bytes / total:.2f} %)" in line
+        for line in told
     )
 
 

@@ -147,7 +147,7 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
     if left_out:
         watcher.notice(
             f"--tokenizer {path}: leaves out {left_out:,} of the {num_bytes:,} bytes of the text "
-            f"({left_out / num_bytes:.2%}), characters that it has no token for, nor an unknown token"
+            f"({100 * left_out / num_bytes:.2f} %), characters that it has no token for, nor an unknown token"
         )
     for split, num_tokens in tokenized.num_tokens.items():
         if num_tokens < config.seq_length:
