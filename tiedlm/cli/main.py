@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import itertools
 import math
 import signal
@@ -14,6 +13,7 @@ import typer
 
 from tiedlm.cli.commands import app
 from tiedlm.cli.console import complain, stderr
+from tiedlm.cli.streams import make_streams_safe
 from tiedlm.errors import InputError, RunsFailed, Stopped
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -22,9 +22,7 @@ SECONDS_OF_ONE_STOP = 1.0
 
 def main() -> None:
     """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 128 + N stopped by signal N."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
+    make_streams_safe()
     stop = _Stop()
     for number in STOP_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
