@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, str] = {
     "hub_client": "errors",
     "regular_file": "",
     "markdown_text": "errors",
-    "processes": "errors",
+    "processes": "errors atomic_file",
     "config": "errors regular_file",
     "record": "errors atomic_file masked_batch regular_file config",
     "counting.closed_forms": "errors",
@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, str] = {
     "counting.stored counting data.sources data model training comparison report report.page execution "
     "execution.local exchange explanation",
     "__init__": "version errors model execution api",
-    "cli": "version errors generators config record counting counting.shown data.sources model training "
-    "comparison report report.page execution exchange explanation api __init__",
+    "cli": "version errors atomic_file generators config record counting counting.shown data.sources model "
+    "training comparison report report.page execution exchange explanation api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.

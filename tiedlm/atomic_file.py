@@ -1,21 +1,30 @@
-"""Files that a reader finds whole or not at all, whatever happens to the writer."""
+"""Files that a reader finds whole or not at all, whatever happens to the writer, and folders that go with it."""
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
-PARTIAL_NAME = re.compile(r"\..+\.(?P<pid>\d{1,10})-[a-z0-9_]{8}\.partial")
+PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,10})-[a-z0-9_]{8}\.partial")
+
+TEMPORARY_PREFIX, HELD_FILE = "tiedlm-", ".held-by-tiedlm"
 
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write to; at the end it is synced and renamed into place."""
+    """A temporary file beside `path` to write to; at the end it is synced and renamed into place.
+
+    What killed writers of the same file left is removed.
+    """
+    remove_partial_files(path.parent, path.name)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=PARTIAL_SUFFIX)
     os.close(descriptor)
     temporary = Path(name)
@@ -36,12 +45,66 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_partial_files(folder: Path) -> None:
-    """Remove what killed writers left behind: files with the names that they have here, whose process is gone."""
-    for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
+def remove_partial_files(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left behind: files with the names that they have here, whose process is gone.
+
+    With a name, those of this file alone.
+    """
+    for path in folder.glob(f".{glob.escape(name)}*{PARTIAL_SUFFIX}"):
         matched = PARTIAL_NAME.fullmatch(path.name)
-        if matched and not _is_alive(int(matched["pid"])):
+        if matched and name in ("", matched["name"]) and not _is_alive(int(matched["pid"])):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is removed at the end, in `parent` or where temporary files lie; those of killed processes too."""
+    place = Path(tempfile.gettempdir()) if parent is None else parent
+    remove_abandoned_folders(place, prefix)
+    with tempfile.TemporaryDirectory(dir=place, prefix=prefix) as name:
+        descriptor = hold_folder(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            os.close(descriptor)
+
+
+def hold_folder(folder: Path) -> int:
+    """Mark a temporary folder as one of ours, whose owner lives as long as the descriptor is open.
+
+    It is a lock of the operating system: the number of a process may by now be another's.
+    """
+    new = folder / f"{HELD_FILE}.new"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    if os.name == "posix":
+        import fcntl  # Unix alone has it
+
+        with contextlib.suppress(OSError):  # a file system without locks: then nothing is removed for it
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            new.rename(folder / HELD_FILE)
+    return descriptor
+
+
+def remove_abandoned_folders(place: Path, prefix: str) -> None:
+    """Remove the temporary folders of this user's killed processes: those that `hold_folder` marked."""
+    if os.name != "posix":
+        return
+    import fcntl
+
+    for folder in place.glob(f"{glob.escape(prefix)}*"):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            descriptor = os.open(folder / HELD_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:  # another program's
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # its owner lives
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _is_alive(pid: int) -> bool:

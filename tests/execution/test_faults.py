@@ -25,6 +25,7 @@ import pytest
 import torch
 
 from tests.cli.forked_command import run_forked
+from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import HANG_SECONDS, TOY, NoteFault, toy_experiment, train_arm
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.atomic_file import PARTIAL_SUFFIX, write_atomically
@@ -278,6 +279,37 @@ def test_the_command_killed(place: Path, tmp_path: Path, goes_on: GoOn, monkeypa
         wait_for(lambda: not list(Path(folder).glob("pymp-*")))
         assert (tmp_path / "out" / ".lock").exists()  # of a process that is gone
         goes_on("kill -9 of the command", None, run=tiedlm)
+
+
+def test_a_whole_process_group_killed(
+    place: Path, tmp_path: Path, goes_on: GoOn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is left to remove the folder of the socket, but the next command; that of another program stays."""
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        (Path(folder) / "pymp-others").mkdir()
+        process = start(place, str(tmp_path / "out"))
+        wait_for(lambda: has_checkpoints(tmp_path / "out"))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        (tmp_path / "out" / f".curves.png.{process.pid}-abcd_123.partial").touch()
+        assert len(list(Path(folder).glob("pymp-*"))) == 2
+        goes_on("kill -9 of all", None, run=tiedlm)
+        assert list(Path(folder).glob("pymp-*")) == [Path(folder) / "pymp-others"]
+
+
+def test_what_a_killed_command_left_is_removed_by_whoever_writes_there(place: Path, tmp_path: Path) -> None:
+    """A report in a folder of records that are all there, and a plot to a folder of one's own."""
+    (process := subprocess.Popen(["true"])).wait()
+    shutil.copytree(place / "whole", tmp_path / "out")
+    partial = f".{process.pid}-abcd_123.partial"
+    left = [tmp_path / f".plot.svg{partial}", tmp_path / "out" / f".parameters.png{partial}"]
+    others = [tmp_path / f".other.svg{partial}", tmp_path / f".plot.svg.{os.getppid()}-abcd_123.partial"]
+    for path in (*left, *others):
+        path.touch()
+    assert run_tiedlm(tmp_path, "report out").returncode == 0
+    assert run_tiedlm(tmp_path, "count-params bert-base-uncased --plot plot.svg").returncode == 0
+    assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
 
 
 def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Path, goes_on: GoOn) -> None:

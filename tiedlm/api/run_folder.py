@@ -17,7 +17,7 @@ from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
-from tiedlm.processes.start_method import start_server
+from tiedlm.processes.start_method import clear_temporary_folders, start_server
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
@@ -64,6 +64,7 @@ class RunFolder:
             InputError: the text or the folder is unfit.
             RunsFailed: some runs failed.
         """
+        clear_temporary_folders()
         records = self._reusable_records()
         design = load_design(self.place)
         missing = missing_runs(records, runs)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from tiedlm.atomic_file import TEMPORARY_PREFIX, temporary_folder
 from tiedlm.config.experiment_file import find_experiment, read_experiment
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.train_config import TrainConfig
@@ -142,8 +143,8 @@ def _check_tie(runtime: Runtime) -> str:
     """One matrix before and after training, and after saving and loading; untied, one more of exactly V × H."""
     tied = _trained(runtime, tie=True).model
     check_tie(tied, "after training")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
+    with temporary_folder(TEMPORARY_PREFIX) as folder:
+        path = folder / "model.safetensors"
         save_model(tied, VOCAB_SIZE, path)
         loaded = load_model(path)
     if any(not torch.equal(a.cpu(), b) for a, b in zip(tied.parameters(), loaded.parameters(), strict=True)):

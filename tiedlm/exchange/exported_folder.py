@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from tiedlm.atomic_file import replacement
+from tiedlm.atomic_file import replacement, temporary_folder
 from tiedlm.errors import InputError
 from tiedlm.exchange.exported_config import exported_config
 from tiedlm.exchange.exported_origin import OWN_KEY, Origin
@@ -36,8 +35,8 @@ def export_run(run: TrainedRun, folder: Path) -> None:
         raise InputError(f"{folder}: is there already, and not an empty folder; choose another")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name[:40]}.") as temporary:
-            made = Path(temporary, "model")
+        with temporary_folder(f".{folder.name[:40]}.", folder.parent) as temporary:
+            made = temporary / "model"
             made.mkdir()
             _write_json(made / "config.json", config)
             (made / "tokenizer.json").write_text(tokenizer_json(vocabulary), encoding="utf-8")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 import time
-from pathlib import Path
 
+from tiedlm.atomic_file import TEMPORARY_PREFIX, temporary_folder
 from tiedlm.execution.executor import Executor
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
@@ -19,8 +18,8 @@ from tiedlm.training.progress import Progress
 def time_plan(plan: Plan, jobs: list[Job], executor: Executor) -> Plan:
     """The plan with its time, from a few steps of as many runs as go side by side; nothing of them is kept."""
     started, timer = time.monotonic(), _Timer(Pace(plan))
-    with tempfile.TemporaryDirectory() as folder:
-        tried = [dataclasses.replace(job, out=Path(folder), resume=False) for job in jobs[: plan.side_by_side]]
+    with temporary_folder(TEMPORARY_PREFIX) as folder:
+        tried = [dataclasses.replace(job, out=folder, resume=False) for job in jobs[: plan.side_by_side]]
         with contextlib.suppress(_Enough):
             executor.run(tried, timer)
     pace = timer.pace

@@ -6,6 +6,7 @@ The server imports while the parent still prepares, and no run after the first p
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,9 @@ import tempfile
 import types
 from collections.abc import Iterator
 from multiprocessing import util
+from pathlib import Path
 
+from tiedlm.atomic_file import TEMPORARY_PREFIX, hold_folder, remove_abandoned_folders
 from tiedlm.errors import InputError
 from tiedlm.processes.socket_folder import SOCKET_FOLDER
 
@@ -22,6 +25,8 @@ from tiedlm.processes.socket_folder import SOCKET_FOLDER
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 SIGNALS_OF_THE_PARENT = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 IMPORTS_OF_A_RUN = ("tiedlm.training.run", "torch._dynamo")  # the one that any optimizer imports
+SOCKET_FOLDER_PREFIX = "pymp-"
+"""By which `multiprocessing` names it, for any program."""
 MIN_OPEN_FILES = 64
 TUNABLES = {"hugetlb": 1, "mmap_threshold": 1 << 25, "trim_threshold": (1 << 31) - 1}  # of glibc.malloc
 
@@ -36,6 +41,7 @@ def start_server(imports: tuple[str, ...] = IMPORTS_OF_A_RUN) -> None:
         from multiprocessing import forkserver
 
         _check_open_files()
+        _hold_temporary_folder()
         CONTEXT.set_forkserver_preload(["tiedlm.processes.socket_folder", *imports])
         # An interrupt, or a closed terminal, is for the parent alone, and the server and its children inherit that
         # from the first moment on.
@@ -52,6 +58,17 @@ def start_server(imports: tuple[str, ...] = IMPORTS_OF_A_RUN) -> None:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def clear_temporary_folders() -> None:
+    """Remove the folders for temporary files, with the socket of a server, that killed commands left."""
+    for prefix in (SOCKET_FOLDER_PREFIX, TEMPORARY_PREFIX):
+        remove_abandoned_folders(Path(tempfile.gettempdir()), prefix)
+
+
+@functools.cache  # once a process: the descriptor stays open as long as that lives
+def _hold_temporary_folder() -> int:
+    return hold_folder(Path(util.get_temp_dir()))
 
 
 def _check_open_files() -> None:

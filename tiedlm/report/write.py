@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tiedlm.atomic_file import write_atomically
+from tiedlm.atomic_file import remove_partial_files, write_atomically
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.folder import compare_folder
 from tiedlm.errors import InputError
@@ -39,12 +39,13 @@ def update_report(folder: Path, force: bool = False, runs: Collection[RunId] | N
 
 @contextmanager
 def told_where_not_written(folder: Path) -> Iterator[None]:
-    """A report that cannot be written, in a sentence.
+    """A report that is written without what a killed command left, or cannot be, in a sentence.
 
     Raises:
         InputError: the folder could not be written inside.
     """
     try:
+        remove_partial_files(folder)
         yield
     except OSError as error:
         raise InputError(
