@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     "execution.local": "processes record model training execution",
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
     "data.sources data model training",
-    "explanation": "errors masked_batch processes data model exchange",
+    "explanation": "errors masked_batch processes data.sources data model exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
     "counting.stored counting data.sources data model training comparison report report.page execution "
     "execution.local exchange explanation",

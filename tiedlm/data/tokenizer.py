@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def telling_unknown_words(vocabulary: Vocabulary, texts: list[str]) -> Iterator[
         word = next((word for text in texts for word in text.split() if not _knows(vocabulary, word)), "the text")
         unk = json.loads(vocabulary.text)["model"].get("unk_token")
         lack = f"its unknown token {unk!r} is not in its vocabulary" if unk else "it has no unknown token"
-        is_lack = "unk" in str(error).lower()
+        is_lack = re.search(r"\bunk", str(error), re.IGNORECASE)
         raise InputError(
             f"{vocabulary.name}: cannot encode {word[:40]!r}{f', and {lack}' if is_lack else ''} "
             f"({first_line(error)}); {'add it, or ' if is_lack else ''}give another tokenizer"

@@ -61,8 +61,7 @@ def check_read_back(vocabulary: Vocabulary, exported: Tokenizer, mask: str) -> N
     exported.encode_special_tokens = True
     for line in (*LINES, *_lines(vocabulary)):
         ids = _ids(vocabulary, line)
-        found = exported.encode(line, add_special_tokens=False).ids
-        if ids is not None and found != ids:
+        if ids is not None and (found := exported.encode(line, add_special_tokens=False).ids) != ids:
             raise InputError(
                 f"a tokenizer as that of this run cannot be exported: {line[:40]!r} would be read as the ids "
                 f"{found[:8]} and not as {ids[:8]}"
@@ -70,9 +69,10 @@ def check_read_back(vocabulary: Vocabulary, exported: Tokenizer, mask: str) -> N
     exported.encode_special_tokens = False
     before = _ids(vocabulary, BEFORE)
     for following in FOLLOWING:
-        sides = _sides(vocabulary, before, following)
+        if before is None or not (sides := _sides(vocabulary, before, following)):
+            continue
         found = exported.encode(f"{BEFORE} {mask}{following}", add_special_tokens=False).ids
-        if before is not None and sides and found not in ([*before, MASK_ID, *after] for after in sides):
+        if found not in ([*before, MASK_ID, *after] for after in sides):
             raise InputError(
                 f"a tokenizer as that of this run cannot be exported: beside a mask, {following!r} would be read as "
                 "other tokens than after a word, so that the model would guess from another sentence"
@@ -88,13 +88,13 @@ def _lines(vocabulary: Vocabulary) -> Iterator[str]:
         yield vocabulary.tokenizer.decode(some[start : start + TOKENS_PER_LINE]).replace("▁", " ").strip()
 
 
-def _sides(vocabulary: Vocabulary, before: list[int] | None, following: str) -> list[list[int]]:
+def _sides(vocabulary: Vocabulary, before: list[int], following: str) -> list[list[int]]:
     """How the run reads what follows a word that is one token, each way once."""
     sides: list[list[int]] = []
     words = (word for line in _lines(vocabulary) for word in line.split() if word.isalpha())
     for word in islice(words, NUM_WORDS):
         ids, with_word = _ids(vocabulary, f"{BEFORE} {word}{following}"), _ids(vocabulary, f"{BEFORE} {word}")
-        if ids is None or with_word is None or before is None or len(with_word) != len(before) + 1:
+        if ids is None or with_word is None or len(with_word) != len(before) + 1:
             continue
         if with_word[:-1] == before and ids[: len(with_word)] == with_word and ids[len(with_word) :] not in sides:
             sides.append(ids[len(with_word) :])

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary, telling_unknown_words
+from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
+from tiedlm.data.tokens import encode_pieces
 from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
@@ -76,8 +78,8 @@ def view_shipped(arm: str, sentence: str) -> HeadView:
 def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> HeadView:
     tokenizer = model_tokenizer(vocabulary)
     mask = special_names(vocabulary)[MASK]
-    with telling_unknown_words(vocabulary, [sentence]):
-        ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
+    encode_pieces(vocabulary, [Piece(sentence.replace(MASK, " "), False)])  # what training could not read is told
+    ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
     place = _place(ids, MASK_ID, mask, model.config.max_position_embeddings)
     model.eval()
     hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
