@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, str] = {
     "report": "errors atomic_file regular_file markdown_text record counting.shown data.sources comparison",
     "report.page": "errors atomic_file config record counting.shown comparison report",
     "execution": "errors atomic_file regular_file config record data.sources data training comparison",
-    "execution.local": "processes record model training execution",
+    "execution.local": "errors processes record model training execution",
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
     "data.sources data model training",
     "explanation": "errors masked_batch processes data.sources data model exchange",

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
+
+WORDS_OF_NO_MEMORY = (
+    *("allocate memory", "out of memory", "not enough memory", "bad_alloc", "bad alloc", "unable to mmap"),
+    *("failed to map segment", "can't start new thread", "could not create a primitive", "error return without"),
+)
+"""Of PyTorch, C++, Rust, the loader of libraries, threads, oneDNN and the interpreter."""
 
 
 def printable(text: str) -> str:
@@ -20,6 +27,31 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
         given.lower(), names
     )
     return f" (did you mean {like[0]}?)" if like else ""
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that memory ran out; not every library raises MemoryError."""
+    seen: list[BaseException] = []
+    found: BaseException | None = error
+    while found is not None and found not in seen:
+        seen.append(found)
+        if isinstance(found, MemoryError) or getattr(found, "errno", None) == errno.ENOMEM:
+            return True
+        is_of_library = isinstance(found, ImportError | OSError | RuntimeError | SystemError)
+        if is_of_library and any(words in str(found).lower() for words in WORDS_OF_NO_MEMORY):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
+def memory_limit_bytes() -> int | None:
+    """How much of the address space this process may use (`ulimit -v`); None for all of it."""
+    try:
+        import resource  # Unix alone has it
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 class InputError(ValueError):

@@ -13,8 +13,9 @@ import typer
 
 from tiedlm.cli.commands import app
 from tiedlm.cli.console import complain, stderr
+from tiedlm.cli.lack_of_memory import STATUS_WITHOUT_MEMORY, tell_lack_of_memory, watched_where_memory_is_limited
 from tiedlm.cli.streams import make_streams_safe
-from tiedlm.errors import InputError, RunsFailed, Stopped
+from tiedlm.errors import InputError, RunsFailed, Stopped, is_lack_of_memory
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 SECONDS_OF_ONE_STOP = 1.0
@@ -23,6 +24,25 @@ SECONDS_OF_ONE_STOP = 1.0
 def main() -> None:
     """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 128 + N stopped by signal N."""
     make_streams_safe()
+    end_orderly = watched_where_memory_is_limited(STOP_SIGNALS)
+    try:
+        run_command()
+    except BaseException as error:
+        if is_lack_of_memory(error) and not isinstance(error, SystemExit):  # of which everything is said
+            sys.exit(STATUS_WITHOUT_MEMORY if end_orderly else tell_lack_of_memory())
+        if end_orderly:
+            end_orderly()
+        raise
+    if end_orderly:
+        end_orderly()
+
+
+def run_command() -> None:
+    """Run the command of `sys.argv`; whatever stops it is told, but for a lack of memory.
+
+    Raises:
+        SystemExit: it was stopped, or has ended with another status than 0.
+    """
     stop = _Stop()
     for number in STOP_SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
@@ -35,24 +55,29 @@ def main() -> None:
             complain(sentence)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            complain(f"cannot write ({error.strerror}); free some space and give the same command again")
-            sys.exit(1)
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            complain(f"cannot open one more file ({error.strerror}); raise the limit, e.g. by ulimit -n 1024")
-        elif error.errno == errno.ENAMETOOLONG:
-            complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
-        else:  # wherever a file or folder, asked for by whatever, may not be used
-            place = str(error.filename or "a file or folder")[:300]
-            complain(
-                f"{place}: cannot be used ({error.strerror or error}); check that it is there, and its permissions"
-            )
-        sys.exit(2)
+        if is_lack_of_memory(error):
+            raise
+        sys.exit(tell_os_error(error))
     except Stopped as stopped:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
         stderr.print("tiedlm: interrupted")
         sys.exit(stopped.exit_code)
+
+
+def tell_os_error(error: OSError) -> int:
+    """Say what the system refused, and return the exit status."""
+    if error.errno == errno.ENOSPC:
+        complain(f"cannot write ({error.strerror}); free some space and give the same command again")
+        return 1
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        complain(f"cannot open one more file ({error.strerror}); raise the limit, e.g. by ulimit -n 1024")
+    elif error.errno == errno.ENAMETOOLONG:
+        complain(f"{str(error.filename)[:80]}…: is too long a name; give a shorter one")
+    else:  # wherever a file or folder, asked for by whatever, may not be used
+        place = str(error.filename or "a file or folder")[:300]
+        complain(f"{place}: cannot be used ({error.strerror or error}); check that it is there, and its permissions")
+    return 2
 
 
 def check_options(arguments: list[str]) -> None:

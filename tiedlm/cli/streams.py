@@ -26,12 +26,17 @@ def make_streams_safe() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 (a descriptor, to the end)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None or (isinstance(sys.stderr, io.TextIOWrapper) and _descriptor(sys.stderr) == 2):
-        encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
-        raw = io.BufferedWriter(_Unheard(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, encoding=encoding, line_buffering=True)
+        sys.stderr = unheard_errors(2)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × and █ shows ? for them
+
+
+def unheard_errors(descriptor: int) -> io.TextIOWrapper:
+    """A stderr at a descriptor, to which writing always succeeds."""
+    encoding = "utf-8" if sys.stderr is None else sys.stderr.encoding
+    raw = io.BufferedWriter(_Unheard(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding=encoding, errors="replace", line_buffering=True)
 
 
 class _Unheard(io.FileIO):

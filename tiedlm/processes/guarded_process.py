@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, is_lack_of_memory
 from tiedlm.processes import start_method
 from tiedlm.processes.start_method import (
     IMPORTS_OF_A_RUN,
@@ -147,15 +147,6 @@ def run_guarded(
         receiver.close()
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """PyTorch's CPU allocator raises a plain RuntimeError; a library's own error may have one for its cause."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return True
-    return any(inner is not None and is_out_of_memory(inner) for inner in (error.__cause__, error.__context__))
-
-
 def _run(work: Callable[[Guard], Any], sender: Connection) -> None:
     """The body of the process."""
     for number in SIGNALS_OF_THE_PARENT:  # it kills this process
@@ -169,7 +160,7 @@ def _run(work: Callable[[Guard], Any], sender: Connection) -> None:
         sender.send(_Answer(work(limits)))
     except BaseException as error:
         limits.lift()
-        if is_out_of_memory(error):
+        if is_lack_of_memory(error):
             sender.send(_OutOfMemory())
         elif isinstance(error, InputError):
             sender.send(_Refusal(str(error)))

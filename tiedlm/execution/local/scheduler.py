@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from tiedlm.errors import memory_limit_bytes
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.worker import Failure, Notice, work
@@ -56,7 +57,10 @@ class _Workers:
         receiver, sender = CONTEXT.Pipe(duplex=False)
         process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=str(job.run), daemon=True)
         with main_module_left_out(), nothing_of_the_current_folder():
-            process.start()
+            try:
+                process.start()
+            except (EOFError, ConnectionError) as error:
+                raise MemoryError("the server of the worker processes has ended") from error
         sender.close()  # the worker holds the other end; its death is then an end of file here
         self.running[receiver] = (job, process)
 
@@ -119,7 +123,8 @@ class _Workers:
 def _death(exit_code: int, place: str) -> str:
     """In words; a negative code is a signal's number."""
     if exit_code >= 0:
-        return f"its process ended with status {exit_code}{place}"
+        cause = "" if memory_limit_bytes() is None else "; memory may have run out, so raise its limit (ulimit -v)"
+        return f"its process ended with status {exit_code}{place}{cause}"
     name = signal.Signals(-exit_code).name
     cause = "; the kernel does so when memory runs out" if name == "SIGKILL" else ""
     return f"its process was ended by {name}{place}{cause}"

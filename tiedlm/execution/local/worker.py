@@ -8,9 +8,9 @@ import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from tiedlm.errors import is_lack_of_memory
 from tiedlm.execution.job import Job
 from tiedlm.model.masked_lm import TieError
-from tiedlm.processes.guarded_process import is_out_of_memory
 from tiedlm.processes.start_method import SIGNALS_OF_THE_PARENT, die_with_parent
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.training.loop import RunFailed
@@ -62,8 +62,8 @@ def work(job: Job, sender: Connection) -> None:
         tell(Failure(str(error)))
     except OSError as error:
         tell(Failure(f"{error}; once that is mended, the same command goes on from the last checkpoint"))
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        if not is_lack_of_memory(error):
             raise
         tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
     finally:
