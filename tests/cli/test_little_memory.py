@@ -46,7 +46,10 @@ def limited(folder: Path, arguments: str, kilobytes: int) -> subprocess.Complete
     ],
 )
 def test_a_lack_of_memory_is_told(tmp_path: Path, arguments: str, kilobytes: int) -> None:
-    write(tmp_path, {**GOOD, "config.json": b'{"model_type": "bert"}'})
+    header = b'{"row":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    weights = len(header).to_bytes(8, "little") + header + bytes(4)
+    model = {"config.json": b'{"model_type": "bert"}', "model.safetensors": weights, "tokenizer.json": b"{}"}
+    write(tmp_path, {**GOOD, **model})
     shutil.copytree(RECORDS, tmp_path / "records", ignore=shutil.ignore_patterns("*.png"))
     answer = limited(tmp_path, arguments, kilobytes)
     assert answer.stderr.startswith("tiedlm: memory ran out while"), answer.stderr

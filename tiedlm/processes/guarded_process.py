@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from tiedlm.errors import InputError, is_lack_of_memory
+from tiedlm.errors import InputError, is_lack_of_memory, memory_limit_bytes
 from tiedlm.processes import start_method
 from tiedlm.processes.start_method import (
     IMPORTS_OF_A_RUN,
@@ -111,6 +111,7 @@ def run_guarded(
 
     Raises:
         InputError: raised by the work; or the process has gone beyond a limit, or was ended by what it read.
+        MemoryError: memory ran out, or the process ended, and the user limits the memory of processes.
         OSError: raised by the work.
     """
     start_server(imports)
@@ -132,7 +133,7 @@ def run_guarded(
                 case _Refusal(sentence):
                     raise InputError(sentence)
                 case _OutOfMemory():
-                    raise InputError(f"{source}: {_memory(stage)}; {REMEDY}")
+                    raise _of_memory(f"{source}: {_memory(stage)}; {REMEDY}")
                 case _SystemRefusal(arguments):
                     raise OSError(*arguments)
                 case _Fault(told):
@@ -140,7 +141,8 @@ def run_guarded(
     except EOFError:
         process.join()
         assert process.exitcode is not None
-        raise InputError(f"{source}: {_death(process.exitcode, stage)}; {REMEDY}") from None
+        sentence = f"{source}: {_death(process.exitcode, stage)}; {REMEDY}"
+        raise (InputError if _is_cpu_limit(process.exitcode) else _of_memory)(sentence) from None
     finally:
         process.kill()
         process.join()
@@ -219,6 +221,15 @@ def _data_bytes() -> int:
     return int(status.partition("VmData:")[2].split()[0]) * 1024
 
 
+def _of_memory(sentence: str) -> Exception:
+    """Where the user limits the memory, it is that limit that was met, and not ours."""
+    return InputError(sentence) if memory_limit_bytes() is None else MemoryError(sentence)
+
+
+def _is_cpu_limit(exit_code: int) -> bool:
+    return exit_code == -getattr(signal, "SIGXCPU", 0)
+
+
 def _memory(stage: _Stage) -> str:
     return f"{stage.doing} takes more than {stage.num_bytes / 1e9:.2g} GB of memory"
 
@@ -228,7 +239,7 @@ def _death(exit_code: int, stage: _Stage) -> str:
     if exit_code >= 0:
         return f"{stage.doing} ended its process with status {exit_code}"
     name = signal.Signals(-exit_code).name
-    if name == "SIGXCPU":
+    if _is_cpu_limit(exit_code):
         return f"{stage.doing} takes more than {stage.cpu_seconds:.2g} seconds of processor time"
     if name in ("SIGABRT", "SIGKILL"):  # of an allocator that is refused memory; of the kernel that has none left
         return f"{_memory(stage)}, or its libraries gave up ({name})"
