@@ -117,8 +117,11 @@ def run_guarded(
     start_server(imports)
     receiver, sender = start_method.CONTEXT.Pipe(duplex=False)
     process = start_method.CONTEXT.Process(target=_run, args=(work, sender), name="guarded", daemon=True)
-    with main_module_left_out(), nothing_of_the_current_folder():
-        process.start()
+    try:
+        with main_module_left_out(), nothing_of_the_current_folder():
+            process.start()
+    except EOFError:  # the server has ended
+        raise _of_memory(f"{source}: no process can be started to read it; end other programs") from None
     sender.close()  # the process holds the other end; its death is then an end of file here
     stage = _Stage("starting", 0, 0.0)
     try:
