@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from tiedlm.errors import InputError
 
 Form = Literal["text", "json", "csv", "markdown"]
+
+
+def as_text(given: str, what: str) -> str:
+    """An argument as the text that was written, whatever the locale takes its bytes for.
+
+    Raises:
+        InputError: it is no UTF-8.
+    """
+    try:
+        return os.fsencode(given).decode("utf-8")
+    except ValueError as error:
+        raise InputError(f"{what} {given!r}: is no text in UTF-8; write it in that encoding") from error
+
+
+def as_place(given: str, what: str) -> Path:
+    """An argument as a path, of which '' is none.
+
+    Raises:
+        InputError: it is empty.
+    """
+    check_named(given, what)
+    return Path(given)
+
+
+def check_named(given: str, what: str) -> None:
+    """Refuse a name of nothing but blanks.
+
+    Raises:
+        InputError: it is one.
+    """
+    if not given.strip():
+        raise InputError(f"{what} {given!r}: is an empty name; give one, or . for the current folder")
 
 
 def one_arm(given: list[str]) -> str:

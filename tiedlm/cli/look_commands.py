@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tiedlm.cli.app import app
-from tiedlm.cli.arguments import chosen_form
+from tiedlm.cli.arguments import as_place, chosen_form
 from tiedlm.cli.console import show, show_comparison, show_scan, tell_place
 from tiedlm.cli.options import (
     CsvOption,
@@ -23,7 +23,7 @@ from tiedlm.errors import InputError
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="A folder of records, as tiedlm compare writes it.")],
     force: Annotated[
         bool,
         typer.Option(
@@ -51,6 +51,7 @@ def report(
     from tiedlm.report.write_scan import update_scan
 
     form = chosen_form(as_json, as_csv, as_markdown)
+    folder = as_place(directory, "DIR")
     is_scan = (folder / SCAN_DESIGN_FILE).exists()
     if html is not None:
         from tiedlm.report.page.render import check_page_path

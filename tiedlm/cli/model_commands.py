@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tiedlm.cli.app import app
+from tiedlm.cli.arguments import as_place, as_text, check_named
 from tiedlm.cli.console import show, stderr, tell_place
 from tiedlm.cli.options import DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
 from tiedlm.errors import InputError
@@ -17,8 +17,8 @@ SENTENCE = "the company said its [MASK] rose"
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's model or record, DIR/ARM-seedN.safetensors.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; not there yet, or empty.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's model or record, DIR/ARM-seedN.safetensors.")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where to write; not there yet, or empty.")],
 ) -> None:
     """Write a run as a folder that `transformers` reads: model, tokenizer and model card.
 
@@ -26,7 +26,7 @@ def export(
     """
     from tiedlm import export
 
-    tell_place("model", export(run, folder))
+    tell_place("model", export(as_place(run, "RUN"), as_place(folder, "FOLDER")))
 
 
 @app.command()
@@ -78,6 +78,7 @@ def evaluate(
     from tiedlm.cli.evaluation_table import render_evaluation
     from tiedlm.cli.progress_display import PhaseDisplay
 
+    check_named(model, "MODEL")
     with PhaseDisplay(stderr, quiet) as display:
         evaluation = evaluate(
             model,
@@ -118,11 +119,11 @@ def explain(
         case [sentence]:
             model = None
         case [model, sentence]:
-            pass
+            check_named(model, "MODEL")
         case words:
             raise InputError(
                 f"explain {' '.join(words)[:80]!r}: is {len(words)} arguments; give the sentence in quotes, and "
                 "before it a model if you like"
             )
-    explanations = explain(sentence, model)
+    explanations = explain(as_text(sentence, "SENTENCE"), model)
     show([one.document() for one in explanations], render_explanations(explanations), as_json)
