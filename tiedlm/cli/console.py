@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 from rich.console import Console, RenderableType
 
-from tiedlm.errors import printable
+from tiedlm.errors import InputError, printable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,11 +27,26 @@ stdout, stderr = Console(), Console(stderr=True)
 def show(document: object, table: RenderableType, as_json: bool) -> None:
     """A document where JSON is asked for, else its table, or its page of Markdown, which no terminal shall break."""
     if as_json:
-        typer.echo(json.dumps(document, indent=1))
+        echo_json(document)
     elif isinstance(table, str):
         typer.echo(table)
     else:
         stdout.print(table, highlight=False)
+
+
+def echo_json(document: object) -> None:
+    """A document on stdout, in characters that any terminal has.
+
+    Raises:
+        InputError: it has a number that is not finite, for which JSON has no word.
+    """
+    try:
+        text = json.dumps(document, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise InputError(
+            "--json: the answer has a number that is not finite, for which JSON has no word; leave --json out to see it"
+        ) from error
+    typer.echo(text)
 
 
 def tell_place(what: str, path: Path) -> None:
@@ -61,7 +76,7 @@ def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: P
     from tiedlm.report.write import REPORT_FILE
 
     if form == "json":
-        typer.echo(document.model_dump_json(indent=1))
+        echo_json(document.model_dump(mode="json"))
     elif form == "text":
         stdout.print(shown[form](document))
         stdout.print()
@@ -75,7 +90,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     from tiedlm.cli.plan_lines import plan_lines
 
     if as_json:
-        typer.echo(json.dumps(plan.document(), indent=1))
+        echo_json(plan.document())
     else:
         for line in plan_lines(plan):
             stdout.print(printable(line), highlight=False, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ import typer
 
 from tiedlm.cli.app import app
 from tiedlm.cli.arguments import all_settings, check_together, chosen_form, one_arm, parse_jobs, parse_seeds
-from tiedlm.cli.console import show_comparison, show_plan, show_scan, stderr, stdout, tell_place
+from tiedlm.cli.console import echo_json, show_comparison, show_plan, show_scan, stderr, stdout, tell_place
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
@@ -235,7 +235,7 @@ def train(
     if not (display.plan or quiet):
         stderr.print(f"{run} has its record already; nothing was trained", highlight=False)
     if as_json:
-        typer.echo(record.model_dump_json(indent=1))
+        echo_json(record.model_dump(mode="json"))
     else:
         stdout.print(render_record(record))
         tell_place("record", folder / record.file_name)
