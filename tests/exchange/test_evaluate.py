@@ -12,9 +12,9 @@ import torch
 from tokenizers.processors import BertProcessing
 
 from tests.cli.test_bad_input import run_tiedlm
+from tests.exchange.plain_loop import plain_score
 from tests.exchange.test_export import wordpiece
 from tiedlm import InputError, evaluate
-from tiedlm.data.masking import NUM_FOLDS, fold_ranks
 
 transformers = pytest.importorskip("transformers")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -68,28 +68,15 @@ def test_a_model_of_transformers_has_the_score_of_a_plain_loop(
     model, tokenizer = saved_model(kind, tmp_path / "model", tie)
     found = evaluate(tmp_path / "model", str(text), ["valid"], seq_length=12)
     (split,) = found.splits
-    (valid,) = (path.read_text().splitlines() for path in [text / "valid.txt"])
-    ids = [token for line in valid for token in tokenizer(line, add_special_tokens=False)["input_ids"]]
-    content = 12 - 2
-    nll, num_correct = [], 0
-    blocks = [ids[start : start + content] for start in range(0, len(ids), content)]
-    ranks = fold_ranks(torch.zeros(len(blocks), content), 0).argsort(1)
-    for block, order in zip(blocks, ranks.tolist(), strict=True):
-        for fold in range(NUM_FOLDS):
-            asked = [place for place in order[fold::NUM_FOLDS] if place < len(block)]
-            shown = [tokenizer.mask_token_id if place in asked else token for place, token in enumerate(block)]
-            framed = torch.tensor([[tokenizer.cls_token_id, *shown, tokenizer.sep_token_id]])
-            with torch.no_grad():
-                log_probabilities = model(input_ids=framed).logits[0].log_softmax(-1)
-            for place in asked:
-                nll.append(-log_probabilities[place + 1, block[place]].item())
-                num_correct += log_probabilities[place + 1].argmax().item() == block[place]
-    assert len(nll) == split.num_tokens == len(ids)
-    assert split.masked_lm_loss_nats == pytest.approx(math.fsum(nll) / len(nll), abs=1e-5)
-    assert split.masked_lm_accuracy == pytest.approx(num_correct / len(nll))
+    valid = (text / "valid.txt").read_text().splitlines()
+    plain = plain_score(model, tokenizer, valid, 12 - 2, [tokenizer.cls_token_id], [tokenizer.sep_token_id])
+    assert len(plain.ids) == split.num_tokens
+    assert split.masked_lm_loss_nats == pytest.approx(plain.loss_nats, abs=1e-5)
+    assert split.masked_lm_accuracy == pytest.approx(plain.num_correct / len(plain.ids))
     num_bytes = sum(len(line.encode()) for line in valid)
-    assert split.bits_per_byte == pytest.approx(math.fsum(nll) / math.log(2) / num_bytes, rel=1e-5)
-    assert split.unk_fraction == pytest.approx(ids.count(tokenizer.unk_token_id) / len(ids))
+    num_bits = plain.loss_nats * len(plain.ids) / math.log(2)
+    assert split.bits_per_byte == pytest.approx(num_bits / num_bytes, rel=1e-5)
+    assert split.num_unk == plain.ids.count(tokenizer.unk_token_id)
     assert found.is_tied is tie
     assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from tiedlm.counting.built.build_limits import module_budget
@@ -63,12 +64,14 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
     with told(source, "its tokenizer cannot be used", "give the tokenizer.json of this model"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, config=config, **options)
         _check_ids(tokenizer, word_embeddings(planned).weight.shape[0], source)
+        _check_mask(tokenizer, folder)
     num_bytes = FP32_BYTES * folder.num_elements
     seconds = LOADING_CPU_SECONDS + num_bytes / BYTES_PER_CPU_SECOND
     guard.enter("reading its weights", LOADING_BYTES + 2 * num_bytes, seconds)
     with told(source, cannot, "get its files anew, or give a masked LM"):
+        options |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}  # we refuse
         model, account = transformers.AutoModelForMaskedLM.from_pretrained(
-            folder.path, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **options
+            folder.path, config=config, dtype=torch.float32, **options
         )
     _check_filled(model, account, folder)
     return model.eval(), tokenizer
@@ -228,6 +231,18 @@ def _check_ids(tokenizer: Any, num_rows: int, source: str) -> None:
         raise InputError(
             f"{source}: its tokenizer gives the id {largest:,}, but its embeddings have {num_rows:,} rows; give the "
             "tokenizer of this model"
+        )
+
+
+def _check_mask(tokenizer: Any, folder: ForeignFolder) -> None:
+    """The mask token is one of the tokenizer's file; the library adds one that it lacks, which no model has learned."""
+    file, given = folder.path / "tokenizer.json", tokenizer.init_kwargs.get("added_tokens_decoder") or {}
+    if not file.is_file() or tokenizer.mask_token in [str(token) for token in given.values()]:
+        return
+    if Tokenizer.from_file(str(file)).token_to_id(tokenizer.mask_token) is None:
+        raise InputError(
+            f"{folder.source}: its mask token {tokenizer.mask_token} is not in its tokenizer.json; name the one that "
+            "the model has learned in tokenizer_config.json"
         )
 
 
