@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from tests.conftest import toy_experiment
 from tests.training.test_run import run_toy, tokenized
-from tiedlm import InputError, evaluate, export
+from tiedlm import InputError, evaluate, explain, export
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.sources.pieces import Piece
@@ -66,7 +66,10 @@ def test_no_other_model_is_taken_for_the_records(tmp_path: Path) -> None:
             measure_similarity(path.parent, lambda: np.arange(record.data.vocab_size)[::-1])
     save_record(record.model_copy(update={"model_sha256": None}).sealed(), path.parent)
     path.write_bytes(other.read_bytes())
-    open_run(path)
+    told = "older than the digests of models"
+    assert told in (export(path, tmp_path / "exported") / "README.md").read_text(encoding="utf-8")
+    assert told in explain(MASKED, path)[0].notes[0]
+    assert told in evaluate(path, str(tmp_path / "corpus"), ["valid"]).notes[0]
 
 
 @pytest.mark.usefixtures("corpus_folder")

@@ -65,10 +65,6 @@ def nested(folder: Path) -> None:
 
 
 GROWS = {"type": "Replace", "pattern": {"Regex": "."}, "content": "abcdefgh" * 4}
-FRAME = {
-    "type": "TemplateProcessing",
-    "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A"}}],
-}
 ROWS: dict[str, tuple[str, Damage, str]] = {
     "a norm is missing": (
         EXPLAIN,
@@ -145,7 +141,7 @@ ROWS: dict[str, tuple[str, Damage, str]] = {
     "an id of 10^9": (EVALUATE, far, "gives the id 1,000,000,000"),
     "a frame beyond the table": (
         EVALUATE,
-        tokenizer(post_processor=FRAME | {"special_tokens": {"x": {"id": "x", "ids": [9_999], "tokens": ["x"]}}}),
+        tokenizer(post_processor={"type": "BertProcessing", "sep": ["[SEP]", 9_999], "cls": ["[CLS]", 1]}),
         "gives the id 9,999, but its embeddings have 20 rows",
     ),
     "a mask that is a number": (

@@ -29,6 +29,15 @@ def render_evaluation(evaluation: Evaluation) -> RenderableType:
     ]
     if any(split.share < 1.0 for split in evaluation.splits):
         notes.append("Bits a byte of a part of a split: at the whole split's number of bytes a token.")
+    for split in evaluation.splits:
+        if split.num_unk:
+            notes.append(f"{split.split}: its tokenizer does not know {split.num_unk:,} of the tokens.")
+        if split.num_bytes_left_out:
+            notes.append(
+                f"{split.split}: its tokenizer leaves out {split.num_bytes_left_out:,} bytes, characters that it has "
+                "no token for."
+            )
+    notes += evaluation.notes
     return Group(
         *(Text(printable(line)) for line in lines),
         "",

@@ -26,7 +26,7 @@ def render_explanations(explanations: list[Explanation]) -> RenderableType:
     for other in others:
         parts += ["", Text(f"The same sentence, by {other.model}", style="bold"), "", _candidates(other)]
         parts += _rows_of_the_word(other)
-    return Group(*parts, "", *map(Text, _end()))
+    return Group(*parts, "", *map(Text, _end()), *(Text(note) for one in explanations for note in one.notes))
 
 
 def _question(one: Explanation) -> Iterator[RenderableType]:

@@ -44,7 +44,7 @@ def export_run(run: TrainedRun, folder: Path) -> None:
                 made / "tokenizer_config.json", tokenizer_config(vocabulary, model.config.max_position_embeddings)
             )
             _write_json(made / "special_tokens_map.json", special_tokens_map(vocabulary))
-            (made / "README.md").write_text(model_card(record, vocabulary, is_tied), encoding="utf-8")
+            (made / "README.md").write_text(model_card(run, is_tied), encoding="utf-8")
             with replacement(made / "model.safetensors") as partial:
                 write_tensors(their_tensors(model), partial, {"format": "pt"})
             if folder.exists():

@@ -154,6 +154,7 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
         eval_mask_seed=own.eval_mask_seed if own else 0,
         is_tied=is_tied(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        notes=[],
     )
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tiedlm.data.tokenizer import Vocabulary
 from tiedlm.errors import printable
 from tiedlm.exchange.fast_tokenizer import special_names
+from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.exchange.transformers_names import CLASSES
 from tiedlm.masked_batch import MASK
-from tiedlm.record.run_record import RunRecord
 
 
-def model_card(record: RunRecord, vocabulary: Vocabulary, is_tied: bool) -> str:
+def model_card(run: TrainedRun, is_tied: bool) -> str:
     """Markdown with the front matter that the Hub reads; everything in it follows from the record."""
+    record, vocabulary = run.record, run.vocabulary
     config, data, provenance = record.config, record.data, record.provenance
     rows = [
         f"| {split} | {metrics.masked_lm_perplexity:.2f} | {metrics.bits_per_byte:.4f} | "
@@ -62,6 +62,7 @@ def model_card(record: RunRecord, vocabulary: Vocabulary, is_tied: bool) -> str:
             f"{', changed' if provenance.git_dirty else ''}; torch {_words(provenance.torch)}, "
             f"{_words(provenance.precision)} on {_words(provenance.processor)}",
             f"- record: SHA-256 `{record.sha256}`",
+            *(f"- {note}" for note in run.notes),
             "",
         ]
     )

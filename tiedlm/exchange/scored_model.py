@@ -47,6 +47,8 @@ class ScoredModel:
     is_tied: bool
     """Measured on the tensors."""
     num_parameters: int
+    notes: list[str]
+    """What its files leave open."""
 
 
 def score_run(run: TrainedRun, name: str) -> ScoredModel:
@@ -71,4 +73,5 @@ def score_run(run: TrainedRun, name: str) -> ScoredModel:
         eval_mask_seed=record.config.train.eval_mask_seed,
         is_tied=model.is_tied,
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        notes=run.notes,
     )

@@ -72,6 +72,8 @@ class Evaluation:
     text_sha256: dict[str, str]
     precision: str
     splits: list[SplitScore]
+    notes: list[str]
+    """What the model's files leave open."""
 
     def document(self) -> dict[str, object]:
         """The JSON of `--json`."""
@@ -120,6 +122,7 @@ def evaluate_text(
         text_sha256=corpus.sha256,
         precision=runtime.precision,
         splits=scores,
+        notes=scored.notes,
     )
 
 

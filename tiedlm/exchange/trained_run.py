@@ -26,6 +26,15 @@ class TrainedRun:
     model: MaskedLM
     vocabulary: Vocabulary
 
+    @property
+    def notes(self) -> list[str]:
+        """What its files leave open."""
+        if self.record.model_sha256 is not None:
+            return []
+        return [
+            "The record of this run is older than the digests of models: another model of its sizes would pass for it."
+        ]
+
 
 def open_run(path: Path) -> TrainedRun:
     """Read a run by its record or its model, `DIR/ARM-seedN.json` or `.safetensors`; the other lies beside it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -54,6 +54,8 @@ class HeadView:
     token_names: Callable[[int], str]
     is_word: Callable[[int], bool]
     """Whether a token is more than a special one."""
+    notes: list[str] = field(default_factory=list)
+    """What the model's files leave open."""
 
 
 def view_run(path: Path, sentence: str) -> HeadView:
@@ -63,7 +65,7 @@ def view_run(path: Path, sentence: str) -> HeadView:
         InputError: the run cannot be had, or the sentence has no masked word.
     """
     run = open_run(path)
-    return _own(str(path), run.model, run.vocabulary, sentence)
+    return replace(_own(str(path), run.model, run.vocabulary, sentence), notes=run.notes)
 
 
 def view_shipped(arm: str, sentence: str) -> HeadView:
