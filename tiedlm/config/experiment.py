@@ -42,6 +42,7 @@ class Tune(Strict):
     seeds: Annotated[int, Field(gt=0, le=100)]
     """How many seeds of each arm in each cell; none of them is compared."""
     values: CellValues
+    """Key → the values that it takes, e.g. `train.learning_rate` → `[1e-3, 2e-3]`."""
 
 
 class Experiment(RunConfig):

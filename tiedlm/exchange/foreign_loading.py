@@ -132,7 +132,7 @@ def _configuration(raw: Mapping[str, Any], transformers: Any, place: str) -> Any
 def _check_values(raw: Mapping[str, Any], usual: Any, place: str) -> None:
     """Flags are flags, and numbers numbers of the usual kind: what is none fails late and in words of no help."""
     for key, value in raw.items():
-        default = getattr(usual, key, None)
+        default = vars(usual).get(usual.attribute_map.get(key, key))  # what it has of itself, and computes by none
         kind = next((kind for of_kind, kind in KINDS.items() if type(default) is of_kind), None)
         values = value if isinstance(value, list) else [value]  # a list: one a layer
         if kind is not None and not all(inner is None or _is_like(inner, default, key) for inner in values):

@@ -55,7 +55,7 @@ class ForeignMaskedLM(nn.Module):
         Rows are read at their own length, since some classes read what pads a row (FNet has no attention mask).
         """
         lengths = (batch.input_ids != PAD_ID).sum(1)
-        nll = torch.zeros(batch.masked_lm_ids.shape, device=lengths.device)
+        nll = torch.zeros(batch.masked_lm_ids.shape, dtype=torch.float64, device=lengths.device)
         is_correct = torch.zeros_like(nll, dtype=torch.bool)
         for rows in self._parts(lengths):
             nll[rows], is_correct[rows] = self._score(
@@ -81,7 +81,7 @@ class ForeignMaskedLM(nn.Module):
         ids = torch.cat([before, self.their_ids[input_ids], after], dim=1)
         logits = read(self.model, ids, self.source, self.guard)  # (B, T + frame, V)
         rows = torch.arange(num_rows, device=ids.device).unsqueeze(1)
-        asked = logits[rows, positions.clamp(max=length - 1) + len(self.before)].float()  # (B, P, V)
+        asked = logits[rows, positions.clamp(max=length - 1) + len(self.before)].double()  # (B, P, V)
         targets = self.their_ids[masked_lm_ids]
         nll = F.cross_entropy(asked.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
         return nll, asked.argmax(-1) == targets
