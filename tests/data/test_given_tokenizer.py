@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from typer.testing import CliRunner
 
-from tests.cli.test_bad_input import TINY
+from tests.cli.test_bad_input import TINY, run_tiedlm
 from tests.conftest import toy_model
 from tests.data.test_known_corpora import Heard
 from tiedlm.cli.commands import app
@@ -246,6 +246,30 @@ def test_a_tokenizer_that_would_end_in_a_panic_or_fill_the_memory_is_refused(tex
     config = CorpusConfig(name=str(texts), tokenizer=f"file:{path}", seq_length=8, fraction=1.0)
     with pytest.raises(InputError, match=rf"--tokenizer \S+: .*{told}"):
         tokenize(load_corpus(str(texts)), config)
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "told"),
+    [
+        ({"type": "Sequence", "normalizers": [{"type": "NFC"}] * 1_500_000}, "reading the tokenizer takes more than"),
+        (
+            {
+                "type": "Sequence",
+                "normalizers": [{"type": "Replace", "pattern": {"Regex": "."}, "content": "a" * 99}] * 5,
+            },
+            "reading the text by its tokenizer takes more than 1.1 GB of memory",
+        ),
+    ],
+)
+def test_a_tokenizer_without_bounds_is_told_by_the_command(normalizer: Any, told: str, texts: Path) -> None:
+    path = texts.parent / "mine.json"
+    path.write_text(json.dumps(json.loads(by_words("<unk>").to_str()) | {"normalizer": normalizer}))
+    command = f"train pydoc --tied --seed 0 --corpus {texts.name} --tokenizer mine.json --out out"
+    answer = run_tiedlm(texts.parent, command)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.splitlines()[-1].startswith(f"tiedlm: --tokenizer mine.json: {told}")
+    assert "Traceback" not in answer.stderr
+    assert not (texts.parent / "out").exists()
 
 
 def test_a_tokenizer_with_dropout_gives_the_same_tokens_each_time() -> None:

@@ -8,6 +8,7 @@ makes 2,000 of them, and writes what became of each. Every twentieth is given to
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import random
@@ -157,7 +158,7 @@ def _json(path: Path, generator: random.Random, shallow: bool) -> str:
 
 
 def _others(document: dict[str, Any], generator: random.Random) -> Any:
-    return generator.choice(list(document.values()))
+    return copy.deepcopy(generator.choice(list(document.values())))
 
 
 def _part(path: Path, generator: random.Random) -> str:

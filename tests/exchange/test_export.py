@@ -262,7 +262,7 @@ def test_what_stands_beside_a_mask_is_read_as_beside_a_word(build: Callable[[], 
         assert exported.encode(f"{before} {mask}{following}".strip()).ids == masked
 
 
-@pytest.mark.parametrize("build", [unigram_with_added_mask, gpt2, roberta, words])
+@pytest.mark.parametrize("build", KINDS)
 def test_a_folder_scores_as_its_run_whatever_its_tokenizer(
     build: Callable[[], Tokenizer], corpus_folder: Path, tmp_path: Path
 ) -> None:

@@ -180,6 +180,30 @@ def test_a_folder_with_a_fault_is_told_in_one_sentence(row: str, sound: Path, te
     assert sentence in said[0]
 
 
+@pytest.mark.usefixtures("text")
+def test_a_model_in_the_hubs_cache_is_held_to_the_same(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are links out of the folder there, which is how the Hub's client keeps them."""
+    kept, snapshot = tmp_path / "hub/models--some--bert", tmp_path / "hub/models--some--bert/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (kept / "refs").mkdir()
+    (kept / "refs/main").write_text("abc")
+    shutil.copytree(sound, kept / "blobs")
+    for path in (kept / "blobs").iterdir():
+        (snapshot / path.name).symlink_to(path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    command = EVALUATE.replace("model", "{}")
+    found, here = run_tiedlm(tmp_path, command.format("hub:some/bert")), run_tiedlm(tmp_path, command.format(sound))
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["splits"] == json.loads(here.stdout)["splits"]
+    (snapshot / "model.safetensors").unlink()
+    (snapshot / "model.safetensors.index.json").write_text('{"weight_map": {"a": "pytorch_model.bin"}}')
+    refused = run_tiedlm(tmp_path, command.format("some/bert"))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "names 'pytorch_model.bin', which is no .safetensors file beside it" in refused.stderr
+
+
 def test_mutated_folders_are_scored_rightly_or_refused(tmp_path: Path) -> None:
     """A slice of `foreign_fuzz`, another than the last ones tried."""
     bases = make_bases(tmp_path)

@@ -55,8 +55,8 @@ def open_foreign(source: str) -> ForeignFolder:
     Raises:
         InputError: it is nowhere, or its files are missing, unsound, or too large for what they are.
     """
-    source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
     is_folder = bool(source) and Path(source).is_dir()
+    source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
     if not is_folder and not HUB_NAME.fullmatch(source):
         raise InputError(
             f"{source or repr(source)}: is no run, no folder and no owner/name on the Hub; give "
