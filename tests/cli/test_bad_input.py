@@ -104,8 +104,9 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
         ("train --tied --set corpus.tokenizer=foo", ("corpus.tokenizer='foo' is not", "e.g. bpe:4096", "change")),
         (
             "compare --set model.tie_word_embeddings=false",
-            ("--set 'model.tie_word_embeddings=false'", "the arms say so", "--untied or --arms"),
+            ("--set 'model.tie_word_embeddings=false'", "the tie is what the arms differ in", "leave it out"),
         ),
+        ("compare --tokenizer bpe300", ("--tokenizer bpe300: is no file", "for one to train write bpe:300")),
         ("train --tied --set train.num_stepz=3", ("train.num_stepz=3", "key train.num_stepz is unknown", "spelling")),
         ("train --tied --set optimizer.name=sgd", ("optimizer.name=sgd", "key optimizer is unknown", "spelling")),
         ("train --tied --set train.num_steps=abc", ("train.num_steps='abc'", "integer", "change")),

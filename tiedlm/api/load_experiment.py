@@ -54,6 +54,13 @@ def _is_utf8(text: str) -> bool:
 
 
 def _spec(tokenizer: str) -> str:
-    """What is neither to be trained nor on the Hub is a file."""
+    """What is neither to be trained nor on the Hub is a file.
+
+    Raises:
+        InputError: it is one to train with the colon left out, and no such file is there.
+    """
+    meant = re.fullmatch(r"(word|bpe)[ =_-]?(\d+)", tokenizer, re.IGNORECASE)
+    if meant and not Path(tokenizer).exists():
+        raise InputError(f"--tokenizer {tokenizer}: is no file; for one to train write {meant[1].lower()}:{meant[2]}")
     is_spec = re.fullmatch(TOKENIZER_PATTERN, tokenizer) or tokenizer.partition(":")[0] in ("word", "bpe", "hub")
     return tokenizer if is_spec else f"file:{tokenizer}"

@@ -160,7 +160,8 @@ class ProgressDisplay(Listener):
         losses = {arm: self.finished[run].metrics["valid"].masked_lm_loss_nats for arm, run in runs.items()}
         differences = ", ".join(f"{arm} {percent_more(losses[arm] - losses[first])} %" for arm in others)
         num_seeds = len({run.seed for run in (*self.plan.to_train, *self.plan.already_there)})
-        wait = f"; no verdict before {num_seeds} seeds" if num_seeds > 1 else ""
+        is_last = self.finished.keys() >= {*self.plan.to_train}
+        wait = "" if num_seeds == 1 or is_last else f"; no verdict before {num_seeds} seeds"
         if others:
             self._say(f"seed {record.seed}: {differences} perplexity on valid{wait}")
 

@@ -82,7 +82,10 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
         raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
     section, key, text = matched.groups()
     if (section, key) == ("model", "tie_word_embeddings"):
-        raise InputError(f"--set {setting!r}: the arms say so; choose them by --tied, --untied or --arms")
+        raise InputError(
+            f"--set {setting!r}: the tie is what the arms differ in; leave it out, for compare trains both, and give "
+            "train --tied or --untied"
+        )
     target: Any = raw
     for part in section.split(".") if section else ():
         target = target.setdefault(part, {})

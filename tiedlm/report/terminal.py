@@ -19,9 +19,9 @@ from tiedlm.report.wording import (
     basis_lines,
     count_seeds,
     differing_lines,
+    heading,
     is_inconclusive,
     reasons,
-    title,
     verdict_lines,
 )
 
@@ -35,7 +35,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     tables = _tables_of_few_arms if has_few_arms else _tables_of_many_arms
     brackets = ", in brackets the accuracy" if has_few_arms else ", in brackets the 95 % interval"
     parts: list[RenderableType] = [
-        Text(f"{comparison.experiment}: {title(comparison)}", style="bold"),
+        Text(heading(comparison), style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
         *tables(comparison),
         Text(f"± is the standard deviation over seeds{brackets}. {WARNING}", style="dim"),

@@ -119,6 +119,12 @@ def pair_name(arms: Sequence[str]) -> str:
     return f"{arms[1]} − {arms[0]}"
 
 
+def heading(comparison: Comparison) -> str:
+    """`pydoc, 3 seeds`; `ptb-quick: Penn Treebank, 5 seeds`: an experiment of its corpus's name is named once."""
+    is_named = comparison.experiment == comparison.corpus
+    return title(comparison) if is_named else f"{comparison.experiment}: {title(comparison)}"
+
+
 def saved_sentence(comparison: Comparison) -> str:
     """What tying saves."""
     return f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model."
