@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import math
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from tests.cli.test_bad_input import run_tiedlm
 from tests.exchange.test_export import MASKED, run_ids, trained
 from tiedlm import InputError, explain, export
+from tiedlm.cli.explanation_text import render_explanations
 from tiedlm.exchange.trained_run import open_run
 from tiedlm.explanation.explanation import Explanation
 
@@ -87,3 +90,16 @@ def test_a_sentence_that_cannot_be_explained_is_refused(sentence: str, told: str
     path = trained(tmp_path)
     with pytest.raises(InputError, match=told):
         explain(sentence, path)
+
+
+def test_it_is_said_what_the_model_does_not_know_and_which_guess_is_followed(tmp_path: Path) -> None:
+    path = trained(tmp_path)
+    (one,) = explain("the Zeppelin [MASK] a", path)
+    (theirs,) = explain("the Zeppelin [MASK] a", export(path, tmp_path / "exported"))
+    assert one.unknown == theirs.unknown == ["Zeppelin"]
+    first = replace(one.best, token="<unk>", token_id=-1, probability=0.75)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(render_explanations([replace(one, candidates=[first, *one.candidates])]))
+    shown = console.export_text()
+    assert "“Zeppelin” is not in its vocabulary" in shown
+    assert "The likeliest guess is <unk> (75.0%), which is no word." in shown

@@ -41,13 +41,21 @@ def _question(one: Explanation) -> Iterator[RenderableType]:
     yield ""
     yield Text(printable(" ".join(one.tokens)), style="bold")
     yield Text(f"as {printable(one.model)} reads it", style="dim")
+    for word in dict.fromkeys(one.unknown):
+        yield Text(f"“{printable(word)}” is not in its vocabulary: it stands there as the unknown token")
     yield ""
 
 
 def _steps(one: Explanation) -> Iterator[RenderableType]:
     matrix, size = "E" if one.is_tied else "W", one.row_size
-    best = one.best
+    best, likeliest = one.best, one.candidates[0]
     word = printable(best.token)
+    if likeliest != best:
+        yield Text(
+            f"The likeliest guess is {printable(likeliest.token)} ({likeliest.probability:.1%}), which is no word. Of "
+            f"the words it is “{word}” ({best.probability:.1%}); the steps below follow that."
+        )
+        yield ""
     yield _step(
         1,
         "The encoder reads the whole sentence. For the place of the masked word it gives one vector, h. (Its norm is "

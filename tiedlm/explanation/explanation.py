@@ -84,6 +84,8 @@ class Explanation:
     """In the word-embedding table, by which it enters the model."""
     cosine_of_rows: float
     """Between the two; 1 where they are one."""
+    unknown: list[str]
+    """Words of the sentence that the model reads as its unknown token."""
     notes: list[str]
     """What the model's files leave open."""
 
@@ -138,6 +140,7 @@ def explain_head(view: HeadView) -> Explanation:
         output_row=_row(view, rows, first),
         input_row=_row(view, table, first),
         cosine_of_rows=float(F.cosine_similarity(rows[first], table[first], dim=0)),
+        unknown=view.unknown,
         notes=view.notes,
     )
 

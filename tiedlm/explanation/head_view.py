@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.exchange.foreign_loading import load_foreign, word_embeddings
 from tiedlm.exchange.foreign_model import longest_input, read
 from tiedlm.exchange.trained_run import open_run
-from tiedlm.masked_batch import MASK, MASK_ID
+from tiedlm.masked_batch import MASK, MASK_ID, UNK_ID
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import load_model
 from tiedlm.processes.guarded_process import Guard
@@ -54,6 +54,8 @@ class HeadView:
     token_names: Callable[[int], str]
     is_word: Callable[[int], bool]
     """Whether a token is more than a special one."""
+    unknown: list[str] = field(default_factory=list)
+    """Words of the sentence that are no tokens of the model, and are read as its unknown token."""
     notes: list[str] = field(default_factory=list)
     """What the model's files leave open."""
 
@@ -81,7 +83,9 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
     tokenizer = model_tokenizer(vocabulary)
     mask = special_names(vocabulary)[MASK]
     encode_pieces(vocabulary, [Piece(sentence.replace(MASK, " "), False)])  # what training could not read is told
-    ids = tokenizer.encode(sentence.replace(MASK, mask)).ids
+    text = sentence.replace(MASK, mask)
+    encoding = tokenizer.encode(text)
+    ids = encoding.ids
     place = _place(ids, MASK_ID, mask, model.config.max_position_embeddings)
     model.eval()
     hidden = model.hidden_states(torch.tensor([ids]), torch.tensor([[place]]))[0, 0]
@@ -103,6 +107,7 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
         num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: tokenizer.id_to_token(token) not in SPECIAL_NAMES,
+        unknown=_unknown(text, ids, encoding.offsets, UNK_ID),
     )
 
 
@@ -120,7 +125,9 @@ def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView
             f"{folder.source}: {type(model).__name__} keeps no output matrix apart to look at; give another masked LM"
         )
     with told(folder.source, "its tokenizer cannot read the sentence", "give the tokenizer.json of this model"):
-        ids = tokenizer(sentence.replace(MASK, tokenizer.mask_token))["input_ids"]
+        text = sentence.replace(MASK, tokenizer.mask_token)
+        encoded = tokenizer(text, return_offsets_mapping=tokenizer.is_fast)
+    ids, offsets = encoded["input_ids"], encoded.get("offset_mapping", [])
     place = _place(ids, tokenizer.mask_token_id, tokenizer.mask_token, longest_input(model))
     into_decoder, out_of_encoder = [], []
     handles = [
@@ -150,7 +157,14 @@ def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView
         num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: token not in special and tokenizer.convert_ids_to_tokens(token) not in SPECIAL_NAMES,
+        unknown=_unknown(text, ids, offsets, tokenizer.unk_token_id),
     )
+
+
+def _unknown(text: str, ids: list[int], offsets: Sequence[tuple[int, int]], unk_id: int | None) -> list[str]:
+    """What was written where the tokenizer gave its unknown token; nothing where it does not tell places."""
+    places = [place for token, place in zip(ids, offsets, strict=False) if token == unk_id]
+    return [word for start, end in places if (word := text[start:end].strip())]
 
 
 def _count(model: nn.Module) -> int:
