@@ -9,7 +9,7 @@ import typer
 from tiedlm.cli.app import app
 from tiedlm.cli.arguments import as_place, as_text, check_named
 from tiedlm.cli.console import show, stderr, tell_place
-from tiedlm.cli.options import DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
+from tiedlm.cli.options import TEXT, DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
 from tiedlm.errors import InputError
 
 SENTENCE = "the company said its [MASK] rose"
@@ -42,7 +42,10 @@ def evaluate(
     corpus: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|PATH", help="The text, as for compare.", show_default="the one on which a run was trained"
+            metavar="NAME|PATH",
+            help="The text, as for compare.",
+            show_default="the one on which a run was trained",
+            rich_help_panel=TEXT,
         ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="valid|test", help="Which splits.")] = "valid,test",

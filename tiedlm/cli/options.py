@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-TRAINED, RUN, SHOWN = "What is trained", "How it runs", "What is shown"
+TEXT, TRAINED, RUN, SHOWN = "Which text", "The experiment", "How it runs", "What is shown"
 
 
 ExperimentArgument = Annotated[
@@ -24,8 +24,8 @@ CorpusOption = Annotated[
     typer.Option(
         metavar="NAME|PATH",
         help="pydoc, ptb, wikitext-2, wikitext-103, the latter two with -raw; hub:OWNER/NAME[:CONFIG]; a folder with "
-        "train, valid and test, or with train alone, or a file: .txt, .jsonl, .json, .csv, .parquet.",
-        rich_help_panel=TRAINED,
+        "train, valid and test, or with train alone, or a file: .txt, .jsonl, .json, .csv, .tsv, .parquet.",
+        rich_help_panel=TEXT,
     ),
 ]
 DataDirOption = Annotated[
@@ -33,7 +33,7 @@ DataDirOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Where a named corpus lies, in any layout, so that nothing is fetched; else the variable TIEDLM_DATA.",
-        rich_help_panel=TRAINED,
+        rich_help_panel=TEXT,
     ),
 ]
 TextColumnOption = Annotated[
@@ -42,16 +42,17 @@ TextColumnOption = Annotated[
         metavar="NAME",
         help="The column of the text, where a file of --corpus has several.",
         show_default=False,
-        rich_help_panel=TRAINED,
+        rich_help_panel=TEXT,
     ),
 ]
 TokenizerOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE|hub:OWNER/NAME|word|bpe:N",
-        help="The tokenizer.json of another model, or one to train; short for --set corpus.tokenizer=….",
+        metavar="FILE|hub:…|word|bpe:N",
+        help="Another model's tokenizer.json, a file or hub:OWNER/NAME; or one to train. Short for --set "
+        "corpus.tokenizer=….",
         show_default="the experiment's",
-        rich_help_panel=TRAINED,
+        rich_help_panel=TEXT,
     ),
 ]
 SetOption = Annotated[
@@ -81,7 +82,7 @@ OutOption = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option(
-        metavar="auto|cpu|cuda", help="Where to train; auto is a CUDA device if there is one.", rich_help_panel=RUN
+        metavar="auto|cpu|cuda", help="Where it computes; auto is a CUDA device if there is one.", rich_help_panel=RUN
     ),
 ]
 PrecisionOption = Annotated[
