@@ -23,6 +23,7 @@ pytest.importorskip("transformers")
 NORM = "bert.embeddings.LayerNorm.bias"
 EVALUATE = "evaluate model --corpus text --split valid --seq-length 12 --json"
 EXPLAIN = 'explain model "the dog likes a [MASK]" --json'
+PHASES = ("loading the model", "reading train", "evaluating valid")
 Damage = Callable[[Path], object]
 
 
@@ -173,7 +174,7 @@ def test_a_folder_with_a_fault_is_told_in_one_sentence(row: str, sound: Path, te
     damage(Path(shutil.copytree(sound, tmp_path / "model")))
     answer = run_tiedlm(tmp_path, command)
     assert (answer.returncode, answer.stdout) == (2, ""), answer.stderr
-    said = [line for line in answer.stderr.splitlines() if line not in ("reading train", "evaluating valid")]
+    said = [line for line in answer.stderr.splitlines() if line not in PHASES]
     assert len(said) == 1
     assert said[0].startswith("tiedlm: ")
     assert said[0].isprintable()

@@ -60,6 +60,7 @@ def evaluate(
     folder = open_foreign(str(model))
     if seq_length is not None and folder.origin is not None:
         raise InputError(f"--seq-length {seq_length}: {model} is scored in the blocks of its run; leave it out")
+    on_progress("loading the model", 0.0)
     work = partial(evaluate_foreign, folder, find_text(folder.origin), asked)
     return run_guarded(folder.source, work, on_progress, IMPORTS)
 
