@@ -21,6 +21,7 @@ from tests.exchange.test_foreign_loading import change_json, change_tokenizer, c
 pytest.importorskip("transformers")
 
 NORM = "bert.embeddings.LayerNorm.bias"
+LAST_NORM = "cls.predictions.transform.LayerNorm.weight"
 EVALUATE = "evaluate model --corpus text --split valid --seq-length 12 --json"
 EXPLAIN = 'explain model "the dog likes a [MASK]" --json'
 PHASES = ("loading the model", "reading train", "evaluating valid")
@@ -78,6 +79,16 @@ ROWS: dict[str, tuple[str, Damage, str]] = {
         f"{NORM} is stored as F8_E4M3",
     ),
     "minus infinity": (EXPLAIN, weights(lambda all_: all_ | {NORM: all_[NORM] - torch.inf}), "not finite"),
+    "huge": (
+        EVALUATE,
+        weights(lambda all_: all_ | {LAST_NORM: all_[LAST_NORM] * 1e30}),
+        "nats a token, of which no perplexity can be told",
+    ),
+    "a mask of 10,000 letters": (
+        EXPLAIN,
+        lambda folder: change_json(folder / "tokenizer_config.json", mask_token="a" * 10_000),
+        f"its mask token {'a' * 60} is not in its tokenizer.json",
+    ),
     "sparse weights": (EVALUATE, sparse, "its tensors end at byte"),
     "half a header": (
         EXPLAIN,

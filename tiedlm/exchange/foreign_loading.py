@@ -211,13 +211,13 @@ def _check_ids(tokenizer: Any, num_rows: int, source: str) -> None:
         raise InputError(f"{source}: its tokenizer has no mask token, so it cannot be scored; give a masked LM")
     if mask == padding:
         raise InputError(
-            f"{source}: its mask token {printable(str(tokenizer.mask_token))} is its padding too, so no place can be "
+            f"{source}: its mask token {_short(tokenizer.mask_token)} is its padding too, so no place can be "
             "masked; give each a token of its own in tokenizer_config.json"
         )
     read = tokenizer(tokenizer.mask_token, add_special_tokens=False)["input_ids"]
     if read.count(mask) != 1:
         raise InputError(
-            f"{source}: its tokenizer reads its mask token {printable(str(tokenizer.mask_token))} as the ids "
+            f"{source}: its tokenizer reads its mask token {_short(tokenizer.mask_token)} as the ids "
             f"{read[:5]} and not as {mask}; add it to the tokenizer as a special token"
         )
     before, after = frame(tokenizer)
@@ -241,9 +241,14 @@ def _check_mask(tokenizer: Any, folder: ForeignFolder) -> None:
         return
     if Tokenizer.from_file(str(file)).token_to_id(tokenizer.mask_token) is None:
         raise InputError(
-            f"{folder.source}: its mask token {tokenizer.mask_token} is not in its tokenizer.json; name the one that "
-            "the model has learned in tokenizer_config.json"
+            f"{folder.source}: its mask token {_short(tokenizer.mask_token)} is not in its tokenizer.json; name the "
+            "one that the model has learned in tokenizer_config.json"
         )
+
+
+def _short(token: object) -> str:
+    """A name that a stranger has given."""
+    return printable(str(token)[:60])
 
 
 def _named(names: Sequence[str]) -> str:

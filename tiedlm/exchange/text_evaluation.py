@@ -23,6 +23,9 @@ from tiedlm.masked_batch import PAD_ID, UNK_ID
 from tiedlm.training.device import resolve_runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
 
+MAX_LOSS_NATS = 700.0
+"""exp of more is no number of 64 bits."""
+
 
 @dataclass(frozen=True)
 class BandScore:
@@ -168,8 +171,11 @@ def _score(
     scored: ScoredModel,
 ) -> SplitScore:
     loss_nats = totals.masked_lm_loss_nats
-    if not math.isfinite(loss_nats):
-        raise InputError(f"{scored.name}: its loss on {split} is {loss_nats}; the model is damaged")
+    if not loss_nats < MAX_LOSS_NATS:
+        raise InputError(
+            f"{scored.name}: its loss on {split} is {loss_nats:.3g} nats a token, of which no perplexity can be told; "
+            "the model is damaged, so get its files anew"
+        )
     num_tokens = int(totals.block_num_tokens.sum())
     ids, num_bytes = text.ids, text.counts.num_bytes - (0 if scored.has_line_ends else text.counts.num_lines)
     return SplitScore(
