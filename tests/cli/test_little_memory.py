@@ -40,7 +40,7 @@ def limited(folder: Path, arguments: str, kilobytes: int) -> subprocess.Complete
     [
         "report records --force",
         "explain 'the cat [MASK] today'",
-        "evaluate . --corpus corpus",
+        "evaluate . --corpus corpus --quiet",
         f"train --tied --corpus corpus {TINY} --out out --quiet",
         "doctor",
     ],
