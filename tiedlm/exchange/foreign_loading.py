@@ -67,7 +67,7 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
         _check_mask(tokenizer, folder)
     num_bytes = FP32_BYTES * folder.num_elements
     seconds = LOADING_CPU_SECONDS + num_bytes / BYTES_PER_CPU_SECOND
-    guard.enter("reading its weights", LOADING_BYTES + 2 * num_bytes, seconds)
+    guard.enter("reading its weights", LOADING_BYTES + 2 * num_bytes, of_all_threads(seconds))
     with told(source, cannot, "get its files anew, or give a masked LM"):
         options |= {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}  # we refuse
         model, account = transformers.AutoModelForMaskedLM.from_pretrained(
@@ -75,6 +75,11 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
         )
     _check_filled(model, account, folder)
     return model.eval(), tokenizer
+
+
+def of_all_threads(cpu_seconds: float) -> float:
+    """For PyTorch's work: each of its threads takes processor time while it waits for the others."""
+    return cpu_seconds * max(1.0, torch.get_num_threads() / 2)
 
 
 def word_embeddings(model: Any) -> Any:

@@ -21,7 +21,7 @@ from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.data.tokens import ID_TYPE
 from tiedlm.errors import InputError, told
 from tiedlm.exchange.foreign_folder import ForeignFolder
-from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, word_embeddings
+from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, of_all_threads, word_embeddings
 from tiedlm.exchange.scored_model import EncodedText, ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 from tiedlm.processes.guarded_process import Guard
@@ -96,7 +96,7 @@ def read(model: Any, ids: Tensor, source: str, guard: Guard) -> Tensor:
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     num_bytes = SCORING_BYTES + 8 * FP32_BYTES * (num_parameters + len(ids) * _num_numbers(model, ids.shape[1]))
     seconds = SCORING_CPU_SECONDS + num_parameters * ids.numel() / MULTIPLY_ADDS_PER_CPU_SECOND
-    guard.enter("scoring by what its config.json describes", num_bytes, seconds)
+    guard.enter("scoring by what its config.json describes", num_bytes, of_all_threads(seconds))
     remedy = "correct its config.json, or give another masked LM"
     with told(source, f"{type(model).__name__} cannot score {ids.shape[1]} tokens", remedy):
         logits: Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
