@@ -14,6 +14,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch.testing import assert_close
 
+from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import toy_experiment
 from tests.training.test_run import run_toy, tokenized
 from tiedlm import InputError, evaluate, explain, export
@@ -70,6 +71,20 @@ def test_no_other_model_is_taken_for_the_records(tmp_path: Path) -> None:
     assert told in (export(path, tmp_path / "exported") / "README.md").read_text(encoding="utf-8")
     assert told in explain(MASKED, path)[0].notes[0]
     assert told in evaluate(path, str(tmp_path / "corpus"), ["valid"]).notes[0]
+
+
+@pytest.mark.usefixtures("corpus_folder")
+@pytest.mark.parametrize(
+    "command", ["evaluate RUN --corpus corpus", 'explain RUN "the dog [MASK]" --json', "export RUN exported"]
+)
+def test_the_commands_refuse_the_model_of_another_seed(command: str, tmp_path: Path) -> None:
+    path = trained(tmp_path)
+    run_toy(toy_experiment(**{"train.num_steps": 1}), tmp_path / "corpus", path.parent, "tied", 1)
+    path.with_name("tied-seed1.safetensors").rename(path)
+    answer = run_tiedlm(tmp_path, command.replace("RUN", f"runs/{path.name}"))
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (2, "", 1)
+    assert "is not the model of the record beside it, or was changed since" in answer.stderr
+    assert not (tmp_path / "exported").exists()
 
 
 @pytest.mark.usefixtures("corpus_folder")
