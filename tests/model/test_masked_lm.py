@@ -64,6 +64,26 @@ def test_the_arms_of_a_seed_start_with_every_shared_tensor_equal(encoder: str) -
     assert not torch.equal(untied["head.decoder.weight"], untied["embeddings.word_embeddings.weight"])
 
 
+@ENCODERS
+@pytest.mark.parametrize("tie", [True, False])
+def test_the_heads_dense_layer_alone_starts_with_a_part_of_the_identity(encoder: str, tie: bool) -> None:
+    plain, with_identity = (
+        build_model(toy_model(encoder=encoder, tie_word_embeddings=tie, **given), VOCAB_SIZE, seed=0).state_dict()
+        for given in ({}, {"head_dense_identity": 0.25})
+    )
+    dense = "head.transform.dense.weight"
+    assert_close(with_identity[dense], plain[dense] + 0.25 * torch.eye(toy_model().hidden_size), rtol=0, atol=0)
+    assert all(torch.equal(tensor, with_identity[name]) for name, tensor in plain.items() if name != dense)
+
+
+def test_a_part_of_the_identity_is_written_where_there_is_one_alone() -> None:
+    """So a record of before has the digest that it had."""
+    assert "head_dense_identity" not in toy_model().model_dump()
+    given = toy_model(head_dense_identity=0.25)
+    assert given.model_dump()["head_dense_identity"] == 0.25
+    assert type(given).model_validate_json(given.model_dump_json()) == given
+
+
 def test_an_arm_without_the_transform_shares_all_the_rest() -> None:
     full, bare = (build_model(toy_model(head_transform=flag), VOCAB_SIZE, seed=0) for flag in (True, False))
     shared = dict(bare.named_parameters())

@@ -1,6 +1,6 @@
 """An experiment: a configuration that its arms share, and what each arm changes in it.
 
-Every key must be stated, but for interventions, arms and what is tuned, and no other key may be. A comparison trains
+Every key without a default must be stated, and no unknown key may be. A comparison trains
 *arms*: the experiment with a few keys overridden. `tied` and `untied` exist in every experiment; a file may add more.
 """
 

@@ -1,24 +1,23 @@
 """The interventions that take apart why tying helps: each field is one change to the plain model or its training.
 
-Written as `[arms.NAME.intervention]`. Every field has a neutral default, the plain model, and a neutral value is not
-written, neither to a record nor into its digest: so a new field leaves every older record as it is. A new intervention
-is a field here, the one place where it acts, the arm that uses it and its test.
+Written as `[arms.NAME.intervention]`. Every field has a neutral default, the plain model, which is not written. A new
+intervention is a field here, the one place where it acts, the arm that uses it and its test.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from tiedlm.config.strict import Strict, words_of_pattern
+from tiedlm.config.strict import NeutralUnwritten, words_of_pattern
 
 OUTPUT_ROWS_PATTERN = words_of_pattern(
     r"^(own|identity|(band|any):\d{1,9})$", "own, identity, band:N or any:N, e.g. band:0"
 )
 
 
-class Intervention(Strict):
+class Intervention(NeutralUnwritten):
     """Nothing, unless a field says otherwise."""
 
     output_rows: Annotated[str, Field(pattern=OUTPUT_ROWS_PATTERN)] = "own"
@@ -51,10 +50,6 @@ class Intervention(Strict):
         if self.output_matrix_start == "copied" and tie_word_embeddings:
             return "intervention.output_matrix_start='copied' applies only to untied models"
         return None
-
-    @model_serializer(mode="wrap")
-    def _without_neutral_values(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if value != type(self).model_fields[name].default}
 
 
 PLAIN = Intervention()

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tiedlm.config.strict import Probability, Size, Strict
+from tiedlm.config.strict import NeutralUnwritten, Probability, Size
 
 
-class ModelConfig(Strict):
+class ModelConfig(NeutralUnwritten):
     """The masked LM, but for `vocab_size`, which the tokenizer decides."""
 
     encoder: Literal["modernbert", "bert"]
@@ -39,11 +39,14 @@ class ModelConfig(Strict):
     """Whether the output matrix is the word-embedding table; the arms set it."""
     head_transform: bool
     """BERT's dense → GELU → LayerNorm between the encoder and the output matrix."""
+    head_dense_identity: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """That dense layer starts as this times the identity, plus its normal values; BERT's starts with these alone. At
+    0.2 the guess points where the encoder's vector does from the first step on, and GELU is still nearly linear."""
 
     def config_json(self, vocab_size: int) -> dict[str, Any]:
         """The same model in the words of a `config.json`, once the tokenizer is known."""
-        of_training = {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
-        left_out = {"encoder", "rope_theta", *of_training}
+        of_training = {"hidden_dropout_prob", "attention_probs_dropout_prob"}
+        left_out = {"encoder", "rope_theta", "initializer_range", "head_dense_identity", *of_training}
         return {"model_type": self.encoder, "vocab_size": vocab_size} | self.model_dump(exclude=left_out)
 
     @model_validator(mode="after")

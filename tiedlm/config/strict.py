@@ -5,7 +5,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from tiedlm.errors import InputError
 
@@ -44,6 +51,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class NeutralUnwritten(Strict):
+    """Values that are their fields' defaults are not written, neither to a record nor into its digest.
+
+    So a new field, whose default is what was always done, leaves every older record as it is.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_neutral_values(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value != type(self).model_fields[name].default}
 
 
 def validated(model: type[M], raw: dict[str, Any], source: str) -> M:

@@ -13,7 +13,7 @@ from tiedlm.generators import make_generator
 from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.embeddings import Embeddings
 from tiedlm.model.encoder import Encoder
-from tiedlm.model.head import MaskedLMHead
+from tiedlm.model.head import MaskedLMHead, Transform
 from tiedlm.model.output_rows import draw_output_rows
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
@@ -91,9 +91,9 @@ def build_model(
     """Build a model whose every tensor is drawn once, from a generator that its own name seeds.
 
     Two arms of one seed thus start with the same values wherever name and shape agree. Matrices are
-    normal with std `initializer_range`, norms start at one, biases at zero. An output matrix may start as a copy
-    of the table. `token_counts` (V,), how often each token occurs in train, is needed where tokens are scored by
-    others' rows.
+    normal with std `initializer_range`, norms start at one, biases at zero. To the head's dense layer a part of the
+    identity may be added; an output matrix may start as a copy of the table. `token_counts` (V,), how often each token
+    occurs in train, is needed where tokens are scored by others' rows.
     """
     model = MaskedLM(config, vocab_size, intervention)
     with torch.no_grad():
@@ -104,6 +104,8 @@ def build_model(
                 parameter.zero_()
             else:
                 parameter.fill_(1.0)
+        if isinstance(model.head.transform, Transform):
+            model.head.transform.dense.weight.diagonal().add_(config.head_dense_identity)
         if intervention.output_matrix_start == "copied":
             model.head.decoder.weight.copy_(model.embeddings.word_embeddings.weight)
         if model.head.output_rows is not None:
