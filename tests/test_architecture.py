@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, str] = {
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",
     "report": "errors atomic_file regular_file markdown_text record counting.shown data.sources comparison",
     "report.page": "errors atomic_file config record counting.shown comparison report",
-    "execution": "errors atomic_file regular_file config record data.sources data training comparison",
+    "execution": "errors atomic_file regular_file processes config record data.sources data training comparison",
     "execution.local": "errors processes record model training execution",
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
     "data.sources data model training",
@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, str] = {
     "counting.stored counting data.sources data model training comparison report report.page execution "
     "execution.local exchange explanation",
     "__init__": "version errors model execution api",
-    "cli": "version errors atomic_file generators config record counting counting.shown data.sources model "
+    "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
     "training comparison report report.page execution exchange explanation api __init__",
     "__main__": "cli",
 }

@@ -461,9 +461,9 @@ def test_report_of_records_that_differ(folder: Path, changes: dict[str, Any], wo
 
 
 def test_report_of_records_without_a_partner(folder: Path) -> None:
-    assert_refused(folder, "report out", "'tied'", "a comparison needs two", "train the missing arm first")
+    assert_refused(folder, "report out", "'tied'", "a comparison needs two", "tiedlm compare out")
     edit_record(folder, UNTIED | {"seed": 5}, target="untied-seed5.json")
-    assert_refused(folder, "report out", "no seed of untied has a record of tied too", "train the missing runs first")
+    assert_refused(folder, "report out", "no seed of untied has a record of tied too", "tiedlm compare out")
 
 
 @pytest.mark.parametrize("case", CASES)

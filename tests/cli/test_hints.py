@@ -43,7 +43,6 @@ pytestmark = pytest.mark.slow
         ("compare --save-every -1", "--save-every -1.0 is no number of seconds"),
         ("compare --set arms.tied.model.tie_word_embeddings=false", "is what makes the arm tied"),
         ("config --list ptb", "--list goes with no experiment"),
-        ("compare --dry-run --to-within 0.1", "leave one of them out"),
         ("compare --tune --scan corpus.fraction=1.0", "each cell would need a tuning of its own"),
         ("compare --max-seeds 5", "--max-seeds 5 is for --to-within"),
         ("compare --out ''", "--out '': names no folder"),

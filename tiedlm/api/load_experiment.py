@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tiedlm.comparison.recorded_experiment import recorded_experiment
 from tiedlm.config.corpus_config import TOKENIZER_PATTERN
 from tiedlm.config.experiment import Experiment
-from tiedlm.config.experiment_file import find_experiment, read_experiment, shipped_experiments
+from tiedlm.config.experiment_file import changed_document, find_experiment, read_experiment, shipped_experiments
 from tiedlm.data.sources.corpus import default_tokenizer
 from tiedlm.errors import InputError
+from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 
 DEFAULT_EXPERIMENT = "pydoc"
 
@@ -23,7 +27,8 @@ def load_experiment(
 ) -> Experiment:
     """Load an experiment: the recipe, its arms and how many seeds.
 
-    `name_or_path` is a TOML file or the name of a shipped experiment; without it, the one of that corpus, else `pydoc`.
+    `name_or_path` is a TOML file, the name of a shipped experiment, or a folder of runs, whose experiment that is;
+    without it, the one of that corpus, else `pydoc`.
     `settings` are `section.key=value`, as `--set` takes them. Another `corpus` than the file's, a name, folder or file
     of text, brings its own name and tokenizer. A `tokenizer` is what `corpus.tokenizer` may be, or a file's path.
 
@@ -31,18 +36,52 @@ def load_experiment(
         InputError: there is no such experiment, or a key is unknown, missing or of the wrong type.
     """
     by_corpus = corpus if corpus in shipped_experiments() else DEFAULT_EXPERIMENT
-    path = find_experiment(str(name_or_path or by_corpus))
+    make = _maker(str(name_or_path or by_corpus))
     for name, value in (("--corpus", corpus), ("--tokenizer", tokenizer)):
         if value is not None and not _is_utf8(value):
             raise InputError(f"{name} {value}: is not UTF-8, which a record needs; rename it, or give a link to it")
     given = {} if tokenizer is None else {"corpus.tokenizer": _spec(tokenizer)}
-    experiment = read_experiment(path, settings, given)
+    experiment = make(settings, given)
     if corpus is None or corpus == experiment.corpus.name:
         return experiment
     slug = re.sub(r"[^a-z0-9]+", "-", Path(corpus).resolve().name.lower()).strip("-")[:40].strip("-") or "corpus"
     name = f"{experiment.name}-{slug}" if name_or_path else slug
     own = {"name": name, "corpus.name": corpus, "corpus.tokenizer": default_tokenizer(corpus)}
-    return read_experiment(path, settings, own | given)
+    return make(settings, own | given)
+
+
+def going_on(
+    given: object, out: str | Path | None, seeds: int | Sequence[int] | None
+) -> tuple[str | Path | None, int | Sequence[int] | None]:
+    """`out` and `seeds` of a command whose experiment is a folder of runs: that folder, and the seeds in it.
+
+    Where they are given, or the experiment is no folder, they stay.
+    """
+    folder = folder_of_runs(given)
+    if folder is None:
+        return out, seeds
+    there = sorted({record.seed for record in load_records(folder)})
+    return folder if out is None else out, there if seeds is None else seeds
+
+
+def folder_of_runs(given: object) -> Path | None:
+    """The folder of runs that an experiment is named by; None where it is named otherwise."""
+    if not isinstance(given, str | Path) or str(given) in shipped_experiments() or not Path(given).is_dir():
+        return None
+    return Path(given) if any(RunId.of_record_file(path.name) for path in Path(given).iterdir()) else None
+
+
+def _maker(name_or_path: str) -> Callable[[Sequence[str], dict[str, str]], Experiment]:
+    """Makes the experiment of a file, or of a folder of runs, with the changes that it is given.
+
+    Raises:
+        InputError: there is no such experiment.
+    """
+    folder = folder_of_runs(name_or_path)
+    if folder is None:
+        return functools.partial(read_experiment, find_experiment(name_or_path))
+    recorded = recorded_experiment(load_records(folder), str(folder))
+    return lambda settings, values: changed_document(recorded.model_dump(), settings, values, str(folder))
 
 
 def _is_utf8(text: str) -> bool:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiedlm.api.load_experiment import load_experiment
+from tiedlm.api.load_experiment import going_on, load_experiment
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.run_folder import RunFolder
-from tiedlm.api.seeds import check_seed, chosen_runs, plan_stages, second_stage
+from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, plan_stages, put_back, stages_sentence
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import DESIGN_FILE
 from tiedlm.comparison.sealed_design import save_decision
@@ -40,13 +41,14 @@ def train(
     """Train one arm with one seed in a process of its own, unless its record is there, and return the record.
 
     `experiment` is one of `load_experiment`, or what that takes. `out` is the folder of the record and the model, by
-    default `results/NAME`. `data_dir` (else `TIEDLM_DATA`) is the folder of a known corpus's files, which else are
-    fetched. `text_column` is the column of the text where a file has several.
+    default `results/NAME`, or the folder of runs that `experiment` names. `data_dir` (else `TIEDLM_DATA`) is the folder
+    of a known corpus's files, which else are fetched. `text_column` is the column of the text where a file has several.
 
     Raises:
         InputError: the experiment, the arm, the text or the folder is unfit.
         RunsFailed: the run failed.
     """
+    out, _ = going_on(experiment, out, seed)
     experiment = as_experiment(experiment)
     experiment.check_arm(arm)
     check_seed(seed)
@@ -80,6 +82,7 @@ def compare(
         InputError: the experiment, the arms, the text or the folder is unfit.
         RunsFailed: runs failed. What the others allow has been compared and written; it is the error's `comparison`.
     """
+    out, seeds = going_on(experiment, out, seeds)
     experiment = as_experiment(experiment)
     folder = run_folder(experiment, out, data_dir, text_column, options)
     place = folder.place
@@ -90,8 +93,11 @@ def compare(
         if design is None:
             folder.train_missing(runs)
         else:
+            put_back(design, place)
             folder.train_missing(runs, lambda: save_decision(design, place / DESIGN_FILE))
-            runs = second_stage(runs, design.design, place, folder.options)
+            stages = both_stages(runs, design.design, place)
+            folder.options.listener.notice(stages_sentence(stages, design.design))
+            runs = stages.runs
             compared = None if compared is None else runs
             folder.train_missing(runs)
     except RunsFailed as failed:
@@ -109,6 +115,8 @@ def plan_comparison(
     arms: Sequence[str] | None = None,
     seeds: int | Sequence[int] | None = None,
     *,
+    to_within: float | None = None,
+    max_seeds: int = 20,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     text_column: str | None = None,
@@ -116,14 +124,25 @@ def plan_comparison(
 ) -> Plan:
     """What `compare` with the same arguments would train, and how long that takes by a few timed steps.
 
-    Nothing is written but the cache of tokens.
+    With `to_within`, of both stages where the folder has all of the first, else of the first. Nothing is written but
+    the cache of tokens.
 
     Raises:
         InputError: as `compare` does before it trains.
     """
+    from tiedlm.execution.plan import PlannedWidth  # here, since it imports torch
+
+    out, seeds = going_on(experiment, out, seeds)
     experiment = as_experiment(experiment)
     folder = run_folder(experiment, out, data_dir, text_column, options)
-    return folder.plan(chosen_runs(experiment, arms, seeds))
+    runs = chosen_runs(experiment, arms, seeds)
+    if to_within is None:
+        return folder.plan(runs)
+    design = plan_stages(runs, to_within, max_seeds, folder.place).design
+    stages = both_stages(runs, design, folder.place)
+    plan = folder.plan(stages.runs)
+    width = PlannedWidth(design.half_width_nats, stages.seeds_needed, stages_sentence(stages, design))
+    return dataclasses.replace(plan, width=width)
 
 
 def out_folder(experiment: Experiment, out: str | Path | None) -> Path:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from tiedlm.comparison.comparability import missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.designs import DESIGN_FILE, check_new_design, sealed_two_stage
 from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
@@ -14,7 +15,6 @@ from tiedlm.comparison.stages import check_seeds, seeds_in_words
 from tiedlm.comparison.two_stage import MAX_SEEDS, MIN_FIRST_STAGE, TwoStage, seeds_needed
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
-from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 
@@ -54,11 +54,11 @@ def chosen_runs(experiment: Experiment, arms: Sequence[str] | None, seeds: int |
 
 
 def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Path) -> Sealed[TwoStage]:
-    """The design of a command, which must be that of the folder if there is one.
+    """The design of a command, which takes the place of the folder's while nothing of a second stage was trained.
 
     Raises:
-        InputError: the first stage is too small, or the folder has another design, or seeds that this one does not
-            lead to.
+        InputError: the first stage is too small, or the folder has another design that stays, or seeds that this one
+            does not lead to.
     """
     first_stage = sorted({run.seed for run in runs})
     if len(first_stage) < MIN_FIRST_STAGE:
@@ -73,18 +73,27 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
         )
     design = TwoStage(half_width_nats=to_within, first_stage_seeds=first_stage, max_seeds=max_seeds)
     earlier = sealed_two_stage(folder)
-    if earlier is not None and earlier.design != design:
-        raise InputError(
-            f"--out {folder}: already has a plan: {_in_words(earlier.design)}; give the same command again, or choose "
-            "another --out"
-        )
-    sealed = seal(design, earlier)
     records = load_records(folder, may_be_empty=True) if folder.is_dir() else []
+    if earlier is not None and earlier.design != design:
+        later = [record.file_name for record in records if record.seed not in earlier.design.first_stage_seeds]
+        if later or not design.follows(earlier.design):
+            stays = f"{later[0]} was trained by it" if later else "its first stage stays"
+            raise InputError(
+                f"--out {folder}: already has a plan: {_in_words(earlier.design)}, and {stays}; give it again "
+                f"({_as_options(earlier.design)}), or choose another --out"
+            )
+    sealed = seal(design, earlier)
     check_seeds(records, design, folder / DESIGN_FILE)
     check_new_design("to-within", sealed, folder)
-    if any("to-within" in (record.design_sha256 or {}) for record in records):
-        save_decision(sealed, folder / DESIGN_FILE)  # it was missing, and is the one that they name
     return sealed
+
+
+def put_back(sealed: Sealed[TwoStage], folder: Path) -> None:
+    """Write a missing design again whose digest the records of the folder have."""
+    path = folder / DESIGN_FILE
+    records = load_records(folder, may_be_empty=True) if folder.is_dir() and not path.exists() else []
+    if any("to-within" in (record.design_sha256 or {}) for record in records):
+        save_decision(sealed, path)
 
 
 def _in_words(design: TwoStage) -> str:
@@ -92,24 +101,46 @@ def _in_words(design: TwoStage) -> str:
     return f"± {design.half_width_nats:g}, seeds {first_stage}, at most {design.max_seeds}"
 
 
-def second_stage(runs: list[RunId], design: TwoStage, folder: Path, options: RunOptions) -> list[RunId]:
-    """All runs of the design, the first stage's among them; says how many, and what they take.
+def _as_options(design: TwoStage) -> str:
+    seeds = design.first_stage_seeds
+    number = str(len(seeds)) if seeds == list(range(len(seeds))) else ",".join(map(str, seeds))
+    return f"--seeds {number} --to-within {design.half_width_nats:g} --max-seeds {design.max_seeds}"
+
+
+class Stages(NamedTuple):
+    """All runs that a two-stage design takes."""
+
+    runs: list[RunId]
+    """The first stage's alone while the number is not known."""
+    seeds_needed: int | None
+    """How many the wanted width takes, which may be more than the design allows; None while a run of the first stage
+    has no record."""
+
+
+def both_stages(first_stage: list[RunId], design: TwoStage, folder: Path) -> Stages:
+    """The runs of both stages, by the records of the first.
 
     Raises:
         InputError: the folder has seeds that the design does not lead to.
     """
-    names = list(dict.fromkeys(run.arm for run in runs))
-    everything = load_records(folder)
+    everything = load_records(folder, may_be_empty=True) if folder.is_dir() else []
     check_seeds(everything, design, folder / DESIGN_FILE)
-    records = [record for record in everything if record.run in runs]
+    if missing_runs(everything, first_stage):
+        return Stages(first_stage, None)
+    records = [record for record in everything if record.run in first_stage]
     values = [difference.delta_nats.values for difference in compare(records, design).differences]
-    needed = max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values)
-    seeds = design.seeds(values)
-    number = len(seeds) - len(design.first_stage_seeds)
-    seconds = statistics.fmean(record.cost.total_seconds for record in records) * len(names) * number
-    allowed = f", of which --max-seeds allows {len(seeds)}" if len(seeds) < needed else ""
-    options.listener.notice(
-        f"an interval of ± {design.half_width_nats:g} nats a token needs {needed:,} seeds{allowed}: {number} more, "
-        f"{seconds / 60:,.0f} minutes of runs"
-    )
-    return [RunId(name, seed) for seed in seeds for name in names]
+    names = list(dict.fromkeys(run.arm for run in first_stage))
+    runs = [RunId(name, seed) for seed in design.seeds(values) for name in names]
+    return Stages(runs, max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values))
+
+
+def stages_sentence(stages: Stages, design: TwoStage) -> str:
+    """How many seeds the wanted width takes, and how many more that is."""
+    seeds = seeds_in_words(design.first_stage_seeds)
+    width = f"an interval of ± {design.half_width_nats:g} nats a token"
+    if stages.seeds_needed is None:
+        return f"how many seeds {width} needs follows from seeds {seeds}, which come first"
+    number = len({run.seed for run in stages.runs})
+    allowed = "" if number >= stages.seeds_needed else f", of which --max-seeds allows {number}"
+    more = number - len(design.first_stage_seeds)
+    return f"{width} needs {stages.seeds_needed:,} seeds by the variance of seeds {seeds}{allowed}: {more} more"

@@ -66,6 +66,12 @@ def all_settings(settings: list[str] | None, steps: int | None) -> list[str]:
     return [*(settings or []), *([] if steps is None else [f"train.num_steps={steps}"])]
 
 
+def options_of(**given: object) -> list[str]:
+    """The words of some options that are given, by their names; those that are left to the command are not."""
+    words = {name: value for name, value in given.items() if value not in (None, "auto")}
+    return [word for name, value in words.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def check_together(given: dict[str, bool]) -> None:
     """Refuse options of `compare` that do not go together.
 
@@ -73,7 +79,6 @@ def check_together(given: dict[str, bool]) -> None:
         InputError: naming two.
     """
     reasons = {
-        ("--dry-run", "--to-within"): "a dry run knows no seed's result, so not how many the width takes",
         ("--dry-run", "--tune"): "a dry run knows no result of the tuning",
         ("--dry-run", "--scan"): "a dry run times one experiment",
         ("--dry-run", "--csv"): "a dry run has no comparison",

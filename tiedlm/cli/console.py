@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tiedlm.comparison.comparison import Comparison
     from tiedlm.comparison.scan_result import Scan
     from tiedlm.execution.plan import Plan
+    from tiedlm.report.closing import NextCommand
 
 D = TypeVar("D", bound="BaseModel")
 stdout, stderr = Console(), Console(stderr=True)
@@ -54,14 +55,37 @@ def tell_place(what: str, path: Path) -> None:
     stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_comparison(comparison: Comparison, folder: Path, form: Form) -> None:
-    """A comparison, and where its report lies."""
+def show_comparison(
+    comparison: Comparison, folder: Path, form: Form, options: Sequence[str] = (), page: Path | None = None
+) -> None:
+    """A comparison, where its report and its page lie, and, last, the answer in a sentence with the next command.
+
+    `options` are those that the next command needs too.
+    """
+    from tiedlm.report.closing import closing_sentence, next_command
     from tiedlm.report.figures import comparison_csv
     from tiedlm.report.markdown import render_tables
     from tiedlm.report.terminal import render_comparison
 
     shown = {"text": render_comparison, "csv": comparison_csv, "markdown": render_tables}
     _show_report(comparison, shown, folder, form)
+    if form == "text":
+        if page is not None:
+            tell_place("page", page)
+        tell_next(closing_sentence(comparison), next_command(comparison, folder, options, page is not None))
+
+
+def tell_next(sentence: str, following: NextCommand | None) -> None:
+    """The last lines: a sentence, and the command that goes on from there, in one line that can be copied."""
+    from tiedlm.cli.plan_lines import about
+    from tiedlm.processes.available_cpus import available_cpus
+
+    stdout.print()
+    stdout.print(printable(sentence), highlight=False, markup=False)
+    if following is not None:
+        seconds = following.run_seconds
+        time = "" if seconds is None else f", about {about(seconds / available_cpus())}"
+        stdout.print(printable(f"Next{time}: {following.command}"), highlight=False, markup=False, soft_wrap=True)
 
 
 def show_scan(scan: Scan, folder: Path, form: Form) -> None:

@@ -27,7 +27,8 @@ from tiedlm.errors import InputError
 from tiedlm.generators import make_generator
 from tiedlm.model.masked_lm import TieError, build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import load_model, save_model
-from tiedlm.training.device import Runtime, available_cpus, processor, resolve_runtime
+from tiedlm.processes.available_cpus import available_cpus
+from tiedlm.training.device import Runtime, processor, resolve_runtime
 from tiedlm.training.loop import RunFailed, Step, train
 from tiedlm.training.state import TrainingState
 from tiedlm.version import __version__

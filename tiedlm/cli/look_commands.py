@@ -9,7 +9,7 @@ import typer
 
 from tiedlm.cli.app import app
 from tiedlm.cli.arguments import as_place, chosen_form
-from tiedlm.cli.console import show, show_comparison, show_scan, tell_place
+from tiedlm.cli.console import show, show_comparison, show_scan
 from tiedlm.cli.options import (
     CsvOption,
     DataDirOption,
@@ -68,9 +68,7 @@ def report(
         from tiedlm.report.page.render import write_page
 
         write_page(folder, comparison, html, heads_section(folder, comparison))
-    show_comparison(comparison, folder, form)
-    if html is not None and form == "text":
-        tell_place("page", html)
+    show_comparison(comparison, folder, form, page=html)
 
 
 @app.command()

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 
 def plan_lines(plan: Plan) -> list[str]:
     """What will be trained, of what size, where, and in what time if it is known."""
+    width = [] if plan.width is None else [plan.width.sentence]
     if not plan.to_train:
-        return [f"{plan.experiment}: nothing to train; {plan.out} holds every record that is asked for"]
+        return [*width, f"{plan.experiment}: nothing to train; {plan.out} holds every record that is asked for"]
     there = f", {len(plan.already_there)} are there" if plan.already_there else ""
     parameters = ", ".join(f"{arm} {number:,}" for arm, number in plan.parameters.items())
     slow = "" if plan.has_bf16 else "; this processor has no bf16, which makes it slower"
     lines = [
+        *width,
         f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}; records go to {plan.out}",
         f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run; vocabulary {plan.vocab_size:,}",
         f"  parameters: {parameters}",
@@ -39,3 +41,8 @@ def duration(seconds: float) -> str:
     if whole < 3_600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3_600} h {whole % 3_600 // 60} min"
+
+
+def about(seconds: float) -> str:
+    """An estimate, which has no more digits than it deserves: `40 s`, `26 min`, `7 h 58 min`."""
+    return duration(seconds if seconds < 120 or seconds >= 3_600 else 60 * round(seconds / 60)).removesuffix(" 0 s")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
 from tiedlm.cli.app import app
-from tiedlm.cli.arguments import all_settings, check_together, chosen_form, one_arm, parse_jobs, parse_seeds
-from tiedlm.cli.console import echo_json, show_comparison, show_plan, show_scan, stderr, stdout, tell_place
+from tiedlm.cli.arguments import (
+    all_settings,
+    check_together,
+    chosen_form,
+    one_arm,
+    options_of,
+    parse_jobs,
+    parse_seeds,
+)
+from tiedlm.cli.console import echo_json, show_comparison, show_plan, show_scan, stderr, stdout, tell_next, tell_place
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
@@ -103,6 +112,7 @@ def compare(
     """
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.cell_experiments import parse_scan
+    from tiedlm.api.load_experiment import going_on
     from tiedlm.api.runs import out_folder, plan_comparison
     from tiedlm.api.scan import scan, scan_folder
     from tiedlm.api.seeds import chosen_runs
@@ -110,17 +120,17 @@ def compare(
     from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
 
-    has_width = to_within is not None
     form = chosen_form(as_json, as_csv, as_markdown)
-    given = {"--dry-run": dry_run, "--to-within": has_width, "--tune": tune, "--scan": bool(scanned)}
+    given = {"--dry-run": dry_run, "--to-within": to_within is not None, "--tune": tune, "--scan": bool(scanned)}
     check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
     num_side_by_side = parse_jobs(jobs)
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
-    numbers = None if seeds is None else parse_seeds(seeds)
-    folder = (tuned_folder if tune else out_folder)(loaded, out)
+    in_folder = None if scanned or tune else experiment  # these have a folder of their own
+    place, numbers = going_on(in_folder, out, None if seeds is None else parse_seeds(seeds))
+    folder = (tuned_folder if tune else out_folder)(loaded, place)
     display = ProgressDisplay(stderr, quiet)
     folder = scan_folder(loaded, out) if scanned else folder
     listener = with_trackers(display, log, tensorboard, folder)
@@ -136,19 +146,31 @@ def compare(
         return
     if tune:
         loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    most = MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds
     if dry_run:
         plan = plan_comparison(
-            loaded, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+            loaded,
+            names,
+            numbers,
+            to_within=to_within,
+            max_seeds=most,
+            out=folder,
+            data_dir=data_dir,
+            text_column=text_column,
+            options=options,
         )
         show_plan(plan, as_json)
         return
+    needed_again = options_of(
+        data_dir=data_dir, text_column=text_column, arms=arms, device=device, precision=precision, jobs=jobs
+    )
     try:
         comparison = compare(
             loaded,
             names,
             numbers,
             to_within=to_within,
-            max_seeds=MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds,
+            max_seeds=most,
             out=folder,
             data_dir=data_dir,
             text_column=text_column,
@@ -156,14 +178,14 @@ def compare(
         )
     except RunsFailed as failed:
         if failed.comparison is not None:
-            show_comparison(failed.comparison, folder, form)
+            show_comparison(failed.comparison, folder, form, needed_again)
         raise
     if not (display.plan or quiet):
         sentence = (
             f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
         )
         stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    show_comparison(comparison, folder, form)
+    show_comparison(comparison, folder, form, needed_again)
 
 
 @app.command()
@@ -212,11 +234,14 @@ def train(
     Example: tiedlm train ptb --untied --seed 6 --out mine
     """
     from tiedlm import RunOptions, load_experiment, train
+    from tiedlm.api.load_experiment import going_on
     from tiedlm.api.runs import out_folder, run_folder
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress_display import ProgressDisplay
+    from tiedlm.comparison.recorded_experiment import folder_argument
     from tiedlm.execution.trackers import with_trackers
     from tiedlm.record.run_id import RunId
+    from tiedlm.report.closing import NextCommand
     from tiedlm.report.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
@@ -224,7 +249,8 @@ def train(
     loaded.check_arm(name)
     check_seed(seed)
     run = RunId(name, seed)
-    folder, display = out_folder(loaded, out), ProgressDisplay(stderr, quiet)
+    place, _ = going_on(experiment, out, seed)
+    folder, display = out_folder(loaded, place), ProgressDisplay(stderr, quiet)
     listener = with_trackers(display, log, tensorboard, folder)
     options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener)
     display.announce(loaded.name, loaded.corpus.name)
@@ -240,3 +266,7 @@ def train(
         stdout.print(render_record(record))
         tell_place("record", folder / record.file_name)
         tell_place("model", folder / record.run.model_file)
+        needed_again = options_of(data_dir=data_dir, text_column=text_column, device=device, precision=precision)
+        again = " ".join(["tiedlm compare", folder_argument(folder), *map(shlex.quote, needed_again)])
+        sentence = "One run has no other to be compared with; the next command trains what it lacks."
+        tell_next(sentence, NextCommand(again))

@@ -35,18 +35,20 @@ def compare(
     design: TwoStage | None = None,
     tuning: list[TunedCell] | None = None,
     similarity: Similarity | None = None,
+    remedy: str = "train the missing runs first",
 ) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
     With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `tuning`
-    is the one that chose each arm's values; of a `similarity` counts what was measured on models of these records.
+    is the one that chose each arm's values; of a `similarity` counts what was measured on models of these records. The
+    `remedy` is told where runs are missing.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
     """
     arms = _arms_in_order(records)
     if len(arms) < 2:
-        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; train the missing arm first")
+        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; {remedy}")
     check_comparable(records)
     baseline, *others = arms
     by_run = {record.run: record for record in records}
@@ -56,16 +58,14 @@ def compare(
     shared[baseline] = sorted(set().union(*(shared[arm] for arm in others)))
     if not all(shared.values()):
         lonely = ", ".join(arm for arm in others if not shared[arm])
-        raise InputError(
-            f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; train the missing runs "
-            "first"
-        )
+        raise InputError(f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; {remedy}")
     runs = {arm: [by_run[RunId(arm, seed)] for seed in shared[arm]] for arm in arms}
     pairs = {arm: ([by_run[RunId(baseline, seed)] for seed in shared[arm]], runs[arm]) for arm in others}
     by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
-    notes = [*_notes(runs, seeds_of), *_width_notes(differences, design), *_tuning_notes(runs, tuning or [])]
+    unpaired = {arm: sorted(seeds_of[arm] - {record.seed for record in runs[arm]}) for arm in arms}
+    notes = [*_notes(runs, unpaired), *_width_notes(differences, design), *_tuning_notes(runs, tuning or [])]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
@@ -79,6 +79,7 @@ def compare(
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
         notes=notes,
+        unpaired={arm: seeds for arm, seeds in unpaired.items() if seeds},
         design=design,
         tuning=tuning,
         similarity=similar or None,
@@ -112,12 +113,11 @@ def _saved(record: RunRecord) -> Saved:
     )
 
 
-def _notes(runs: dict[str, list[RunRecord]], seeds_of: dict[str, set[int]]) -> list[str]:
+def _notes(runs: dict[str, list[RunRecord]], unpaired: dict[str, list[int]]) -> list[str]:
     """What a reader must know before trusting the numbers."""
     notes = []
     for arm, records in runs.items():
-        for seed in sorted(seeds_of[arm] - {record.seed for record in records}):
-            notes.append(f"seed {seed} of {arm} has no partner and is left out")
+        notes += [f"seed {seed} of {arm} has no partner and is left out" for seed in unpaired[arm]]
         notes += _worse_than_unigram_notes(arm, records)
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")
@@ -234,6 +234,7 @@ def _summarise(records: list[RunRecord]) -> ArmSummary:
             for split, metrics in first.metrics.items()
         },
         train_seconds=statistics.fmean(record.cost.train_seconds for record in records),
+        total_seconds=statistics.fmean(record.cost.total_seconds for record in records),
         tokens_per_second=statistics.fmean(record.cost.tokens_per_second for record in records),
         peak_memory_bytes=max(record.cost.peak_memory_bytes for record in records),
         checkpoint_bytes=max(record.cost.checkpoint_bytes for record in records),

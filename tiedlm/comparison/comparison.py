@@ -58,6 +58,8 @@ class ArmSummary(Strict):
     parameters: dict[str, int]
     metrics: dict[str, SplitSummary]
     train_seconds: float
+    total_seconds: float
+    """With the evaluations."""
     tokens_per_second: float
     peak_memory_bytes: int
     checkpoint_bytes: int
@@ -133,6 +135,8 @@ class Comparison(Strict):
     provenance: dict[str, list[str]]
     """The distinct values over all records."""
     notes: list[str]
+    unpaired: dict[str, list[int]]
+    """The seeds of an arm that are left out, since no other arm has them; arms without such are left out."""
     design: TwoStage | None
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
     tuning: list[TunedCell] | None

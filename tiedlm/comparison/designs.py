@@ -50,7 +50,7 @@ def sealed_two_stage(folder: Path) -> Sealed[TwoStage] | None:
     Raises:
         InputError: the file is damaged or was changed.
     """
-    return load_design_file(folder / DESIGN_FILE, TwoStage)
+    return load_design_file(folder / DESIGN_FILE, TwoStage, lambda later, earlier: later.follows(earlier))
 
 
 def sealed_tune(folder: Path) -> Sealed[Tune] | None:
@@ -113,7 +113,8 @@ def check_designs(records: Iterable[RunRecord], folder: Path) -> None:
         sealed = place.load()
         if sealed is None:
             raise InputError(f"{place.path}: is missing, and {record.file_name} was trained by that design; {PUT_BACK}")
-        if digest not in sealed.digests:
+        is_of_second_stage = option == "to-within" and record.seed not in sealed.design.first_stage_seeds
+        if digest not in (sealed.digests[:1] if is_of_second_stage else sealed.digests):
             raise InputError(f"{place.path}: is not the design that {record.file_name} was trained by; {PUT_BACK}")
 
 

@@ -20,6 +20,7 @@ from tiedlm.comparison.designs import (
     load_scan_design,
     load_tune,
 )
+from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan, make_scan
 from tiedlm.comparison.sealed_design import PUT_BACK, read_document
 from tiedlm.comparison.similarity import Similarity
@@ -50,7 +51,8 @@ def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Compa
             design = None  # some seeds of the first stage are left out on purpose
     tune = load_tune(folder)
     tuning = None if tune is None else tuning_table(folder / TUNE_FOLDER, tune, check_designs)
-    return compare(records, design, tuning, load_similarity(folder))
+    remedy = f"tiedlm compare {folder_argument(folder)} trains the missing runs"
+    return compare(records, design, tuning, load_similarity(folder), remedy)
 
 
 def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_folder) -> Scan:

@@ -41,6 +41,11 @@ class TwoStage(Strict):
             )
         return self
 
+    def follows(self, earlier: TwoStage) -> bool:
+        """Whether it may take the place of an earlier design, of whose second stage nothing was trained: the same first
+        stage, for another width or at most another number of seeds."""
+        return self.first_stage_seeds == earlier.first_stage_seeds
+
     def seeds(self, first_stages: Iterable[Sequence[float]]) -> list[int]:
         """All seeds that the design takes, by the paired differences of the first stage: one list for each difference.
 

@@ -17,11 +17,33 @@ MAX_TOML_BYTES = 100_000  # the largest shipped experiment has 6,000
 
 
 def read_experiment(path: Path, settings: Sequence[str] = (), values: Mapping[str, str] | None = None) -> Experiment:
-    """Read a TOML file and apply `section.key=value` settings to it, after `values`, which are taken as they are.
+    """Read a TOML file, and change it as `changed_document` does.
 
     Raises:
         InputError: the file cannot be read, or a key is unknown, missing or of the wrong type.
     """
+    return changed_document(_document(path), settings, values, str(path))
+
+
+def changed_document(
+    document: dict[str, Any], settings: Sequence[str], values: Mapping[str, str] | None, source: str
+) -> Experiment:
+    """The experiment of a document, which is changed by `values`, taken as they are, then by `section.key=value`.
+
+    Raises:
+        InputError: a key is unknown, missing or of the wrong type.
+    """
+    for place, value in (values or {}).items():
+        section, _, key = place.rpartition(".")
+        target = document.setdefault(section, {}) if section else document
+        if isinstance(target, dict):  # else it is refused below
+            target[key] = value
+    for setting in settings:
+        _apply_setting(document, setting)
+    return validated(Experiment, document, f"{source} changed by {', '.join(settings)}" if settings else source)
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         content = read_regular_file(path, MAX_TOML_BYTES)
     except OSError as error:
@@ -29,19 +51,11 @@ def read_experiment(path: Path, settings: Sequence[str] = (), values: Mapping[st
     if len(content) > MAX_TOML_BYTES:
         raise InputError(f"{path}: is over the limit of {MAX_TOML_BYTES:,} bytes; give the TOML file of an experiment")
     try:
-        raw = tomllib.loads(content.decode("utf-8"))
+        return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); give a TOML file") from error
     except (ValueError, RecursionError) as error:  # ValueError: bad TOML, or an integer of more than 4,300 digits
         raise InputError(f"{path}: is not valid TOML ({error}); correct the file") from error
-    for place, value in (values or {}).items():
-        section, _, key = place.rpartition(".")
-        target = raw.setdefault(section, {}) if section else raw
-        if isinstance(target, dict):  # else it is refused below
-            target[key] = value
-    for setting in settings:
-        _apply_setting(raw, setting)
-    return validated(Experiment, raw, f"{path} changed by {', '.join(settings)}" if settings else str(path))
 
 
 def shipped_experiments() -> dict[str, Path]:
@@ -66,8 +80,8 @@ def find_experiment(name_or_path: str) -> Path:
         return shipped[name_or_path]
     if Path(name_or_path).is_dir():
         raise InputError(
-            f"experiment {name_or_path!r} is a folder; for a text of your own give --corpus {name_or_path}, for a "
-            f"folder of records tiedlm report {name_or_path}"
+            f"experiment {name_or_path!r} is a folder without records; for a text of your own give --corpus "
+            f"{name_or_path}"
         )
     hint = did_you_mean(name_or_path, shipped)
     raise InputError(

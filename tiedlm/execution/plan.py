@@ -18,6 +18,16 @@ FORWARD_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
+class PlannedWidth:
+    """What `--to-within` leads to."""
+
+    half_width_nats: float
+    seeds_needed: int | None
+    """None while it cannot be known, since runs of the first stage have no record."""
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """The runs of a command; sizes are of each run."""
 
@@ -41,6 +51,8 @@ class Plan:
     side_by_side: int
     estimated_seconds: float | None = None
     """None until some steps were timed."""
+    width: PlannedWidth | None = None
+    """None without `--to-within`."""
 
     def document(self) -> dict[str, object]:
         """The JSON of `--dry-run --json`."""

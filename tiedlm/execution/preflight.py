@@ -11,11 +11,12 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.processes.available_cpus import available_cpus
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
 from tiedlm.training.cost import ExpectedCost, expected_cost
-from tiedlm.training.device import Runtime, available_cpus, available_memory_bytes, resolve_runtime
+from tiedlm.training.device import Runtime, available_memory_bytes, resolve_runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
 

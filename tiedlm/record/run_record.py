@@ -25,6 +25,11 @@ SCHEMA_VERSION = 6
 OVERFIT_NATS = 0.5  # below the unigram level on train; who has learned little else is 0.03 to 0.12 below it
 
 
+def has_overfit(train_loss_nats: float, unigram_perplexity: float) -> bool:
+    """Whether a model that token frequencies beat has learned its train split, rather than next to nothing."""
+    return train_loss_nats < math.log(unigram_perplexity) - OVERFIT_NATS
+
+
 def document_sha256(document: dict[str, Any]) -> str:
     """The digest of a record's JSON, of whatever schema, but for the digest itself.
 
@@ -69,7 +74,7 @@ class RunRecord(Strict):
         metrics = self.metrics[split]
         if metrics.has_learned:
             return None
-        if self.curve[-1].train_loss_nats < math.log(metrics.unigram_perplexity) - OVERFIT_NATS:
+        if has_overfit(self.curve[-1].train_loss_nats, metrics.unigram_perplexity):
             return "has overfit, so train for fewer steps or on more text"
         return "has hardly learned anything yet, so train longer"
 

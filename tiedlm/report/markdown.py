@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.markdown_text import code, escaped, markdown_table
+from tiedlm.report.closing import closing_sentence
 from tiedlm.report.tables import (
     Strong,
     arms_table,
@@ -29,7 +30,6 @@ from tiedlm.report.wording import (
     PAIRED,
     PERPLEXITY,
     SIMILARITY,
-    basis_lines,
     describe,
     differing_lines,
     reasons,
@@ -79,7 +79,8 @@ def _answer_of_pair(comparison: Comparison) -> list[str]:
     return [
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
-        "\n".join(f"    {line}" for line in [*verdict_lines(comparison), *basis_lines(comparison)]) + "\n",
+        f"{escaped(closing_sentence(comparison))}\n",
+        "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
         headline(comparison),
         f"{PERPLEXITY}\n",
         "## Does it help?\n",
@@ -93,6 +94,7 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
     return [
         f"# {comparison.experiment}: {first} against {len(others)} other arms\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
+        f"{escaped(closing_sentence(comparison))}\n",
         f"{title(comparison)}. {NATS}\n",
         *(markdown_table(*arms_table(comparison, split)) for split in comparison.arms[first].metrics),
         f"{ARMS_TABLE} {PERPLEXITY}\n",

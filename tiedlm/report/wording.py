@@ -109,6 +109,11 @@ def count_seeds(number: int) -> str:
     return f"{number} seed" + ("s" if number > 1 else "")
 
 
+def count_steps(number: int) -> str:
+    """`1 step`, `2,350 steps`."""
+    return f"{number:,} step" + ("s" if number > 1 else "")
+
+
 def title(comparison: Comparison) -> str:
     """`Penn Treebank, 5 seeds`."""
     return f"{corpus_title(comparison.corpus)}, {count_seeds(len(comparison.seeds))}"
@@ -170,11 +175,12 @@ def verdict_lines(comparison: Comparison) -> list[str]:
 
 
 def basis_lines(comparison: Comparison) -> list[str]:
-    """What stands below the verdicts: what would be missed, why there is none, by which p-values there is one."""
-    is_pair = len(comparison.arms) == 2
+    """What stands below the verdicts of several arms; of a pair, the closing sentence tells all of it."""
+    if len(comparison.arms) == 2:
+        return []
     missed = [
-        f"{item.split}{'' if is_pair else f', {item.arms[1]}'}: too few seeds; a difference below "
-        f"{item.detectable_nats:.2g} nats would usually be missed"
+        f"{item.split}, {item.arms[1]}: too few seeds; a difference below {item.detectable_nats:.2g} nats would "
+        "usually be missed"
         for item in comparison.differences
         if is_inconclusive(item)
     ]

@@ -85,11 +85,6 @@ def processor(runtime: Runtime) -> str:
     return platform.processor() or platform.machine()
 
 
-def available_cpus() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def available_memory_bytes(root: Path = Path("/")) -> int | None:
     """The memory of this machine, or of the container where its limit is lower; None where neither is told.
 

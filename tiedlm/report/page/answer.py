@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
 from tiedlm.counting.shown.count_tables import percent
+from tiedlm.report.closing import closing_sentence
 from tiedlm.report.wording import describe, differing_lines, p_value, percent_interval, percent_more, reasons
 
 
@@ -62,6 +63,10 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
 
 def lede(comparison: Comparison) -> list[str]:
     """The answer in sentences."""
+    return [closing_sentence(comparison), *_details(comparison)]
+
+
+def _details(comparison: Comparison) -> list[str]:
     return _lede_of_pair(comparison) if _is_pair(comparison) else _lede_of_many(comparison)
 
 

@@ -1,0 +1,210 @@
+"""What an answer lacks, and what would give it: more seeds, more steps or fewer, or nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
+from tiedlm.comparison.curves import mean_curve
+from tiedlm.comparison.differences import SEEDS_FOR_A_VERDICT
+from tiedlm.comparison.two_stage import MAX_SEEDS, TwoStage, seeds_needed
+from tiedlm.record.run_record import has_overfit
+
+State = Literal["unpaired", "hardly learned", "overfit", "few seeds", "unfinished", "undecided", "equal", "decided"]
+WIDEST_NATS = 0.1
+"""± this, a tenth of the perplexity, is the widest interval that is advised."""
+NARROWER = 1.5
+"""How much narrower than the present interval an advised one is at least."""
+RISE_NATS = 0.05
+"""Of the loss on valid above its lowest, from which an arm is past its best."""
+FALL_NATS = 0.1
+"""Of the loss on valid over the last tenth of the steps, from which an arm still learns much. In `results/`, runs on
+enough text end with 0.05 to 0.07, since the learning rate falls to zero."""
+LONGER, MUCH_LONGER = 2, 4
+"""Times the steps of runs that still learn much, and of those that have hardly learned."""
+
+
+class Trend(NamedTuple):
+    """That the answer may be another after another number of steps."""
+
+    is_rising: bool
+    """The loss on valid has risen since its lowest; else it still falls."""
+    arms: tuple[str, ...]
+    nats: float
+    """The largest rise since the lowest, or fall over the last tenth of the steps."""
+    num_steps: int
+    """Of the lowest, or of a run that is long enough to tell."""
+
+
+class Advice(NamedTuple):
+    """The runs that would give what is lacking."""
+
+    seeds: list[int]
+    half_width_nats: float | None = None
+    """Of the interval for which more are trained; the seeds are then its first stage."""
+    max_seeds: int | None = None
+    num_steps: int | None = None
+    """None: as many as before."""
+    is_elsewhere: bool = False
+    """They do not belong to the runs that are there, so they need a folder of their own."""
+    run_seconds: float | None = None
+    """What they take, one after the other; None where it is not known."""
+
+
+class Outlook(NamedTuple):
+    """What an answer lacks most, and how it may be had."""
+
+    state: State
+    """The first of those above that holds."""
+    arms: tuple[str, ...] = ()
+    """Of which it is the state, where it is not that of the whole."""
+    half_width_nats: float | None = None
+    """Of an interval that may decide."""
+    seeds_needed: int | None = None
+    """For that, by the variance of the seeds that are there."""
+    trend: Trend | None = None
+    advice: Advice | None = None
+    """None where nothing needs to be trained."""
+
+
+def outlook(comparison: Comparison) -> Outlook:
+    """What an answer lacks most."""
+    seeds = comparison.seeds
+    overfit, hardly_learned = _worse_than_unigram(comparison)
+    if comparison.unpaired and len(comparison.arms) == 2:
+        lone = {seed for of_arm in comparison.unpaired.values() for seed in of_arm}
+        more = Advice(sorted({*seeds, *lone}), run_seconds=len(lone) * _run_seconds(comparison))
+        return Outlook("unpaired", tuple(comparison.unpaired), advice=more)
+    if overfit:
+        best = min(_best(comparison, arm)[0] for arm in overfit)
+        return Outlook("overfit", overfit, advice=_other_steps(comparison, best))
+    if hardly_learned:
+        longer = MUCH_LONGER * _steps(comparison)[-1]
+        return Outlook("hardly learned", hardly_learned, advice=_other_steps(comparison, longer))
+    trend = _trend(comparison)
+    on_valid = [item for item in comparison.differences if item.split == "valid"]
+    if min(len(item.delta_nats.values) for item in on_valid) < SEEDS_FOR_A_VERDICT:
+        unused = (seed for seed in itertools.count() if seed not in seeds)
+        more_seeds = sorted([*seeds, *itertools.islice(unused, max(0, SEEDS_FOR_A_VERDICT - len(seeds)))])
+        return Outlook("few seeds", trend=trend, advice=_more_seeds(comparison, more_seeds))
+    if comparison.design is not None:
+        planned = comparison.design.seeds(_first_stages(comparison))
+        if len(seeds) < len(planned):
+            return Outlook("unfinished", trend=trend, advice=_planned(comparison, comparison.design, planned))
+    undecided = [item for item in on_valid if item.verdict == INCONCLUSIVE]
+    if undecided and max(map(_reach, undecided)) > 0:
+        return _undecided(comparison, undecided, trend)
+    advice = None if trend is None else _other_steps(comparison, trend.num_steps)
+    return Outlook("equal" if undecided else "decided", trend=trend, advice=advice)
+
+
+def _undecided(comparison: Comparison, undecided: list[Difference], trend: Trend | None) -> Outlook:
+    """With as many seeds as a narrower interval takes, or longer runs where these are more than there may be."""
+    arms = tuple(item.arms[1] for item in undecided)
+    width = _round_below(min(WIDEST_NATS, max(map(_reach, undecided)) / NARROWER))
+    needed = max(seeds_needed(first_stage, width) for first_stage in _first_stages(comparison))
+    if needed > MAX_SEEDS:
+        advice = _other_steps(comparison, LONGER * _steps(comparison)[-1])
+    else:
+        has_plan = comparison.design is not None  # which its second stage has fixed
+        seeds = comparison.design.first_stage_seeds if comparison.design is not None else comparison.seeds
+        number = needed if has_plan else needed - len(seeds)
+        seconds = number * len(comparison.arms) * _run_seconds(comparison)
+        advice = Advice(seeds, width, needed, is_elsewhere=has_plan, run_seconds=seconds)
+    return Outlook("undecided", arms, width, needed, trend, advice)
+
+
+def _more_seeds(comparison: Comparison, seeds: list[int]) -> Advice:
+    number = len(seeds) - len(comparison.seeds)
+    return Advice(seeds, run_seconds=number * len(comparison.arms) * _run_seconds(comparison))
+
+
+def _planned(comparison: Comparison, design: TwoStage, seeds: list[int]) -> Advice:
+    more = _more_seeds(comparison, seeds)
+    return more._replace(
+        seeds=design.first_stage_seeds, half_width_nats=design.half_width_nats, max_seeds=design.max_seeds
+    )
+
+
+def _other_steps(comparison: Comparison, num_steps: int) -> Advice:
+    """The same runs with another number of steps, which takes as much longer."""
+    number = len(comparison.seeds) * len(comparison.arms)
+    seconds = number * _run_seconds(comparison) * num_steps / _steps(comparison)[-1]
+    return Advice(comparison.seeds, num_steps=num_steps, is_elsewhere=True, run_seconds=seconds)
+
+
+def _run_seconds(comparison: Comparison) -> float:
+    return statistics.fmean(summary.total_seconds for summary in comparison.arms.values())
+
+
+def _worse_than_unigram(comparison: Comparison) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The arms that token frequencies beat with some seed: those that have overfit, and the others."""
+    overfit: list[str] = []
+    hardly_learned: list[str] = []
+    for arm, summary in comparison.arms.items():
+        worse = [
+            has_overfit(curve[-1].train_loss_nats, metrics.unigram_perplexity)
+            for metrics in summary.metrics.values()
+            for perplexity, curve in zip(metrics.masked_lm_perplexity.values, summary.curves.values(), strict=True)
+            if perplexity >= metrics.unigram_perplexity
+        ]
+        if worse:
+            (overfit if any(worse) else hardly_learned).append(arm)
+    return tuple(overfit), tuple(hardly_learned)
+
+
+def _trend(comparison: Comparison) -> Trend | None:
+    """What the learning curves say, each the mean over an arm's seeds."""
+    steps = _steps(comparison)
+    rises = {arm: _best(comparison, arm)[1] for arm in comparison.arms}
+    if max(rises.values()) > RISE_NATS:
+        risen = tuple(arm for arm, rise in rises.items() if rise > RISE_NATS)
+        return Trend(True, risen, max(rises.values()), min(_best(comparison, arm)[0] for arm in risen))
+    if len(steps) < 2:
+        return None
+    tenths = 10 * (steps[-1] - steps[-2]) / steps[-1]
+    losses = {arm: _losses(comparison, arm) for arm in comparison.arms}
+    falls = {arm: (of_arm[-2] - of_arm[-1]) / tenths for arm, of_arm in losses.items()}
+    falling = tuple(arm for arm, fall in falls.items() if fall > FALL_NATS)
+    return Trend(False, falling, max(falls.values()), LONGER * steps[-1]) if falling else None
+
+
+def _best(comparison: Comparison, arm: str) -> tuple[int, float]:
+    """After how many steps an arm's loss on valid is lowest, and by how many nats it ends above that."""
+    losses = _losses(comparison, arm)
+    lowest = min(losses)
+    return _steps(comparison)[losses.index(lowest)], losses[-1] - lowest
+
+
+def _losses(comparison: Comparison, arm: str) -> list[float]:
+    return [point.valid_loss_nats for point in mean_curve(comparison.arms[arm].curves.values())]
+
+
+def _steps(comparison: Comparison) -> list[int]:
+    """Of the points of a mean curve, which are those of all arms."""
+    summary = next(iter(comparison.arms.values()))
+    return [point.step for point in next(iter(summary.curves.values()))][1:]
+
+
+def _first_stages(comparison: Comparison) -> list[Sequence[float]]:
+    """The paired differences from which the number of seeds follows, of every pair on every split."""
+    values = [item.delta_nats.values for item in comparison.differences]
+    if comparison.design is None:
+        return [*values]
+    places = [comparison.seeds.index(seed) for seed in comparison.design.first_stage_seeds]
+    return [[of_pair[place] for place in places] for of_pair in values]
+
+
+def _reach(difference: Difference) -> float:
+    low, high = difference.delta_nats.ci95
+    return (high - low) / 2
+
+
+def _round_below(value: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is no larger: 0.07 → 0.05."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{max(number * power for number in (1, 2, 5) if number * power <= value * (1 + 1e-9)):.1g}")

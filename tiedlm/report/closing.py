@@ -1,0 +1,156 @@
+"""How an answer ends: in one or a few plain sentences, and with the command that goes on from there."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
+from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook
+from tiedlm.comparison.recorded_experiment import folder_argument
+from tiedlm.comparison.two_stage import MAX_SEEDS
+from tiedlm.report.wording import count_seeds, count_steps
+
+PAGE_FILE = "page.html"
+
+
+class NextCommand(NamedTuple):
+    """What to do next."""
+
+    command: str
+    run_seconds: float | None = None
+    """Of the runs that it trains, one after the other; None where it trains none, or that is not known."""
+
+
+def closing_sentence(comparison: Comparison) -> str:
+    """The answer on valid, and what it lacks."""
+    found = outlook(comparison)
+    return " ".join(filter(None, [_answer(comparison, found), _lack(comparison, found), _trend(found.trend)]))
+
+
+def next_command(
+    comparison: Comparison, folder: Path, options: Sequence[str] = (), has_page: bool = False
+) -> NextCommand | None:
+    """The command that gives what the answer lacks most, or shows it on a page where it lacks nothing.
+
+    `options` are those of the present command that the next one needs too, e.g. where the text lies. None where nothing
+    is left to do.
+    """
+    advice = outlook(comparison).advice
+    if advice is None and has_page:
+        return None
+    if advice is None:
+        page = shlex.quote(str(folder / PAGE_FILE))
+        return NextCommand(f"tiedlm report {folder_argument(folder)} --html {page}")
+    words = ["tiedlm compare", folder_argument(folder), f"--seeds {_seeds(advice.seeds)}"]
+    if advice.half_width_nats is not None:
+        words += [f"--to-within {advice.half_width_nats:g}", f"--max-seeds {advice.max_seeds}"]
+    if advice.num_steps is not None:
+        words.append(f"--steps {advice.num_steps}")
+    if advice.is_elsewhere:
+        words.append(f"--out {shlex.quote(str(_beside(folder, comparison.experiment, advice)))}")
+    return NextCommand(" ".join([*words, *map(shlex.quote, options)]), advice.run_seconds)
+
+
+def _answer(comparison: Comparison, found: Outlook) -> str:
+    """What is known."""
+    on_valid = [item for item in comparison.differences if item.split == "valid"]
+    if found.state in ("overfit", "hardly learned"):
+        return ""
+    if len(on_valid) == 1:
+        return _answer_of_pair(on_valid[0])
+    groups = {
+        f"behind {on_valid[0].arms[0]}": [item for item in on_valid if item.ahead == item.arms[0]],
+        "ahead of it": [item for item in on_valid if item.ahead == item.arms[1]],
+        "not decided": [item for item in on_valid if item.verdict == INCONCLUSIVE],
+    }
+    told = [f"{group}: {', '.join(item.arms[1] for item in items)}" for group, items in groups.items() if items]
+    return f"On valid, {'; '.join(told)}." if told else ""
+
+
+def _answer_of_pair(difference: Difference) -> str:
+    delta, (first, second) = difference.delta_nats, difference.arms
+    seeds = count_seeds(len(delta.values))
+    if difference.ahead is not None:
+        sign, behind = (1, second) if difference.ahead == first else (-1, first)
+        low, high = sorted(_percent(sign * end) for end in delta.ci95)
+        return (
+            f"Decided: {difference.ahead} is ahead. The perplexity of {behind} is {_percent(sign * delta.mean):.1f} % "
+            f"higher (95 %: {low:.1f} to {high:.1f}), over {seeds}; lower is better."
+        )
+    if difference.p_holm is None:
+        return ""
+    least, most = map(_beyond, delta.ci95)
+    missed = ""
+    if difference.detectable_nats is not None:
+        missed = f"; {seeds} usually miss a difference below {difference.detectable_nats:.2g} nats"
+    return f"Not decided: the perplexity of {second} may be {least} to {most} that of {first}{missed}."
+
+
+def _lack(comparison: Comparison, found: Outlook) -> str:
+    """What is missing."""
+    arms, verb = " and ".join(found.arms), "have" if len(found.arms) > 1 else "has"
+    match found.state:
+        case "unpaired":
+            lone = "; ".join(
+                f"seed {', '.join(map(str, seeds))} of {arm}" for arm, seeds in comparison.unpaired.items()
+            )
+            return f"Runs are missing: {lone} {'has' if len(comparison.unpaired) == 1 else 'have'} no partner."
+        case "hardly learned":
+            return f"No verdict: {arms} {verb} hardly learned anything; token frequencies alone do better."
+        case "overfit":
+            return f"No verdict: {arms} {verb} overfit; token frequencies alone do better."
+        case "few seeds" if len(comparison.seeds) == 1:
+            return "No verdict: another seed may turn one seed's difference round."
+        case "few seeds":
+            return "Two seeds give an interval so wide that it hardly ever decides."
+        case "unfinished":
+            assert comparison.design is not None
+            return f"The seeds that ± {comparison.design.half_width_nats:g} nats takes are not all trained."
+        case "equal":
+            return "Both arms have the same losses, so no number of seeds would tell them apart."
+        case "undecided":
+            assert found.seeds_needed is not None
+            number = f"{found.seeds_needed:,}" if found.seeds_needed <= MAX_SEEDS else f"more than {MAX_SEEDS:,}"
+            return f"An interval of ± {found.half_width_nats:g} nats takes {number} seeds."
+    return ""
+
+
+def _trend(trend: Trend | None) -> str:
+    if trend is None:
+        return ""
+    arms = " and ".join(trend.arms)
+    if trend.is_rising:
+        return (
+            f"The loss of {arms} on valid was lowest after {count_steps(trend.num_steps)} and has risen by "
+            f"{trend.nats:.2f} nats since, so fewer steps may tell otherwise."
+        )
+    return (
+        f"The loss of {arms} on valid still fell by {trend.nats:.2f} nats over the last tenth of the steps, so more "
+        "steps may tell otherwise."
+    )
+
+
+def _percent(nats: float) -> float:
+    """A difference in nats as the perplexity's change in per cent."""
+    return 100 * math.expm1(nats)
+
+
+def _beyond(nats: float) -> str:
+    """`43.8 % below` or `117.6 % above`."""
+    return f"{abs(_percent(nats)):.1f} % {'below' if nats < 0 else 'above'}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """As `--seeds` takes them."""
+    return str(len(seeds)) if list(seeds) == list(range(len(seeds))) else ",".join(map(str, seeds))
+
+
+def _beside(folder: Path, experiment: str, advice: Advice) -> Path:
+    """A folder for runs that do not belong to those of the first."""
+    changed = f"within-{advice.half_width_nats:g}" if advice.num_steps is None else f"{advice.num_steps}-steps"
+    place = folder if folder.name not in ("", "..") else Path("runs", experiment)
+    return place.with_name(f"{place.name}-{changed}")
