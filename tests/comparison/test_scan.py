@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,15 @@ def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "records go to" not in again.stderr
     told = run_tiedlm(tmp_path, "report map --json")
     assert json.loads(told.stdout) == scan
+    shutil.rmtree(tmp_path / "map" / "fraction=0.5")
+    *_, sentence, following = run_tiedlm(tmp_path, "report map").stdout.splitlines()
+    assert (
+        sentence == "Of 1 cells tied is ahead in 0 and untied in 0; 1 have no verdict, and 1 more is not trained yet."
+    )
+    assert following == "Next: tiedlm compare map/fraction=1.0 --seeds 1 --scan corpus.fraction=0.5,1.0 --out map"
+    assert run_tiedlm(tmp_path, following.removeprefix("Next: tiedlm ")).returncode == 0
+    shown = run_tiedlm(tmp_path, "report map").stdout.splitlines()[-1]
+    assert run_tiedlm(tmp_path, shown.removeprefix("Next: tiedlm ")).returncode == 0
     other = run_tiedlm(tmp_path, "compare scanned.toml --scan corpus.fraction=0.2 --out map")
     assert other.returncode == 2
     assert "has another scan" in other.stderr

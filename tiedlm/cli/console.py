@@ -89,11 +89,14 @@ def tell_next(sentence: str, following: NextCommand | None) -> None:
 
 
 def show_scan(scan: Scan, folder: Path, form: Form) -> None:
-    """A scan, and where its report lies."""
+    """A scan, where its report lies, and, last, its answer in a sentence."""
+    from tiedlm.report.closing import scan_command, scan_sentence
     from tiedlm.report.figures import scan_csv
     from tiedlm.report.scan_report import render_scan, render_scan_tables
 
     _show_report(scan, {"text": render_scan, "csv": scan_csv, "markdown": render_scan_tables}, folder, form)
+    if form == "text":
+        tell_next(scan_sentence(scan), scan_command(scan, folder))
 
 
 def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: Path, form: Form) -> None:

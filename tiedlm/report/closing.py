@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
 from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook
 from tiedlm.comparison.recorded_experiment import folder_argument
+from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.two_stage import MAX_SEEDS
 from tiedlm.report.wording import count_seeds, count_steps
 
@@ -53,6 +55,30 @@ def next_command(
     if advice.is_elsewhere:
         words.append(f"--out {shlex.quote(str(_beside(folder, comparison.experiment, advice)))}")
     return NextCommand(" ".join([*words, *map(shlex.quote, options)]), advice.run_seconds)
+
+
+def scan_sentence(scan: Scan) -> str:
+    """In how many cells which arm is ahead on valid."""
+    test = next(test for test in scan.tests if test.split == "valid")
+    first, second = test.arms
+    number = {arm: sum(cell.ahead == arm for cell in test.cells.values()) for arm in test.arms}
+    undecided, missing = len(test.cells) - sum(number.values()), len(scan.missing)
+    told = f"{first} is ahead in {number[first]} of {len(test.cells)} cells and {second} in {number[second]}"
+    more = f" Cells that are not trained yet: {missing}." if missing else ""
+    return f"On valid, {told}; {undecided} without a verdict.{more}"
+
+
+def scan_command(scan: Scan, folder: Path) -> NextCommand | None:
+    """The command that trains the missing cells, or shows the first one without a verdict; None where there is none."""
+    if scan.missing:
+        cell, places = scan.cells[0], scan.design.values.items()
+        lists = [f"{key}={','.join(json.dumps(value) for value in values)}" for key, values in places]
+        words = [folder_argument(folder / cell.folder), f"--seeds {_seeds(cell.seeds)}"]
+        words += [f"--scan {shlex.quote(of_key)}" for of_key in lists]  # a value in JSON is one in TOML
+        return NextCommand(" ".join(["tiedlm compare", *words, f"--out {shlex.quote(str(folder))}"]))
+    test = next(test for test in scan.tests if test.split == "valid")
+    undecided = next((name for name, cell in test.cells.items() if cell.ahead is None), None)
+    return None if undecided is None else NextCommand(f"tiedlm report {folder_argument(folder / undecided)}")
 
 
 def _answer(comparison: Comparison, found: Outlook) -> str:

@@ -14,6 +14,7 @@ from tiedlm.comparison.scan_result import Scan, ScanCell
 from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markdown_text import code, escaped, markdown_table
+from tiedlm.report.closing import scan_sentence
 from tiedlm.report.wording import WARNING, corpus_title, count_seeds, interval, p_value, pair_name, with_interval
 
 MAP_FILE = "map.png"
@@ -41,6 +42,7 @@ def render_scan_markdown(scan: Scan) -> str:
     """The page of the scan."""
     sections = [
         f"# {_title(scan)}\n",
+        f"{scan_sentence(scan)}\n",
         f"{WARNING}\n",
         "Differences are in nats a token, each with the 95 % interval of its cell alone. Verdicts are corrected for "
         "the number of cells, so an interval without zero can be inconclusive. A cell's own report tests that cell "
