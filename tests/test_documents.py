@@ -109,9 +109,11 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     shutil.copytree(corpus_folder, here / "my-text")
     arguments = command.removeprefix("tiedlm ")
     if arguments.startswith(("export", "evaluate")):  # of a run that another of the commands makes
-        shutil.copytree(trained(here).parent, here / "mine")
+        made = trained(here).parent.rename(here / "made")
+        (here / "runs").mkdir()
+        made.rename(here / "runs/wikitext-2")
         if arguments.startswith("evaluate"):
-            export(here / "mine/tied-seed0.safetensors", here / "exported")
+            export(here / "runs/wikitext-2/tied-seed0.safetensors", here / "runs/exported")
     rows = (here / "my-text" / "train.txt").read_text().splitlines()
     (here / "articles.csv").write_text("title,body\n" + "".join(f"{row},{row}\n" for row in rows))
     shutil.copytree(
@@ -119,10 +121,11 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     )
     if arguments.startswith(("compare", "train")):
         own_text = "" if "--corpus" in arguments else " --corpus my-text"
-        own_folder = "" if "--out" in arguments else " --out out"
-        arguments = f"{arguments}{own_text}{own_folder} {SMALL}".replace(" results/", " ")
+        arguments = f"{arguments}{own_text} {SMALL}"
+    before = {*here.iterdir(), here / "cache", here / "ptb.html", here / "share.png"}
     finished = run_forked(here, arguments, {**os.environ, "XDG_CACHE_HOME": str(here / "cache")})
     assert (finished.returncode, finished.stdout != "") == (0, True), finished.stderr
+    assert {*here.iterdir()} - before <= {here / "runs"}  # which git ignores
 
 
 def test_the_readme_third_arm_loads(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from tiedlm.report.write import update_report
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
 
+RUNS_FOLDER = "runs"
+
 
 def train(
     experiment: Experiment | str | Path | None = None,
@@ -41,8 +43,8 @@ def train(
     """Train one arm with one seed in a process of its own, unless its record is there, and return the record.
 
     `experiment` is one of `load_experiment`, or what that takes. `out` is the folder of the record and the model, by
-    default `results/NAME`, or the folder of runs that `experiment` names. `data_dir` (else `TIEDLM_DATA`) is the folder
-    of a known corpus's files, which else are fetched. `text_column` is the column of the text where a file has several.
+    default `runs/NAME`, or the folder of runs that `experiment` names. `data_dir` (else `TIEDLM_DATA`) is the folder of
+    a known corpus's files, which else are fetched. `text_column` is the column of the text where a file has several.
 
     Raises:
         InputError: the experiment, the arm, the text or the folder is unfit.
@@ -145,15 +147,15 @@ def plan_comparison(
     return dataclasses.replace(plan, width=width)
 
 
-def out_folder(experiment: Experiment, out: str | Path | None) -> Path:
-    """The folder of an experiment's records: the one given, or its own below `results`.
+def out_folder(experiment: Experiment, out: str | Path | None, suffix: str = "") -> Path:
+    """The folder that a command writes to: the one given, or `runs/NAME`, and after the name a suffix.
 
     Raises:
         InputError: it is a file.
     """
     if out is not None and str(out) == "":
         raise InputError("--out '': names no folder; give one, or . for the current one")
-    folder = Path("results", experiment.name) if out is None else Path(out)
+    folder = Path(RUNS_FOLDER, experiment.name + suffix) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder}: is not a folder; choose another")
     return folder

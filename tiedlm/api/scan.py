@@ -32,7 +32,7 @@ def scan(
     """Compare the arms for every combination of values, by `section.key`, each in a folder of its own below `out`.
 
     Cells that have their records are not trained again, so an interrupted scan goes on, and one over more values of
-    the same keys adds to it. `out` is by default `results/NAME-scan`. The rest is as for `compare`.
+    the same keys adds to it. `out` is by default `runs/NAME-scan`. The rest is as for `compare`.
 
     Raises:
         InputError: a combination is no experiment, or `out` holds another scan.
@@ -65,9 +65,9 @@ def scan(
 
 
 def scan_folder(experiment: Experiment, out: str | Path | None) -> Path:
-    """The folder of a scan: the one given, or its own below `results`.
+    """The folder of a scan: the one given, or `runs/NAME-scan`.
 
     Raises:
         InputError: it is a file.
     """
-    return out_folder(experiment, Path("results", f"{experiment.name}-scan") if out is None else out)
+    return out_folder(experiment, out, "-scan")

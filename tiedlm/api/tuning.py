@@ -30,7 +30,7 @@ def tuned(
     """The experiment with those of its `[tune]` values that give each arm the lowest loss on valid.
 
     Every arm is trained in every cell with the tuning's number of seeds, unless the records are there, in
-    `out/tune/CELL`; `out` is by default `results/NAME-tuned`. The test split has no part in the choice. Give the same
+    `out/tune/CELL`; `out` is by default `runs/NAME-tuned`. The test split has no part in the choice. Give the same
     `out` to `compare`, since runs at other values may lie in its own.
 
     Raises:
@@ -71,9 +71,9 @@ def tuned(
 
 
 def tuned_folder(experiment: Experiment, out: str | Path | None) -> Path:
-    """The folder of a comparison at each arm's best: the one given, or its own below `results`.
+    """The folder of a comparison at each arm's best: the one given, or `runs/NAME-tuned`.
 
     Raises:
         InputError: it is a file.
     """
-    return out_folder(experiment, Path("results", f"{experiment.name}-tuned") if out is None else out)
+    return out_folder(experiment, out, "-tuned")

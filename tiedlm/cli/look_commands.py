@@ -44,7 +44,7 @@ def report(
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder.
 
-    Example: tiedlm report results/pydoc
+    Example: tiedlm report runs/pydoc
     """
     from tiedlm.comparison.designs import SCAN_DESIGN_FILE
     from tiedlm.report.write import update_report

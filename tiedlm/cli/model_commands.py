@@ -22,7 +22,7 @@ def export(
 ) -> None:
     """Write a run as a folder that `transformers` reads: model, tokenizer and model card.
 
-    Example: tiedlm export results/pydoc/tied-seed0.safetensors pydoc-tied
+    Example: tiedlm export runs/pydoc/tied-seed0.safetensors pydoc-tied
     """
     from tiedlm import export
 

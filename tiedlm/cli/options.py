@@ -75,7 +75,7 @@ OutOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Folder of the records and the report.",
-        show_default="results/EXPERIMENT",
+        show_default="runs/EXPERIMENT",
         rich_help_panel=RUN,
     ),
 ]

@@ -108,7 +108,7 @@ def compare(
 ) -> None:
     """Train the runs that have no record yet, then compare the arms.
 
-    Example: tiedlm compare wikitext-2 --seeds 3 --out mine
+    Example: tiedlm compare wikitext-2 --seeds 3
     """
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.cell_experiments import parse_scan
@@ -231,7 +231,7 @@ def train(
 ) -> None:
     """Train one arm with one seed and write its record and its model.
 
-    Example: tiedlm train ptb --untied --seed 6 --out mine
+    Example: tiedlm train ptb --untied --seed 6
     """
     from tiedlm import RunOptions, load_experiment, train
     from tiedlm.api.load_experiment import going_on

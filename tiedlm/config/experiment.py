@@ -49,7 +49,7 @@ class Experiment(RunConfig):
     """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
 
     name: Name
-    """Names the records and their folder, `results/NAME`."""
+    """Names the records and their folder, `runs/NAME`."""
     seeds: Annotated[int, Field(gt=0, le=1_000)]
     """How many seeds of each arm, from 0 on. A seed draws start values, batches, masks and dropout."""
     arms: dict[Name, Overrides] = Field(default_factory=dict)
