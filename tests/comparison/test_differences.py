@@ -14,7 +14,7 @@ from scipy import stats
 from tests.comparison.test_compare import BLOCK, NUM_BLOCKS, made_up, pairs
 from tests.conftest import toy_experiment
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.paired_statistics import detectable_nats, holm
+from tiedlm.comparison.paired_statistics import detectable_nats, equal_variances_p, holm, paired_t
 from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
@@ -58,6 +58,25 @@ def test_a_verdict_of_many_arms_is_holm_s() -> None:
     assert among.delta_nats == alone.delta_nats
     assert among.p_holm == pytest.approx(min(1.0, 9 * alone.delta_nats.p_value))
     assert among.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 20, 200])
+def test_the_tests_are_those_of_scipy(number: int) -> None:
+    """Whose own functions take long to import, and long for each call."""
+    generator = np.random.default_rng(number)
+    groups = [generator.normal(0.1, std, number).tolist() for std in (0.001, 0.01, 0.02)]
+    for values in groups:
+        delta, expected = paired_t(values), stats.ttest_1samp(values, 0.0)
+        assert delta.p_value == pytest.approx(expected.pvalue, rel=1e-12)
+        assert delta.ci95 == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-12)
+        power = stats.nct.sf(
+            stats.t.ppf(0.975, number - 1),
+            number - 1,
+            detectable_nats(values) / np.std(values, ddof=1) * np.sqrt(number),
+        )
+        assert power == pytest.approx(0.8, rel=1e-6)
+    assert equal_variances_p(groups) == pytest.approx(stats.bartlett(*groups).pvalue, rel=1e-9, abs=1e-300)
+    assert equal_variances_p([groups[0], groups[0]]) == 1.0
 
 
 @pytest.mark.parametrize("number", [3, 5, 10])
