@@ -162,6 +162,16 @@ def test_light_commands_import_nothing_heavy(command: list[str]) -> None:
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
+def test_folders_are_listed_without_torch() -> None:
+    code = (
+        "import sys\nfrom tiedlm.cli.main import main\nsys.argv = ['tiedlm', 'ls', 'results/pydoc']\nmain()\n"
+        "sys.exit('torch' if 'torch' in sys.modules else 0)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "results/pydoc" in finished.stdout
+
+
 BY_HAND = re.compile(r"""\{[\w.]*\barm\}[-, ]+seed|-seed\{|\} seed \{|seed\d\+|partition\(["'] ["']\)\[2\]""")
 
 

@@ -69,6 +69,7 @@ def test_the_readme_has_commands() -> None:
         "compare",
         "train",
         "report",
+        "ls",
         "explain",
         "export",
         "evaluate",

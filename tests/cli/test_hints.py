@@ -67,7 +67,9 @@ def test_a_word_for_a_section_is_no_key(tmp_path: Path) -> None:
     assert "give --set" not in answer.stderr
 
 
-@pytest.mark.parametrize("arguments", ["-h", "compare -h", "train -h", "config -h", "count-params -h", "report -h"])
+@pytest.mark.parametrize(
+    "arguments", ["-h", "compare -h", "train -h", "config -h", "count-params -h", "report -h", "ls -h"]
+)
 def test_help_is_there_under_both_names_and_has_an_example(tmp_path: Path, arguments: str) -> None:
     answer = run_tiedlm(tmp_path, arguments)
     assert answer.returncode == 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tiedlm.api.load_experiment import going_on, load_experiment
 from tiedlm.api.measure_similarity import measure_similarity
+from tiedlm.api.places import RUNS_FOLDER
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, plan_stages, put_back, stages_sentence
 from tiedlm.comparison.comparison import Comparison
@@ -26,8 +27,6 @@ from tiedlm.report.write import update_report
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan
-
-RUNS_FOLDER = "runs"
 
 
 def train(

@@ -33,6 +33,18 @@ def as_place(given: str, what: str) -> Path:
     return Path(given)
 
 
+def as_folder(given: str, what: str) -> Path:
+    """The same of a folder that is there.
+
+    Raises:
+        InputError: it is empty, or no folder.
+    """
+    place = as_place(given, what)
+    if not place.is_dir():
+        raise InputError(f"{what} {given}: {'is not a folder' if place.exists() else 'is not there'}; give a folder")
+    return place
+
+
 def check_named(given: str, what: str) -> None:
     """Refuse a name of nothing but blanks.
 

@@ -1,4 +1,4 @@
-"""`report`, `config` and `doctor`, which train nothing."""
+"""`report`, `ls`, `config` and `doctor`, which train nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from tiedlm.cli.app import app
-from tiedlm.cli.arguments import as_place, chosen_form
-from tiedlm.cli.console import show, show_comparison, show_scan
+from tiedlm.cli.arguments import as_folder, as_place, chosen_form
+from tiedlm.cli.console import show, show_comparison, show_scan, stdout
 from tiedlm.cli.options import (
     CsvOption,
     DataDirOption,
@@ -18,7 +19,7 @@ from tiedlm.cli.options import (
     MarkdownOption,
     SetOption,
 )
-from tiedlm.errors import InputError
+from tiedlm.errors import InputError, printable
 
 
 @app.command()
@@ -69,6 +70,39 @@ def report(
 
         write_page(folder, comparison, html, heads_section(folder, comparison))
     show_comparison(comparison, folder, form, page=html)
+
+
+@app.command("ls")
+def list_runs(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DIR", help="Where to look, and below.", show_default="runs and results, where they are"
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List folders of runs: how far each is, its arms and seeds, and its answer.
+
+    Example: tiedlm ls runs
+    """
+    from dataclasses import asdict
+
+    from tiedlm.api.list_folders import LISTING_SCHEMA_VERSION, list_folders
+    from tiedlm.api.places import RESULTS_FOLDER, RUNS_FOLDER
+    from tiedlm.cli.folder_table import render_folders
+
+    defaults = [path for path in (Path(RUNS_FOLDER), Path(RESULTS_FOLDER)) if path.is_dir()]
+    asked = [as_folder(place, "DIR") for place in places] if places else defaults
+    found = list_folders(asked)
+    document = {
+        "schema_version": LISTING_SCHEMA_VERSION,
+        "places": [str(place) for place in asked],
+        "folders": [asdict(folder) for folder in found],
+    }
+    where = " or ".join(map(str, asked)) if places else f"{RUNS_FOLDER} or {RESULTS_FOLDER}"
+    none = f"no runs in {printable(where)}; tiedlm compare trains the first, in a few minutes"
+    show(document, render_folders(found, stdout.width) if found else Text(none), as_json)
 
 
 @app.command()

@@ -45,6 +45,31 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a command is training in a folder; a killed one is not, whatever it left there.
+
+    Nothing is written, and no lock is tried where no holder has named itself, so a command that begins meanwhile is not
+    refused for it.
+    """
+    if not (folder / HOLDER_FILE).exists():
+        return False
+    try:
+        import fcntl
+    except ImportError:  # Unix alone has it; elsewhere the name of the holder must do
+        return True
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:  # the lock is gone, so nobody holds it
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # it is held, or the file system has no locks and the file's presence is the lock
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _who(holder: Path) -> str:
     """The holder as it named itself; it may not have come to that yet."""
     try:

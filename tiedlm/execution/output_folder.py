@@ -8,7 +8,8 @@ from pathlib import Path
 from tiedlm.atomic_file import remove_partial_files
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
-from tiedlm.training.checkpoint import CHECKPOINTS_FOLDER, CheckpointFiles
+from tiedlm.record.run_id import CHECKPOINTS_FOLDER
+from tiedlm.training.checkpoint import CheckpointFiles
 
 
 def make_folder(out: Path) -> None:

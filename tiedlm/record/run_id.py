@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 FILE_PATTERN = re.compile(r"(?P<arm>[a-z0-9][a-z0-9-]*)-seed(?P<seed>\d+)")
 MODEL_SUFFIX, RECORD_SUFFIX = ".safetensors", ".json"
+CHECKPOINTS_FOLDER = "checkpoints"
+"""Below the folder of the runs: there the checkpoints of unfinished runs have the names of their models."""
 
 
 class RunId(NamedTuple):

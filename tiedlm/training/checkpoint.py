@@ -25,10 +25,9 @@ from tiedlm.errors import InputError
 from tiedlm.model.saved_model import METADATA_KEY, write_tensors
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Code, Data
-from tiedlm.record.run_id import RunId
+from tiedlm.record.run_id import CHECKPOINTS_FOLDER, RunId
 
 DIGEST_KEY = "sha256"
-CHECKPOINTS_FOLDER = "checkpoints"
 
 
 class RunKey(Strict):
