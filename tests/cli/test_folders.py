@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -206,3 +207,18 @@ def test_where_nothing_is_the_first_command_is_told_and_works(tmp_path: Path) ->
     answer = run_tiedlm(tmp_path, "ls nowhere")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr == "tiedlm: DIR nowhere: is not there; give a folder\n"
+
+
+@pytest.mark.parametrize("command", ["compare --seeds 2", "train --tied"])
+def test_no_resume_does_not_train_finished_runs_again_and_says_how(copied: Path, command: str) -> None:
+    before = tree(copied / "runs")
+    answer = run_tiedlm(copied, f"{command} {TOY} --no-resume")
+    assert answer.returncode == 0
+    (sentence,) = (line for line in answer.stderr.splitlines() if "nothing was trained" in line)
+    assert "--no-resume begins unfinished runs again, and finished runs keep their records" in sentence
+    (remove,) = re.findall(r"\((rm -r [^)]*)\)", sentence)
+    assert tree(copied / "runs") == before
+    assert "--no-resume" not in run_tiedlm(copied, f"{command} {TOY}").stderr
+    subprocess.run(shlex.split(remove), cwd=copied, check=True)
+    answer = run_tiedlm(copied, f"{command} {TOY}")
+    assert "to train; records go to runs/corpus" in answer.stderr

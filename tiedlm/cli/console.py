@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +54,18 @@ def echo_json(document: object) -> None:
 def tell_place(what: str, path: Path) -> None:
     """Where something was written."""
     stdout.print(printable(f"{what}: {path}"), highlight=False, markup=False, soft_wrap=True)
+
+
+def tell_nothing_trained(why: str, folder: Path, resume: bool) -> None:
+    """That all runs are finished, and how they would be trained again."""
+    remedy = "to train again, give another --out"
+    if not resume:
+        remedy = (
+            "--no-resume begins unfinished runs again, and finished runs keep their records; to train these again, "
+            f"delete the folder (rm -r {shlex.quote(str(folder))}) or choose another --out"
+        )
+    sentence = f"nothing was trained: {why}; {remedy}"
+    stderr.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
 
 
 def show_comparison(

@@ -17,7 +17,17 @@ from tiedlm.cli.arguments import (
     parse_jobs,
     parse_seeds,
 )
-from tiedlm.cli.console import echo_json, show_comparison, show_plan, show_scan, stderr, stdout, tell_next, tell_place
+from tiedlm.cli.console import (
+    echo_json,
+    show_comparison,
+    show_plan,
+    show_scan,
+    stderr,
+    stdout,
+    tell_next,
+    tell_nothing_trained,
+    tell_place,
+)
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
@@ -181,10 +191,7 @@ def compare(
             show_comparison(failed.comparison, folder, form, needed_again)
         raise
     if not (display.plan or quiet):
-        sentence = (
-            f"nothing was trained: {folder} holds every record that is asked for; with another --out all are made"
-        )
-        stderr.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        tell_nothing_trained(f"{folder} holds every record that is asked for", folder, resume)
     show_comparison(comparison, folder, form, needed_again)
 
 
@@ -259,7 +266,7 @@ def train(
         return
     record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
     if not (display.plan or quiet):
-        stderr.print(f"{run} has its record already; nothing was trained", highlight=False)
+        tell_nothing_trained(f"{run} has its record already", folder, resume)
     if as_json:
         echo_json(record.model_dump(mode="json"))
     else:
