@@ -53,7 +53,7 @@ def next_command(
     if advice.num_steps is not None:
         words.append(f"--steps {advice.num_steps}")
     if advice.is_elsewhere:
-        words.append(f"--out {shlex.quote(str(_beside(folder, comparison.experiment, advice)))}")
+        words.append(f"--out {shlex.quote(str(_beside(folder, advice)))}")
     return NextCommand(" ".join([*words, *map(shlex.quote, options)]), advice.run_seconds)
 
 
@@ -175,8 +175,8 @@ def _seeds(seeds: Sequence[int]) -> str:
     return str(len(seeds)) if list(seeds) == list(range(len(seeds))) else ",".join(map(str, seeds))
 
 
-def _beside(folder: Path, experiment: str, advice: Advice) -> Path:
+def _beside(folder: Path, advice: Advice) -> Path:
     """A folder for runs that do not belong to those of the first."""
     changed = f"within-{advice.half_width_nats:g}" if advice.num_steps is None else f"{advice.num_steps}-steps"
-    place = folder if folder.name not in ("", "..") else Path("runs", experiment)
+    place = folder if folder.name not in ("", "..") else folder.resolve()
     return place.with_name(f"{place.name}-{changed}")
