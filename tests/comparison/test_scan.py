@@ -212,7 +212,7 @@ def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     *_, sentence, following = run_tiedlm(tmp_path, "report map").stdout.splitlines()
     told = "On valid, tied is ahead in 0 of 1 cells and untied in 0; 1 without a verdict."
     assert sentence == f"{told} Cells that are not trained yet: 1."
-    assert following == "Next: tiedlm compare map/fraction=1.0 --seeds 1 --scan corpus.fraction=0.5,1.0 --out map"
+    assert following == "Next: tiedlm compare map/fraction=1.0 --seeds 2 --scan corpus.fraction=0.5,1.0 --out map"
     assert run_tiedlm(tmp_path, following.removeprefix("Next: tiedlm ")).returncode == 0
     shown = run_tiedlm(tmp_path, "report map").stdout.splitlines()[-1]
     assert run_tiedlm(tmp_path, shown.removeprefix("Next: tiedlm ")).returncode == 0
