@@ -225,7 +225,7 @@ def test_a_data_set_of_the_hub_and_a_tokenizer_of_the_hub(hub: FakeHub, tmp_path
     valid = record["metrics"]["valid"]
     assert valid["num_unk"] == 40  # each story's number
     assert 0 < valid["unk_nll_nats"] < valid["total_nll_nats"]
-    assert "test taken from train by document hash" in record["text_source"]
+    assert "test taken from train by the hash of each row" in record["text_source"]
     assert "has no test: 5 % of the documents of train" in finished.stderr
 
 

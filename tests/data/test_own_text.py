@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from tiedlm.config.corpus_config import SPLITS, CorpusConfig
 from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.documents import Documents, paragraphs
 from tiedlm.data.sources.pieces import LONGEST_PIECE, cut
 from tiedlm.data.sources.text_file import read_pieces
 from tiedlm.data.tokenizer import LONGEST_TRAINED_WORD, given_vocabulary, trained_vocabulary
@@ -196,7 +198,89 @@ def test_train_alone_is_split_by_document(is_file: bool, tmp_path: Path) -> None
     assert sorted(line for split in SPLITS for line in found[split]) == sorted([*lines, *lines[:50]])
     assert len(set().union(*found.values())) == sum(len(set(of_split)) for of_split in found.values())  # none in two
     assert all(0.035 < len(found[split]) / 4_050 < 0.065 for split in ("valid", "test"))
-    assert "valid and test taken from train by document hash" in corpus.source
+    assert "valid and test taken from train by the hash of each line, for want of blank lines" in corpus.source
+    assert corpus.documents == Documents("line", None, may_cut_paragraphs=True)
+
+
+SOME_PARAGRAPHS = [[f"verse {number} of the song", f"has line {number}", "la la la"] for number in range(400)]
+
+
+def splits_of(path: Path) -> dict[str, list[str]]:
+    """The lines of each split of a text."""
+    corpus = load_corpus(str(path))
+    return {split: [piece.text for batch in corpus.batches(split) for piece in batch] for split in SPLITS}
+
+
+@pytest.mark.parametrize("between", ["\n\n", "\n \t\n\n"])
+@pytest.mark.parametrize("number", [20, 400, 1_200])
+def test_a_paragraph_stays_together_and_its_lines_stay_lines(number: int, between: str, tmp_path: Path) -> None:
+    of_file = (SOME_PARAGRAPHS * 3)[:number]  # equal ones are in one split too
+    (tmp_path / "song.txt").write_text(between.join("\n".join(lines) for lines in of_file))
+    found = splits_of(tmp_path / "song.txt")
+    assert all(found.values())
+    assert sorted(line for lines in found.values() for line in lines) == sorted(itertools.chain(*of_file))
+    for lines in found.values():
+        triples = [lines[start : start + 3] for start in range(0, len(lines), 3)]
+        assert all(triple in SOME_PARAGRAPHS for triple in triples)
+    firsts = [set(lines[::3]) for lines in found.values()]
+    assert len(set.union(*firsts)) == sum(map(len, firsts))
+    corpus = load_corpus(str(tmp_path / "song.txt"))
+    assert corpus.documents == Documents("paragraph", min(number, 400), may_cut_paragraphs=False)
+    assert corpus.source.endswith("valid and test taken from train by the hash of each paragraph")
+
+
+def test_a_paragraph_ends_with_its_file(tmp_path: Path) -> None:
+    for shard in (0, 1):
+        text = "\n\n".join("\n".join(lines) for lines in SOME_PARAGRAPHS[200 * shard : 200 * shard + 200])
+        (tmp_path / f"train-0000{shard}-of-00002.txt").write_text(f"{text}\n")
+    one = tmp_path / "one.txt"
+    one.write_text("\n\n".join("\n".join(lines) for lines in SOME_PARAGRAPHS))
+    assert splits_of(tmp_path) == splits_of(one)
+
+
+def test_a_few_paragraphs_are_too_few_to_take_a_part_of(tmp_path: Path) -> None:
+    """A blank line at the end, or a title, does not make a text of paragraphs."""
+    for number in (1, 18):
+        text = "\n\n".join("\n".join(lines) for lines in SOME_PARAGRAPHS[:number])
+        (tmp_path / "song.txt").write_text(f"{text}\n\n\n" + "a line\nanother\n")
+        documents = load_corpus(str(tmp_path / "song.txt")).documents
+        assert documents is not None
+        assert (documents.kind, documents.may_cut_paragraphs) == ("line", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("song.tokens", "line"), ("song.raw", "line"), ("song.jsonl", "row"), ("song.csv", "row")]
+)
+def test_elsewhere_a_document_is_a_line_or_a_row(name: str, kind: str, tmp_path: Path) -> None:
+    """Of WikiText's files a paragraph is a line."""
+    lines = [f"verse {number}" for number in range(60)]
+    text = "\n\n".join(json.dumps({"text": line}) if kind == "row" else line for line in lines)
+    (tmp_path / name).write_text("text\n" + "\n".join(lines) if name.endswith("csv") else text)
+    corpus = load_corpus(str(tmp_path / name))
+    assert corpus.documents == Documents(kind, 60, may_cut_paragraphs=False)  # type: ignore[arg-type]
+    assert corpus.source.endswith(f"taken from train by the hash of each {kind}")
+
+
+def test_a_line_of_a_paragraph_may_be_long_and_a_paragraph_too_long_for_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tiedlm.data.sources.documents.MAX_PARAGRAPH_PIECES", most := 500)
+    long_line = "a long line " * (LONGEST_PIECE // 4)
+    endless = "\n".join(f"line {number}" for number in range(3 * most))
+    path = tmp_path / "song.txt"
+    path.write_text("\n\n".join(["\n".join(lines) for lines in SOME_PARAGRAPHS] + [long_line, f"one\n{endless}"]))
+    corpus = load_corpus(str(path))
+    pieces = {split: [piece for batch in corpus.batches(split) for piece in batch] for split in SPLITS}
+    text = "".join(piece.text + "\n" * piece.ends_line for of_split in pieces.values() for piece in of_split)
+    assert long_line in text
+    assert sorted(text.splitlines()) == sorted(line for line in path.read_text().splitlines() if line)
+    documents = list(paragraphs(read_pieces(path)))
+    assert max(len(document.pieces) for document in documents) == most
+    assert [document.is_part for document in documents] == [False] * 401 + [True] * 4
+    path.write_text(endless)
+    found = load_corpus(str(path)).documents
+    assert found is not None
+    assert found.kind == "line"
 
 
 @pytest.mark.parametrize("number", [3, 10, 40, 999, 1_001])

@@ -89,7 +89,7 @@ def _find_text(
     text = load_corpus(name, None if data_dir is None else Path(data_dir), text_column)
     if corpus is None and origin is not None and origin.text_sha256 != text.sha256:
         raise InputError(
-            f"corpus {name!r}: is not the text on which {model} was trained; to score it all the same, give "
-            f"--corpus {name}"
+            f"corpus {name!r}: is not the text on which {model} was trained, or has other splits; to score it all "
+            f"the same, give --corpus {name}"
         )
     return text

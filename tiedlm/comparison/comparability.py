@@ -173,8 +173,8 @@ def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str
     for record in records:
         if record.data.text_sha256 != text_sha256:
             raise InputError(
-                f"{record.file_name} in the output folder was made with other text than corpus {corpus!r} has now; "
-                "choose another --out"
+                f"{record.file_name} in the output folder was made with other text than corpus {corpus!r} has now, or "
+                "with other splits of it; choose another --out"
             )
 
 

@@ -10,6 +10,8 @@ from tiedlm.config.strict import Strict, words_of_pattern
 
 SPLITS = ("train", "valid", "test")
 EVALUATED_SPLITS = ("valid", "test")
+BY_LINES_FOR_WANT_OF_PARAGRAPHS = "by the hash of each line, for want of blank lines between paragraphs"
+"""Stands in the source of a text whose valid or test was taken from train so: lines of one paragraph may be in two."""
 MAX_SEQ_LENGTH = 1_000_000
 TOKENIZER_PATTERN = words_of_pattern(
     r"^(word|word:[1-9]\d{0,6}|bpe:[1-9]\d{0,6}|file:.+|hub:[\w.-]+/[\w.-]+)$",
@@ -33,3 +35,11 @@ class CorpusConfig(Strict):
     fraction: Annotated[float, Field(gt=0.0, le=1.0)]
     """Share of train's blocks that are trained on, by one fixed order, so that a smaller share is part of a larger one;
     the vocabulary stays the whole text's."""
+
+    def num_blocks(self, num_tokens: int) -> int:
+        """Of a split of so many tokens."""
+        return -(-num_tokens // self.seq_length)
+
+    def num_train_blocks(self, num_tokens: int) -> int:
+        """How many blocks are trained on where train has so many tokens."""
+        return max(1, round(self.fraction * self.num_blocks(num_tokens)))

@@ -21,6 +21,7 @@ from tiedlm.config.corpus_config import MAX_SEQ_LENGTH, SPLITS, CorpusConfig
 from tiedlm.data.encoding_limits import enter_encoding, enter_reading
 from tiedlm.data.sources.cache import cached_folder
 from tiedlm.data.sources.corpus import Corpus
+from tiedlm.data.sources.documents import Documents
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.sources.pieces import Piece, TextCounts
 from tiedlm.data.sources.watcher import Watcher
@@ -65,13 +66,15 @@ class TokenizedCorpus:
     num_bytes_left_out: dict[str, int]
     """Of characters that the tokenizer has no token for, nor an unknown token."""
     folder: str
+    documents: Documents | None = None
+    """As `Corpus` has them."""
 
     def blocks(self, split: str, config: CorpusConfig) -> Tensor:
         """(N, T): consecutive pieces of a split, the last one padded, memory-mapped; of train, those trained on."""
         import torch  # here, since those who count or fetch need none
 
         seq_length = config.seq_length
-        shape = (-(-self.num_tokens[split] // seq_length), seq_length)
+        shape = (config.num_blocks(self.num_tokens[split]), seq_length)
         # "c": what is written stays in memory; torch takes no array that may not be written to
         blocks = torch.from_numpy(np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="c", shape=shape))
         if split != "train" or config.fraction == 1.0:
@@ -79,7 +82,7 @@ class TokenizedCorpus:
         from tiedlm.generators import make_generator  # as above
 
         order = torch.randperm(len(blocks), generator=make_generator(0, "fraction"))
-        return blocks[order[: max(1, round(config.fraction * len(blocks)))].sort().values]
+        return blocks[order[: config.num_train_blocks(self.num_tokens[split])].sort().values]
 
     def token_ids(self, split: str) -> npt.NDArray[np.int32]:
         """(num_tokens,), memory-mapped."""
@@ -136,7 +139,9 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
 
     folder = cached_folder(["tokens", CACHE_FORMAT, made_of, corpus.sha256], fill)
     meta = json.loads((folder / "meta.json").read_text())
-    tokenized = TokenizedCorpus(**meta, name=corpus.name, source=corpus.source, folder=str(folder))
+    tokenized = TokenizedCorpus(
+        **meta, name=corpus.name, source=corpus.source, folder=str(folder), documents=corpus.documents
+    )
     kind, _, size = config.tokenizer.partition(":")
     if kind == "bpe" and tokenized.vocab_size < int(size):
         watcher.notice(

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiedlm.config.corpus_config import SPLITS
+from tiedlm.config.corpus_config import BY_LINES_FOR_WANT_OF_PARAGRAPHS, SPLITS
 from tiedlm.data.sources.document_split import split_by_document
+from tiedlm.data.sources.documents import Documents
 from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.data.sources.known_text import find_known_text
 from tiedlm.data.sources.layout import find_readers, single_file, split_of
@@ -30,6 +31,8 @@ class Corpus:
     """Where the text came from; it decides nothing."""
     readers: dict[str, Reader]
     sha256: dict[str, str]
+    documents: Documents | None = None
+    """By which valid or test was taken from train; None where it has both."""
 
     def batches(self, split: str) -> Iterator[list[Piece]]:
         """The lines of a split in order, some thousands at a time.
@@ -90,6 +93,7 @@ def load_corpus(
     else:
         readers, source = _own_readers(Path(name), text_column), name
     missing = [split for split in SPLITS if split not in readers]
+    documents = None
     if missing:
         split = split_by_document(readers["train"], missing)
         if split is None:
@@ -98,14 +102,20 @@ def load_corpus(
                 f"corpus {name!r}: has no {' and no '.join(missing)}, and too few different documents in train to take "
                 f"them from; give {' and '.join(missing)} too"
             )
-        readers |= split
+        readers |= split.readers
+        documents = split.documents
         watcher.tell(
             f"corpus {name!r} has no {' and no '.join(missing)}: 5 % of the documents of train become each, by their "
-            "hash; a line or a row is a document"
+            "hash"
         )
-        source += f"; {' and '.join(missing)} taken from train by document hash"
+        source += f"; {' and '.join(missing)} taken from train {_by_hash(documents)}"
     source += "" if text_column is None else f", column {text_column}"
-    return Corpus(name, source, readers, {split: _sha256(name, split, readers[split]) for split in SPLITS})
+    sha256 = {split: _sha256(name, split, readers[split]) for split in SPLITS}
+    return Corpus(name, source, readers, sha256, documents)
+
+
+def _by_hash(documents: Documents) -> str:
+    return BY_LINES_FOR_WANT_OF_PARAGRAPHS if documents.may_cut_paragraphs else f"by the hash of each {documents.kind}"
 
 
 def _sha256(name: str, split: str, reader: Reader) -> str:

@@ -6,14 +6,22 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from tiedlm.config.corpus_config import SPLITS
+from tiedlm.data.sources.documents import Document, paragraphs
 from tiedlm.data.sources.pieces import Piece, Reader
 from tiedlm.data.sources.saved_dataset import is_saved_dataset, saved_readers
-from tiedlm.data.sources.text_file import SHOWN_SUFFIXES, check_column, read_pieces, split_suffix
+from tiedlm.data.sources.text_file import (
+    SHOWN_SUFFIXES,
+    TEXT,
+    check_column,
+    format_of,
+    has_a_paragraph_a_line,
+    read_pieces,
+    split_suffix,
+)
 from tiedlm.data.sources.unpacking import beginning, check_whole
 from tiedlm.errors import InputError
 
@@ -38,14 +46,36 @@ class SplitFiles:
 
     files: tuple[Path, ...]
 
-    def reader(self, column: str | None) -> Reader:
+    def reader(self, column: str | None) -> FileReader:
         """Of all files, one after the other."""
-        return partial(_read_files, self.files, column)
+        return FileReader(self.files, column)
 
 
-def _read_files(files: tuple[Path, ...], column: str | None) -> Iterator[Piece]:
-    for path in files:
-        yield from read_pieces(path, column)
+@dataclass(frozen=True)
+class FileReader:
+    """Reads the lines or rows of files, one file after the other."""
+
+    files: tuple[Path, ...]
+    column: str | None
+
+    def __call__(self) -> Iterator[Piece]:
+        for path in self.files:
+            yield from read_pieces(path, self.column)
+
+    def paragraphs(self) -> Iterator[Document]:
+        """The same lines as paragraphs, none of which goes on in the next file."""
+        for path in self.files:
+            yield from paragraphs(read_pieces(path, self.column))
+
+    @property
+    def holds_lines(self) -> bool:
+        """Whether they are lines and not rows."""
+        return all(format_of(path) == TEXT for path in self.files)
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether they are lines of which several may make a paragraph."""
+        return self.holds_lines and not any(has_a_paragraph_a_line(path) for path in self.files)
 
 
 def split_of(name: str) -> str | None:

@@ -35,6 +35,8 @@ FORMATS = {
 }
 """Suffix → format; with `.gz` or the like after it the file is compressed, unless it is parquet."""
 NOT_READ: tuple[type[Exception], ...] = (*NOT_UNPACKED, csv.Error, Unreadable)
+PARAGRAPH_A_LINE = (".tokens", ".raw")
+"""Suffixes of text that has a paragraph a line, as WikiText has."""
 SHOWN_SUFFIXES = ".txt, .jsonl, .json, .csv, .tsv, .parquet"
 
 
@@ -60,6 +62,12 @@ def format_of(path: Path) -> str:
     """How a file is read: by its suffix, and as text where that says nothing."""
     found = split_suffix(path.name)
     return TEXT if found is None else FORMATS[found[1].removesuffix(_packed_suffix(found[1]))]
+
+
+def has_a_paragraph_a_line(path: Path) -> bool:
+    """Whether a file of text is of those that have a paragraph a line, by its suffix."""
+    found = split_suffix(path.name)
+    return found is not None and found[1].startswith(PARAGRAPH_A_LINE)
 
 
 def check_column(files: Iterable[Path], column: str | None) -> None:
