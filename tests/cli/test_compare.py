@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def test_it_says_first_what_it_will_do_and_then_how_each_seed_ended(folder: Path
     told = (folder / "told").read_text().splitlines()
     assert told[0] == "corpus: reading corpus corpus"
     assert told[1] == "corpus: 6 runs to train; records go to out"
-    assert told[2].startswith("  2 steps, 512 tokens a run; vocabulary ")
+    assert re.fullmatch(r"  text: 2,100 tokens of train, 420 of valid, 420 of test; vocabulary \d+", told[2])
+    assert told[3] == "  2 steps, 512 tokens a run, 0.24 epochs"
     seeds = [line for line in told if line.startswith("seed ")]
     assert len(seeds) == 3
     for line in seeds[:2]:

@@ -25,6 +25,9 @@ PLAN = Plan(
     num_steps=4_000,
     train_tokens=4_000 * 64,
     evaluation_tokens=3 * 64_000,
+    epochs=256.0,
+    notes=[],
+    documents=None,
     corpus_tokens={"train": 1_000, "valid": 100, "test": 100},
     vocab_size=50,
     parameters={"tied": 1_000, "untied": 2_600},
@@ -45,7 +48,9 @@ def test_the_time_of_a_plan_is_that_of_steps_and_evaluations() -> None:
     assert pace.is_known
     assert pace.tokens_per_second == pytest.approx(1_000)
     assert PLAN.estimate_seconds(pace.tokens_per_second, start_seconds=3.0) == pytest.approx(3 + 2 * (256 + 64))
-    assert plan_lines(replace(PLAN, estimated_seconds=643.0))[-1] == "  estimated time: 10 min 43 s"
+    assert plan_lines(replace(PLAN, estimated_seconds=643.0, tokens_per_second=1_000.0))[-1] == (
+        "  estimated time: 10 min 43 s, 1,000 tokens a second in each run"
+    )
 
 
 @pytest.mark.parametrize("first_step", [1, 3_001])

@@ -16,6 +16,7 @@ from tests.conftest import toy_experiment
 from tiedlm.comparison.comparability import check_reusable, missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.paired_statistics import paired_t
+from tiedlm.comparison.text_notes import text_notes
 from tiedlm.config.experiment import Experiment
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
@@ -215,7 +216,8 @@ def test_an_arm_that_has_overfit_is_told_so_and_one_on_the_plateau_is_not(train_
     records = pairs([4.6, 4.4, 4.6], [4.0, 4.1, 4.05])
     last = records[0].curve[-1].model_copy(update={"train_loss_nats": train_loss_nats})
     comparison = compare([record.model_copy(update={"curve": [last]}) for record in records])
-    assert comparison.notes == [f"tied is worse than token frequencies alone on valid and test (seed 0, 2): {why}"]
+    worse = f"tied is worse than token frequencies alone on valid and test (seed 0, 2): {why}"
+    assert comparison.notes == [worse, *text_notes(comparison.trained_on, may_cut_paragraphs=False)]
     assert comparison.differences[0].reason == f"no verdict: tied is worse than token frequencies alone; {why}"
 
 
@@ -247,7 +249,7 @@ def test_runs_that_differ_in_more_than_arm_and_seed_are_refused(change: str, val
 def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
     comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("tied", 7, 3.0)])
     assert comparison.seeds == [0, 1]
-    assert comparison.notes == ["seed 7 of tied has no partner and is left out"]
+    assert comparison.notes[0] == "seed 7 of tied has no partner and is left out"
     with pytest.raises(InputError, match="nothing can be paired"):
         compare([made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)])
 

@@ -143,14 +143,14 @@ def test_a_tuning_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
         overrides = {"model": {"tie_word_embeddings": False}, "train": {"learning_rate": 0.02, "adam_epsilon": 1e-4}}
         save_record(made_up("untied", seed, 3.9, overrides=overrides, **best), tmp_path)
     comparison = update_report(tmp_path)
-    assert comparison.notes == []
+    assert not any("tun" in note for note in comparison.notes)
     page = (tmp_path / "REPORT.md").read_text()
     assert page.splitlines()[2].startswith("**tied and untied differ in train.learning\\_rate (as in the file, 0.02)")
     assert re.search(r"\| learning\\_rate=0.02,adam\\_epsilon=0.0001 \| 5\d\.\d \| \*\*4\d\.\d\*\* \|", page)
     for seed in (0, 1):
         (tmp_path / f"untied-seed{seed}.json").unlink()
         save_record(made_up("untied", seed, 3.9), tmp_path)
-    assert update_report(tmp_path).notes == ["untied is not at the best of its tuning; give the command with --tune"]
+    assert "untied is not at the best of its tuning; give the command with --tune" in update_report(tmp_path).notes
 
 
 @pytest.mark.parametrize(

@@ -127,13 +127,15 @@ def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: P
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     """What a dry run found."""
-    from tiedlm.cli.plan_lines import plan_lines
+    from tiedlm.cli.plan_lines import note_lines, plan_lines
 
     if as_json:
         echo_json(plan.document())
     else:
         for line in plan_lines(plan):
             stdout.print(printable(line), highlight=False, markup=False, soft_wrap=True)
+        for line in note_lines(plan):
+            stdout.print(printable(line), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def complain(sentence: str) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tiedlm.data.sources.document_split import FEW_DOCUMENTS
+from tiedlm.report.wording import count_epochs, count_tokens
+
 if TYPE_CHECKING:
+    from tiedlm.data.sources.documents import Documents
     from tiedlm.execution.plan import Plan
 
 
@@ -19,13 +23,27 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [
         *width,
         f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}; records go to {plan.out}",
-        f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run; vocabulary {plan.vocab_size:,}",
+        f"  text: {count_tokens(plan.corpus_tokens)}; vocabulary {plan.vocab_size:,}",
+        *([] if plan.documents is None else [f"  documents: {_count_documents(plan.documents)}"]),
+        f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run, {count_epochs(plan.epochs)}",
         f"  parameters: {parameters}",
         f"  {plan.device} in {plan.precision}, {plan.side_by_side} side by side{slow}",
     ]
     if plan.estimated_seconds is not None:
-        lines.append(f"  estimated time: {duration(plan.estimated_seconds)}")
+        pace = f", {plan.tokens_per_second:,.0f} tokens a second in each run"
+        lines.append(f"  estimated time: {duration(plan.estimated_seconds)}{pace}")
     return lines
+
+
+def note_lines(plan: Plan) -> list[str]:
+    """What a reader must know of the text before it is trained on."""
+    return [f"  note: {note}" for note in plan.notes] if plan.to_train else []
+
+
+def _count_documents(documents: Documents) -> str:
+    """`1,234 paragraphs`, `1 line`."""
+    number = f"over {FEW_DOCUMENTS:,}" if documents.number is None else f"{documents.number:,}"
+    return f"{number} different {documents.kind}{'' if documents.number == 1 else 's'}"
 
 
 def runs(number: int) -> str:

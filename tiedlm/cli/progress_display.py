@@ -12,7 +12,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from tiedlm.cli.plan_lines import duration, plan_lines
+from tiedlm.cli.plan_lines import duration, note_lines, plan_lines
 from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
@@ -56,6 +56,7 @@ class ProgressDisplay(Listener):
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
         self.plan: Plan | None = None
+        self.noted: set[str] = set()  # of this plan and of those before it
         self.finished: dict[RunId, RunRecord] = {}
         self.state: dict[RunId, Progress] = {}
         self.steps_before: dict[RunId, int] = {}  # of a run that goes on, made by another process
@@ -104,6 +105,8 @@ class ProgressDisplay(Listener):
         self.state, self.steps_before, self.finished = {}, {}, {}
         if not self.quiet:
             self._say(*plan_lines(plan))
+            self._say(*(line for line in note_lines(plan) if line not in self.noted), style="yellow")
+            self.noted.update(note_lines(plan))
         if self.shows_bars:
             self.bars = NarrowBars(*BAR_COLUMNS, console=self.console)
             self.bars.start()

@@ -17,16 +17,19 @@ from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.pooled_arms import PooledArms, pooled_arms
 from tiedlm.comparison.similarity import Similarity, summarise
+from tiedlm.comparison.text_notes import text_notes
 from tiedlm.comparison.tuning_table import TunedCell, best_values
 from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config.corpus_config import BY_LINES_FOR_WANT_OF_PARAGRAPHS
 from tiedlm.counting.closed_forms.parameters import saved_formula
 from tiedlm.errors import InputError
 from tiedlm.record.metrics import SplitMetrics
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
+from tiedlm.record.trained_on import trained_on
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 6
+COMPARISON_SCHEMA_VERSION = 7
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 
 
@@ -65,12 +68,19 @@ def compare(
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
     unpaired = {arm: sorted(seeds_of[arm] - {record.seed for record in runs[arm]}) for arm in arms}
-    notes = [*_notes(runs, unpaired), *_width_notes(differences, design), *_tuning_notes(runs, tuning or [])]
+    text = trained_on(records[0].config, records[0].data.num_tokens)
+    notes = [
+        *_notes(runs, unpaired),
+        *text_notes(text, any(BY_LINES_FOR_WANT_OF_PARAGRAPHS in record.text_source for record in records)),
+        *_width_notes(differences, design),
+        *_tuning_notes(runs, tuning or []),
+    ]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
         corpus=records[0].data.corpus,
         seeds=shared[baseline],
+        trained_on=text,
         arms={arm: _summarise(runs[arm]) for arm in arms},
         saved=_saved(runs[baseline][0]),
         differences=differences,

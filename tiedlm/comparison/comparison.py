@@ -14,6 +14,7 @@ from tiedlm.comparison.tuning_table import TunedCell
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.strict import Strict
 from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.trained_on import TrainedOn
 
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 """Of a run on a split, in the order in which they are told."""
@@ -122,6 +123,7 @@ class Comparison(Strict):
     experiment: str
     corpus: str
     seeds: list[int]
+    trained_on: TrainedOn
     arms: dict[str, ArmSummary]
     saved: Saved
     differences: list[Difference]

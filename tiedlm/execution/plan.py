@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiedlm.comparison.text_notes import text_notes
 from tiedlm.config.experiment import Experiment
+from tiedlm.data.sources.documents import Documents
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.record.run_id import RunId
+from tiedlm.record.trained_on import trained_on
 from tiedlm.training.cost import expected_cost
 from tiedlm.training.device import Runtime, resolve_runtime
 
@@ -40,7 +43,11 @@ class Plan:
     train_tokens: int
     evaluation_tokens: int
     """As `ExpectedCost` has both."""
+    epochs: float
     corpus_tokens: dict[str, int]
+    """As `TrainedOn` has both."""
+    documents: Documents | None
+    """By which valid or test was taken from train; None where the corpus has both."""
     vocab_size: int
     parameters: dict[str, int]
     """At the end of training, by arm."""
@@ -49,8 +56,11 @@ class Plan:
     has_bf16: bool
     """Whether the device has bf16, which makes training a few times faster."""
     side_by_side: int
+    notes: list[str]
+    """What a reader must know of the text beforehand."""
+    tokens_per_second: float | None = None
+    """Of the slowest of the runs that go side by side; None until some steps were timed, as the next."""
     estimated_seconds: float | None = None
-    """None until some steps were timed."""
     width: PlannedWidth | None = None
     """None without `--to-within`."""
 
@@ -78,6 +88,7 @@ def make_plan(
     arms = dict.fromkeys(run.arm for run in (*runs, *already_there))
     costs = {arm: expected_cost(experiment.run_config(arm), corpus.num_tokens, corpus.vocab_size) for arm in arms}
     first = next(iter(costs.values()))  # steps, batches and evaluations are the same in all arms
+    text = trained_on(experiment, corpus.num_tokens)
     return Plan(
         experiment=experiment.name,
         corpus=corpus.name,
@@ -87,11 +98,14 @@ def make_plan(
         num_steps=experiment.train.num_steps,
         train_tokens=first.train_tokens,
         evaluation_tokens=first.evaluation_tokens,
-        corpus_tokens=corpus.num_tokens,
+        epochs=text.epochs,
+        corpus_tokens=text.num_tokens,
+        documents=corpus.documents,
         vocab_size=corpus.vocab_size,
         parameters={arm: cost.parameters for arm, cost in costs.items()},
         device=runtime.device,
         precision=runtime.precision,
         has_bf16=resolve_runtime(runtime.device, "auto").precision == "bf16",
         side_by_side=side_by_side,
+        notes=text_notes(text, corpus.documents is not None and corpus.documents.may_cut_paragraphs),
     )

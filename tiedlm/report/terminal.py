@@ -21,7 +21,9 @@ from tiedlm.report.wording import (
     differing_lines,
     heading,
     is_inconclusive,
+    pace_sentence,
     reasons,
+    text_sentence,
     verdict_lines,
 )
 
@@ -37,6 +39,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [
         Text(heading(comparison), style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
+        Text(printable(f"{text_sentence(comparison)} {pace_sentence(comparison)}")),
         *tables(comparison),
         Text(f"± is the standard deviation over seeds{brackets}. {WARNING}", style="dim"),
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),

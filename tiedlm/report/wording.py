@@ -7,7 +7,7 @@ Plain text: whoever draws a text of a record escapes it for his form.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE
@@ -117,6 +117,36 @@ def count_steps(number: int) -> str:
 def title(comparison: Comparison) -> str:
     """`Penn Treebank, 5 seeds`."""
     return f"{corpus_title(comparison.corpus)}, {count_seeds(len(comparison.seeds))}"
+
+
+def count_tokens(num_tokens: Mapping[str, int]) -> str:
+    """`442,834 tokens of train, 29,577 of valid, 30,021 of test`."""
+    first, *others = (f"{number:,}" for number in num_tokens.values())
+    return ", ".join(
+        f"{number} of {split}" for number, split in zip([f"{first} tokens", *others], num_tokens, strict=True)
+    )
+
+
+def count_epochs(number: float) -> str:
+    """`26 epochs`, `2.6 epochs`, `0.013 epochs`: two significant digits, or a whole number."""
+    return f"{number:,.0f} epochs" if number >= 10 else f"{number:.2g} epochs"
+
+
+def text_sentence(comparison: Comparison) -> str:
+    """How much text there is, and how much of it is read."""
+    text = comparison.trained_on
+    return (
+        f"Text: {count_tokens(text.num_tokens)}. A run reads {text.num_tokens_read:,} tokens of train in "
+        f"{text.num_steps:,} steps, {count_epochs(text.epochs)}."
+    )
+
+
+def pace_sentence(comparison: Comparison) -> str:
+    """How fast the runs were, for forms that have no table of costs."""
+    paces = {arm: summary.tokens_per_second for arm, summary in comparison.arms.items()}
+    if len(paces) > 2:
+        return f"Tokens a second: {min(paces.values()):,.0f} to {max(paces.values()):,.0f}, by arm."
+    return f"Tokens a second: {', '.join(f'{arm} {pace:,.0f}' for arm, pace in paces.items())}."
 
 
 def pair_name(arms: Sequence[str]) -> str:

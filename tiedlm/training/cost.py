@@ -9,6 +9,7 @@ from tiedlm.config.run_config import RunConfig
 from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.data.masking import NUM_FOLDS
+from tiedlm.record.trained_on import trained_on
 from tiedlm.training.monitor import CURVE_TOKENS
 
 BYTES_PER_PARAMETER = TRAINING_RECIPES["float32"].total
@@ -38,7 +39,7 @@ def expected_cost(config: RunConfig, num_tokens: Mapping[str, int], vocab_size: 
     at_the_end = NUM_FOLDS * (num_tokens["valid"] + num_tokens["test"])
     parameters = count_config("", config.trained_model.config_json(vocab_size)).total
     return ExpectedCost(
-        train_tokens=train.num_steps * train.batch_size * config.corpus.seq_length,
+        train_tokens=trained_on(config, num_tokens).num_tokens_read,
         evaluation_tokens=(train.num_evaluations + 1) * of_a_point + at_the_end,
         parameters=parameters,
         state_bytes=BYTES_PER_PARAMETER * parameters,
