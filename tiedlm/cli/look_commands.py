@@ -36,7 +36,10 @@ def report(
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html", metavar="FILE", help="Write a page of the comparison too: one file that needs no network."
+            "--html",
+            metavar="FILE",
+            help="Write a page of the comparison too: one file that needs no network. It quotes three sentences of "
+            "valid, if the models and the text are on this machine.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tiedlm.config.corpus_config import MAX_SEQ_LENGTH, SPLITS, CorpusConfig
 from tiedlm.data.encoding_limits import enter_encoding, enter_reading
-from tiedlm.data.sources.cache import cached_folder
+from tiedlm.data.sources.cache import cached_folder, find_cached
 from tiedlm.data.sources.corpus import Corpus
 from tiedlm.data.sources.documents import Documents
 from tiedlm.data.sources.layout import TOKENIZER_FILE
@@ -32,6 +32,7 @@ from tiedlm.data.tokenizer import (
     sha256_of,
     telling_unknown_words,
     tokenizer_file,
+    tokenizer_is_given,
     trained_vocabulary,
 )
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
@@ -137,11 +138,8 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
             vocabulary = trained_vocabulary(lambda: _texts(corpus.batches("train")), config.tokenizer)
             _write_tokens(folder, corpus, vocabulary, NoGuard())
 
-    folder = cached_folder(["tokens", CACHE_FORMAT, made_of, corpus.sha256], fill)
-    meta = json.loads((folder / "meta.json").read_text())
-    tokenized = TokenizedCorpus(
-        **meta, name=corpus.name, source=corpus.source, folder=str(folder), documents=corpus.documents
-    )
+    folder = cached_folder(_ingredients(made_of, corpus.sha256), fill)
+    tokenized = _in_cache(folder, corpus.name, corpus.source, corpus.documents)
     kind, _, size = config.tokenizer.partition(":")
     if kind == "bpe" and tokenized.vocab_size < int(size):
         watcher.notice(
@@ -161,6 +159,32 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
                 f"corpus.seq_length={config.seq_length}; give more text or lower corpus.seq_length"
             )
     return tokenized
+
+
+def find_tokens(
+    name: str, tokenizer: str, tokenizer_sha256: str, text_sha256: dict[str, str]
+) -> TokenizedCorpus | None:
+    """A corpus that was tokenized on this machine, found without its text; None if the cache has it not.
+
+    Args:
+        name: of the corpus.
+        tokenizer: its `corpus.tokenizer`.
+        tokenizer_sha256: of the tokenizer that must have made the tokens.
+        text_sha256: of each split.
+    """
+    made_of = tokenizer_sha256 if tokenizer_is_given(tokenizer) else tokenizer
+    folder = find_cached(_ingredients(made_of, text_sha256))
+    found = None if folder is None else _in_cache(folder, name, "the cache")
+    return found if found is not None and found.tokenizer_sha256 == tokenizer_sha256 else None
+
+
+def _ingredients(made_of: str, text_sha256: dict[str, str]) -> list[Any]:
+    return ["tokens", CACHE_FORMAT, made_of, {split: text_sha256[split] for split in SPLITS}]
+
+
+def _in_cache(folder: Path, name: str, source: str, documents: Documents | None = None) -> TokenizedCorpus:
+    meta = json.loads((folder / "meta.json").read_text())
+    return TokenizedCorpus(**meta, name=name, source=source, folder=str(folder), documents=documents)
 
 
 def _texts(batches: Iterator[list[Piece]]) -> Iterator[list[str]]:

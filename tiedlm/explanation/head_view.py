@@ -17,7 +17,7 @@ from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.exchange.foreign_loading import load_foreign, word_embeddings
 from tiedlm.exchange.foreign_model import longest_input, read
-from tiedlm.exchange.trained_run import open_run
+from tiedlm.exchange.trained_run import TrainedRun, open_run
 from tiedlm.masked_batch import MASK, MASK_ID, UNK_ID
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import load_model
@@ -66,8 +66,16 @@ def view_run(path: Path, sentence: str) -> HeadView:
     Raises:
         InputError: the run cannot be had, or the sentence has no masked word.
     """
-    run = open_run(path)
-    return replace(_own(str(path), run.model, run.vocabulary, sentence), notes=run.notes)
+    return view_opened(open_run(path), str(path), sentence)
+
+
+def view_opened(run: TrainedRun, name: str, sentence: str) -> HeadView:
+    """The same of a run that is read already.
+
+    Raises:
+        InputError: the sentence has no masked word.
+    """
+    return replace(_own(name, run.model, run.vocabulary, sentence), notes=run.notes)
 
 
 def view_shipped(arm: str, sentence: str) -> HeadView:
