@@ -103,6 +103,7 @@ def _table(explained: list[tuple[str, str, Explanation]]) -> Table:
         "masked word",
         "arm",
         "guesses",
+        "likeliest word",
         "|guess|",
         "× |row|",
         "× cosine",
