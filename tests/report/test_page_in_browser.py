@@ -152,3 +152,21 @@ def test_an_arm_is_taken_out_of_the_curves(opened: Page, tmp_path: Path) -> None
     assert min(numbers) > 0
     opened.get_by_label("untied", exact=True).uncheck()
     assert [opened.locator(f"#curves .plots .of-{place}").evaluate_all(boxes) for place in (0, 1)] == [numbers[0], 0]
+
+
+@pytest.mark.parametrize("name", ["ptb-arms", "ptb-quick"])
+def test_every_width_of_screen_is_used(name: str, opened: Page, tmp_path: Path) -> None:
+    """A wide one shows what is read beside what is looked at, in lines that can be read; none is overrun."""
+    show(opened, tmp_path, results(name))
+    spans = "elements => elements.map(element => element.getBoundingClientRect()).map(box => [box.left, box.right])"
+    for width in (1920, 1280, 800, 390):
+        opened.set_viewport_size({"width": width, "height": 900})
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+        texts, plots, paragraphs = (
+            opened.locator(f"main {chosen}").evaluate_all(spans)
+            for chosen in ("#curves .text", "#curves .plot", "p:visible")
+        )
+        assert max(right for _, right in plots) - min(left for left, _ in [*texts, *plots]) > 0.85 * width
+        assert max(right - left for left, right in paragraphs) <= 46 * 16  # 46 rem
+        assert len({left for left, _ in plots}) == (1 if width < 900 else 2)
+        assert (texts[0][1] <= plots[0][0]) == (width == 1920)
