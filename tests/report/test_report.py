@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.comparison.test_compare import made_up, pairs
+from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.compare import compare
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_record import RunRecord
+from tiedlm.report.markdown import render_markdown, render_tables
+from tiedlm.report.page.render import render_page
 from tiedlm.report.terminal import render_comparison
 from tiedlm.report.write import update_report
 
@@ -98,6 +102,26 @@ def test_the_terminal_shows_the_answer_at_80_columns() -> None:
     assert shown(pairs([4.0, 4.1], [4.2, 4.35])) == EXPECTED.strip().splitlines()
 
 
+@pytest.mark.parametrize("num_arms", [2, 5])
+def test_every_form_says_what_its_brackets_hold(num_arms: int) -> None:
+    """Intervals, and never the accuracy, which is in parentheses where there is one."""
+    names = ["tied", *(f"arm-{number}" for number in range(1, num_arms))]
+    arms = {name: [4.0 + 0.1 * place, 4.03, 3.98 + 0.1 * place, 4.01] for place, name in enumerate(names)}
+    comparison = compare(many_arms(arms))
+    assert len(comparison.arms) == num_arms
+    forms = [
+        "\n".join(shown(many_arms(arms))),
+        render_markdown(comparison),
+        render_tables(comparison),
+        render_page(comparison, many_arms(arms)),
+    ]
+    for form in forms:
+        assert re.search(r"\[[+-]\d", form)
+        assert re.search(r"95\s%\sinterval", form)
+        assert not re.search(r"in\sbrackets\sthe\saccuracy", form)
+        assert bool(re.search(r"\(\d+\.\d %\)", form)) == bool(re.search(r"in\sparentheses\sthe\saccuracy", form))
+
+
 def test_of_one_seed_the_terminal_says_what_is_missing() -> None:
     assert shown(pairs([4.0], [4.09]))[-4:] == [
         "valid no verdict    untied +9.4 % perplexity  1 seed",
@@ -131,9 +155,10 @@ V × H = 100 × 32 = 3,200 saved, 12.7 % of the untied model
  valid                  57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
  test                   57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
 
-± is the standard deviation over seeds, in brackets the accuracy. Masked-LM
-perplexity predicts masked tokens from both sides; it is not comparable with a
-causal (left-to-right) perplexity, nor with pseudo-perplexity.
+± is the standard deviation over seeds, in parentheses the accuracy, in brackets
+the 95 % interval. Masked-LM perplexity predicts masked tokens from both sides;
+it is not comparable with a causal (left-to-right) perplexity, nor with
+pseudo-perplexity.
 note: valid has 960 tokens, so which text happens to be in it moves a difference
 by about ± 0.097 nats a token, however many seeds there are; give 3,600 tokens
 or more for valid

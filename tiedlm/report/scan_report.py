@@ -47,8 +47,8 @@ def render_scan_markdown(scan: Scan) -> str:
         "Differences are in nats a token, each with the 95 % interval of its cell alone. Verdicts are corrected for "
         "the number of cells, so an interval without zero can be inconclusive. A cell's own report tests that cell "
         "alone; the map's verdict counts.\n",
-        "In the map a number in bold has a verdict for one of the arms, and a hatched cell in brackets has none: one "
-        "seed, or a model that token frequencies beat, which are those of the whole train split. A black line, if "
+        "In the map a number in bold has a verdict for one of the arms, and a hatched cell in parentheses has none: "
+        "one seed, or a model that token frequencies beat, which are those of the whole train split. A black line, if "
         "there is one, is where the difference would be zero, by interpolation between cells that have verdicts.\n",
         f"![map]({MAP_FILE})\n",
         render_scan_tables(scan),

@@ -79,7 +79,7 @@ def arms_table(comparison: Comparison, split: str) -> Table:
 
 
 def perplexity_table(comparison: Comparison) -> Table:
-    """An arm a column, a split a row: perplexity, and in brackets the accuracy."""
+    """An arm a column, a split a row: perplexity, and in parentheses the accuracy."""
     rows = []
     for split in next(iter(comparison.arms.values())).metrics:
         cells = [summary.metrics[split] for summary in comparison.arms.values()]

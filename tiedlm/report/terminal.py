@@ -35,13 +35,14 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     """The whole answer for a terminal."""
     has_few_arms = len(comparison.arms) <= MAX_COLUMNS
     tables = _tables_of_few_arms if has_few_arms else _tables_of_many_arms
-    brackets = ", in brackets the accuracy" if has_few_arms else ", in brackets the 95 % interval"
+    signs = ", in parentheses the accuracy" if has_few_arms else ""
+    signs += ", in brackets the 95 % interval" if len(comparison.seeds) > 1 else ""
     parts: list[RenderableType] = [
         Text(heading(comparison), style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
         Text(printable(f"{text_sentence(comparison)} {pace_sentence(comparison)}")),
         *tables(comparison),
-        Text(f"± is the standard deviation over seeds{brackets}. {WARNING}", style="dim"),
+        Text(f"± is the standard deviation over seeds{signs}. {WARNING}", style="dim"),
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
     ]
     if has_few_arms:

@@ -30,11 +30,11 @@ NATS = (
 )
 DETECTABLE = "Detectable: the true difference that this many seeds would find significant 80 % of the time."
 ARMS_TABLE = (
-    "Each interval is of that difference alone, from its own variance over seeds. Holm's p adjusts these tests for "
-    "their number and decides the verdict. Beside an inconclusive verdict stands the true difference that this many "
-    "seeds would find significant 80 % of the time, without that adjustment. Pooled: Holm's p of a second test, which "
-    "assumes the same variance in all arms; it decides no verdict, and does not suit an arm that shares training steps "
-    "with the first."
+    "In brackets is the 95 % interval of each difference alone, from its own variance over seeds. Holm's p adjusts "
+    "these tests for their number and decides the verdict. Beside an inconclusive verdict stands the true difference "
+    "that this many seeds would find significant 80 % of the time, without that adjustment. Pooled: Holm's p of a "
+    "second test, which assumes the same variance in all arms; it decides no verdict, and does not suit an arm that "
+    "shares training steps with the first."
 )
 ACROSS_VOCABULARIES = (
     "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
