@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.comparison.test_compare import made_up, pairs
+from tests.comparison.test_differences import many_arms
 from tests.report.test_report import STRANGE
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import printable
@@ -139,3 +140,16 @@ def test_a_scan_has_no_page_and_says_so(tmp_path: Path) -> None:
     assert (finished.returncode, finished.stdout) == (2, "")
     assert "holds a scan, a page is of one comparison; give a folder in it" in finished.stderr
     assert not (tmp_path / "page.html").exists()
+
+
+def test_the_answer_of_many_arms_says_which_is_better_than_which() -> None:
+    arms = {
+        "tied": [4.0, 4.03, 3.98, 4.01],
+        "arm-1": [4.2, 4.22, 4.19, 4.21],
+        "arm-2": [3.8, 3.84, 3.77, 3.82],
+        "arm-3": [4.1, 3.9, 4.05, 3.97],
+    }
+    text = " ".join(Structure(page_of(many_arms(arms))).text)
+    assert "On valid, tied is better than: arm-1." in text
+    assert "On valid, better than tied: arm-2." in text
+    assert "On valid, inconclusive against tied: arm-3." in text

@@ -51,12 +51,14 @@ SIMILARITY = (
     "arm's own line is to the table of another seed. Linear CKA (Kornblith et al. 2019) is 1 for a rotated copy. "
     "The overlap is the share of a token's 10 nearest tokens that both agree on."
 )
-ESTIMATES = (
-    "one evaluation fold of evenly spaced blocks, the same number of train and of valid, so these are estimates where "
-    "the tables of results are exact"
+CURVES = (
+    "Each point is an estimate from one evaluation fold of evenly spaced blocks, as many of train as of valid; the "
+    "tables of results are exact. The untrained models are not drawn."
 )
-CURVES = f"Each point is {ESTIMATES}. The untrained models are left out."
-LAST_POINTS = f"Last point of each curve: {ESTIMATES}."
+LAST_POINTS = (
+    "Last point of each curve: one evaluation fold of evenly spaced blocks, the same number of train and of valid, so "
+    "these are estimates where the tables of results are exact."
+)
 PAIRED = (
     "For one seed all arms start with the same values in every tensor they share and see the same batches "
     "and masks; every token of a split is predicted once, under the same masks."

@@ -31,7 +31,16 @@ def _lede_of_many(comparison: Comparison) -> list[str]:
         if item.split == "valid":
             of_verdict.setdefault(item.verdict, []).append(item.arms[1])
     order = sorted(of_verdict, key=lambda verdict: (verdict == NO_VERDICT, verdict == INCONCLUSIVE))
-    return [f"valid, {verdict}: {', '.join(of_verdict[verdict])}." for verdict in order]
+    return [_said(verdict, of_verdict[verdict], next(iter(comparison.arms))) for verdict in order]
+
+
+def _said(verdict: str, arms: list[str], first: str) -> str:
+    """`On valid, tied is better than: untied, tied-wider.`"""
+    if verdict == f"{first} better":
+        return f"On valid, {first} is better than: {', '.join(arms)}."
+    if verdict in (INCONCLUSIVE, NO_VERDICT):
+        return f"On valid, {verdict} against {first}: {', '.join(arms)}."
+    return f"On valid, better than {first}: {', '.join(arms)}."
 
 
 def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
@@ -45,7 +54,7 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
         basis = basis if item.p_holm is None else p_value(item.p_holm)
         found.append(
             (
-                f"perplexity of {item.arms[1]} over {item.arms[0]}, {item.split}",
+                f"{item.arms[1]}'s perplexity relative to {item.arms[0]}'s, on {item.split}",
                 f"{percent_more(delta.mean)} %",
                 f"95 % interval {percent_interval(delta.ci95)}, {basis}",
             )

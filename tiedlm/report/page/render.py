@@ -80,8 +80,6 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         .render(
             comparison=comparison,
             heading=answer.heading(comparison),
-            corpus=wording.corpus_title(comparison.corpus),
-            seeds=wording.count_seeds(len(comparison.seeds)),
             cards=answer.cards(comparison),
             lede=answer.lede(comparison),
             notes=answer.notes(comparison),

@@ -50,7 +50,10 @@ def curves_section(comparison: Comparison) -> Section:
     """Learning curves."""
     has_bands = len(comparison.seeds) > 1
     first = next(iter(comparison.arms))
-    bands = ("; the band is ± a standard deviation over seeds", "; the band is the 95 % interval of each point alone")
+    bands = (
+        "; the band is ± a standard deviation over seeds",
+        "; the band is the 95 % interval of each point on its own",
+    )
     over_seeds, interval = bands if has_bands else ("", "")
     return Section(
         name="curves",
@@ -58,7 +61,10 @@ def curves_section(comparison: Comparison) -> Section:
         text=(wording.CURVES,),
         plots=(
             Plot(svg_plots.draw_curves(comparison), f"Solid: valid; dashed: train{over_seeds}."),
-            Plot(svg_plots.draw_difference_curves(comparison), f"The loss on valid minus that of {first}{interval}."),
+            Plot(
+                svg_plots.draw_difference_curves(comparison),
+                f"Each arm's loss on valid minus that of {first}{interval}.",
+            ),
         ),
         tables=(
             CaptionedTable("The curves in numbers: masked-LM perplexity", _curve_table(comparison)),
@@ -94,15 +100,15 @@ def _difference_curve_table(comparison: Comparison) -> Table:
 def differences_section(comparison: Comparison) -> Section:
     """Differences by seed."""
     splits = dict.fromkeys(item.split for item in comparison.differences)
-    caption = "A mark a seed; the bar is the 95 % interval of the mean, the stroke in it the mean."
-    of_text = " Of one seed the interval is that of the choice of text alone."
+    caption = "each mark is a seed, the bar is the 95 % interval of the mean, and the stroke in it is the mean."
+    of_text = " With one seed, the bar only shows how much the choice of text moves the difference."
     if any(item.verdict == NO_VERDICT for item in comparison.differences):
         caption += of_text
     return Section(
         name="differences",
         heading="Differences by seed",
         text=(wording.NATS, wording.DETECTABLE),
-        plots=tuple(Plot(svg_plots.draw_differences(comparison, split), f"On {split}. {caption}") for split in splits),
+        plots=tuple(Plot(svg_plots.draw_differences(comparison, split), f"On {split}: {caption}") for split in splits),
         tables=(CaptionedTable("The differences in numbers", tables.difference_table(comparison)),),
     )
 
@@ -111,7 +117,9 @@ def bands_section(comparison: Comparison) -> Section:
     """Loss by frequency band."""
     table = tables.band_table(comparison)
     if table is None:
-        return Section("bands", "By frequency", ("These records are older than the loss by frequency band.",))
+        return Section(
+            "bands", "By frequency", ("These records were made before losses were kept by token frequency.",)
+        )
     first = next(iter(comparison.arms))
     splits = dict.fromkeys(item.split for item in comparison.differences)
     return Section(
@@ -119,7 +127,7 @@ def bands_section(comparison: Comparison) -> Section:
         heading="By frequency",
         text=(wording.BANDS,),
         plots=tuple(
-            Plot(svg_plots.draw_bands(comparison, split), f"On {split}: loss minus that of {first}.")
+            Plot(svg_plots.draw_bands(comparison, split), f"On {split}: each arm's loss minus that of {first}.")
             for split in splits
         ),
         tables=(CaptionedTable("The bands in numbers", table),),

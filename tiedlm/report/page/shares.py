@@ -12,7 +12,10 @@ PARTS = {
     "head_transform": ("g", "head transform g"),
     "decoder_weight": ("W", "output matrix W, V × H"),
 }
-OTHER, NOT_STORED = ("other", "", "all else: positions, norms, bias"), ("saved", "", "not stored: W is E")
+OTHER, NOT_STORED = (
+    ("other", "", "all else: positions, norms, bias"),
+    ("saved", "", "not stored: E is also the output matrix"),
+)
 
 
 class Part(NamedTuple):
