@@ -109,10 +109,11 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     here = corpus_folder.parent
     shutil.copytree(corpus_folder, here / "my-text")
     arguments = command.removeprefix("tiedlm ")
-    if arguments.startswith(("export", "evaluate")):  # of a run that another of the commands makes
+    goes_on = "compare runs/pydoc" in arguments
+    if goes_on or arguments.startswith(("export", "evaluate")):  # of a run that another of the commands makes
         made = trained(here).parent.rename(here / "made")
         (here / "runs").mkdir()
-        made.rename(here / "runs/wikitext-2")
+        made.rename(here / "runs" / ("pydoc" if goes_on else "wikitext-2"))
         if arguments.startswith("evaluate"):
             export(here / "runs/wikitext-2/tied-seed0.safetensors", here / "runs/exported")
     rows = (here / "my-text" / "train.txt").read_text().splitlines()
@@ -120,7 +121,7 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     shutil.copytree(
         REPOSITORY / "results/ptb-tuned", here / "results/ptb-tuned", ignore=shutil.ignore_patterns("*.safetensors")
     )
-    if arguments.startswith(("compare", "train")):
+    if arguments.startswith(("compare", "train")) and not goes_on:
         own_text = "" if "--corpus" in arguments else " --corpus my-text"
         arguments = f"{arguments}{own_text} {SMALL}"
     before = {*here.iterdir(), here / "cache", here / "ptb.html", here / "share.png"}

@@ -1,7 +1,7 @@
 """An experiment: a configuration that its arms share, and what each arm changes in it.
 
-Every key without a default must be stated, and no unknown key may be. A comparison trains
-*arms*: the experiment with a few keys overridden. `tied` and `untied` exist in every experiment; a file may add more.
+Every key without a default must be stated, and no unknown key may be. A comparison trains *arms*: the experiment with
+a few keys overridden. `tied` and `untied` exist in every experiment; a file may add more.
 """
 
 from __future__ import annotations
