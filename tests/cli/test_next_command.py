@@ -133,7 +133,7 @@ def run_next(folder: Path, following: str) -> str:
         ),
         pytest.param(
             learned((0.0, 0.0, 0.0)),
-            "Both arms have the same losses, so no number of seeds would tell them apart.",
+            "The losses of untied are those of tied, so no number of seeds would tell them apart.",
             "Next: tiedlm report out --html out/page.html",
             id="equal",
         ),
@@ -153,13 +153,13 @@ def run_next(folder: Path, following: str) -> str:
         ),
         pytest.param(
             as_trained,
-            "No verdict: tied and untied have hardly learned anything; token frequencies alone do better.",
+            "No verdict on tied and untied, which have hardly learned anything; token frequencies alone do better.",
             "tiedlm compare out --seeds 3 --steps 8 --out out-8-steps",
             id="hardly learned",
         ),
         pytest.param(
             overfit,
-            "No verdict: tied and untied have overfit; token frequencies alone do better.",
+            "No verdict on tied and untied, which have overfit; token frequencies alone do better.",
             "tiedlm compare out --seeds 3 --steps 1 --out out-1-steps",
             id="overfit",
         ),
@@ -192,7 +192,7 @@ def test_runs_without_a_partner_end_with_it(folder: Path) -> None:
     change(folder / "out", learned((0.1, 0.1, 0.1)))
     (folder / "out/untied-seed1.json").unlink()
     told, command = last_lines(folder, "report out")
-    assert told.endswith("Runs are missing: seed 1 of tied has no partner.")
+    assert told.endswith("Runs are missing: untied has fewer seeds than there are.")
     assert command.endswith("tiedlm compare out --seeds 3")
     assert "3 seeds" in run_next(folder, command)
 
@@ -200,8 +200,9 @@ def test_runs_without_a_partner_end_with_it(folder: Path) -> None:
 def test_one_arm_ends_with_the_other(folder: Path) -> None:
     shutil.rmtree(folder / "out")
     told, command = last_lines(folder, f"train --untied --seed 4 --corpus corpus {TINY} --out out")
-    assert told == "One run has no other to be compared with; the next command trains what it lacks."
-    assert command == "Next: tiedlm compare out --precision fp32"
+    assert told == "One run has no other to be compared with; the next command trains its pair."
+    assert command.startswith("Next: tiedlm compare --corpus corpus --set model.hidden_size=16 ")
+    assert command.endswith(" --steps 2 --precision fp32 --seeds 4, --out out")
     remedy = "tiedlm compare out trains the missing runs"
     assert_refused(folder, "report out", "only arm 'untied' has records", remedy)
     assert "1 seed" in run_next(folder, command)

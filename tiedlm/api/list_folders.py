@@ -75,12 +75,13 @@ def list_folders(places: Iterable[Path]) -> list[ListedFolder]:
 def _folders_below(place: Path) -> Iterator[Path]:
     try:
         inside = sorted(place.iterdir())
+        folders = [path for path in inside if path.name[0] != "." and path.is_dir() and not path.is_symlink()]
+        has_mark = any((place / mark).exists() for mark in MARKS)
     except OSError:  # so it may be one, and is told to be one that cannot be read
         yield place
         return
-    folders = [path for path in inside if path.name[0] != "." and path.is_dir() and not path.is_symlink()]
     names = {path.name for path in inside}
-    if any(map(RunId.of_record_file, names)) or any((place / mark).exists() for mark in MARKS):
+    if any(map(RunId.of_record_file, names)) or has_mark:
         yield place
         is_scan = SCAN_DESIGN_FILE in names
         own = (CHECKPOINTS_FOLDER, TUNE_FOLDER)

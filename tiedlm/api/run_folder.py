@@ -55,10 +55,11 @@ class RunFolder:
         jobs, plan = self._prepare(runs, self._reusable_records())
         return time_plan(plan, jobs, _executor(plan)) if jobs else plan
 
-    def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] = lambda: None) -> None:
+    def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] | None = None) -> None:
         """Train those runs that have no record, by the designs that lie beside the folder.
 
-        `decide` writes a design down, once everything else is checked and before the first run.
+        `decide` writes a design down, once everything else is checked and before the first run, while no other command
+        trains there.
 
         Raises:
             InputError: the text or the folder is unfit.
@@ -73,7 +74,9 @@ class RunFolder:
         if not missing:
             if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
                 self._keep_tokenizer(self.tokenized())
-            decide()
+            if decide is not None:
+                with locked(self.place):
+                    decide()
             return
         jobs, plan = self._prepare(runs, records)
 
@@ -85,7 +88,8 @@ class RunFolder:
                 raise InputError(f"--out {self.place}: another command has just trained there; give this one again")
             clear_leftovers(self.place)
             self._keep_tokenizer(jobs[0].corpus)
-            decide()
+            if decide is not None:
+                decide()
             led_by = designs_beside(self.place)
             jobs = [dataclasses.replace(job, design_sha256=led_by) for job in jobs]
             self.options.listener.begin(plan)

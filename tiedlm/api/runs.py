@@ -12,10 +12,8 @@ from tiedlm.api.load_experiment import going_on, load_experiment
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.places import RUNS_FOLDER
 from tiedlm.api.run_folder import RunFolder
-from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, plan_stages, put_back, stages_sentence
+from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, decide, plan_stages, put_back, stages_sentence
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.designs import DESIGN_FILE
-from tiedlm.comparison.sealed_design import save_decision
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.errors import InputError, RunsFailed
@@ -89,13 +87,14 @@ def compare(
     place = folder.place
     runs = chosen_runs(experiment, arms, seeds)
     compared = None if arms is None and seeds is None else runs
-    design = None if to_within is None else plan_stages(runs, to_within, max_seeds, place)
+    first_stage = runs
+    design = None if to_within is None else plan_stages(first_stage, to_within, max_seeds, place)
     try:
-        if design is None:
+        if design is None or to_within is None:
             folder.train_missing(runs)
         else:
             put_back(design, place)
-            folder.train_missing(runs, lambda: save_decision(design, place / DESIGN_FILE))
+            folder.train_missing(runs, lambda: decide(plan_stages(first_stage, to_within, max_seeds, place), place))
             stages = both_stages(runs, design.design, place)
             folder.options.listener.notice(stages_sentence(stages, design.design))
             runs = stages.runs

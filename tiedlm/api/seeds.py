@@ -11,7 +11,7 @@ from tiedlm.comparison.comparability import missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.designs import DESIGN_FILE, check_new_design, sealed_two_stage
 from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
-from tiedlm.comparison.stages import check_seeds, seeds_in_words
+from tiedlm.comparison.stages import check_seeds, seeds_in_words, seeds_option
 from tiedlm.comparison.two_stage import MAX_SEEDS, MIN_FIRST_STAGE, TwoStage, seeds_needed
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
@@ -77,7 +77,7 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
     if earlier is not None and earlier.design != design:
         later = [record.file_name for record in records if record.seed not in earlier.design.first_stage_seeds]
         if later or not design.follows(earlier.design):
-            stays = f"{later[0]} was trained by it" if later else "its first stage stays"
+            stays = f"{later[0]} is of its second stage" if later else "its first stage stays"
             raise InputError(
                 f"--out {folder}: already has a plan: {_in_words(earlier.design)}, and {stays}; give it again "
                 f"({_as_options(earlier.design)}), or choose another --out"
@@ -88,12 +88,17 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
     return sealed
 
 
+def decide(sealed: Sealed[TwoStage], folder: Path) -> None:
+    """Write a design down; what is there stays as it is where it is the same."""
+    save_decision(sealed, folder / DESIGN_FILE)
+
+
 def put_back(sealed: Sealed[TwoStage], folder: Path) -> None:
     """Write a missing design again whose digest the records of the folder have."""
     path = folder / DESIGN_FILE
     records = load_records(folder, may_be_empty=True) if folder.is_dir() and not path.exists() else []
     if any("to-within" in (record.design_sha256 or {}) for record in records):
-        save_decision(sealed, path)
+        decide(sealed, folder)
 
 
 def _in_words(design: TwoStage) -> str:
@@ -102,9 +107,8 @@ def _in_words(design: TwoStage) -> str:
 
 
 def _as_options(design: TwoStage) -> str:
-    seeds = design.first_stage_seeds
-    number = str(len(seeds)) if seeds == list(range(len(seeds))) else ",".join(map(str, seeds))
-    return f"--seeds {number} --to-within {design.half_width_nats:g} --max-seeds {design.max_seeds}"
+    seeds = seeds_option(design.first_stage_seeds)
+    return f"--seeds {seeds} --to-within {design.half_width_nats:g} --max-seeds {design.max_seeds}"
 
 
 class Stages(NamedTuple):

@@ -63,15 +63,15 @@ def one_arm(given: list[str]) -> str:
 
 
 def parse_seeds(given: str) -> int | list[int]:
-    """`3` seeds, or seeds `0,1,2`.
+    """`3` seeds, or seeds `0,1,2`, or seed `6,` alone.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is none of these.
     """
-    words = [word.strip() for word in given.split(",")]
+    words = [word.strip() for word in given.strip().removesuffix(",").split(",")]
     if not all(word.isdecimal() and len(word) < 19 for word in words):
         raise InputError(f"--seeds {given!r} is neither a number of seeds nor seeds with commas; give e.g. 3 or 0,1,2")
-    return int(words[0]) if len(words) == 1 else [int(word) for word in words]
+    return [int(word) for word in words] if "," in given else int(words[0])
 
 
 def all_settings(settings: list[str] | None, steps: int | None) -> list[str]:
@@ -79,9 +79,14 @@ def all_settings(settings: list[str] | None, steps: int | None) -> list[str]:
 
 
 def options_of(**given: object) -> list[str]:
-    """The words of some options that are given, by their names; those that are left to the command are not."""
-    words = {name: value for name, value in given.items() if value not in (None, "auto")}
-    return [word for name, value in words.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    """The words of the options that are given, by their names; of a list, one for each."""
+    found = []
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        is_default = value is None or (value == "auto" and name in ("device", "precision", "jobs"))
+        values = [] if is_default else value if isinstance(value, list) else [value]
+        found += [word for one in values for word in (option, str(one))]
+    return found
 
 
 def check_together(given: dict[str, bool]) -> None:

@@ -69,11 +69,17 @@ def tell_nothing_trained(why: str, folder: Path, resume: bool) -> None:
 
 
 def show_comparison(
-    comparison: Comparison, folder: Path, form: Form, options: Sequence[str] = (), page: Path | None = None
+    comparison: Comparison,
+    folder: Path,
+    form: Form,
+    options: Sequence[str] = (),
+    page: Path | None = None,
+    side_by_side: int | None = None,
 ) -> None:
     """A comparison, where its report and its page lie, and, last, the answer in a sentence with the next command.
 
-    `options` are those that the next command needs too.
+    `options` are those that the next command needs too; `side_by_side` is how many runs go at a time, by default as
+    many as there are processors.
     """
     from tiedlm.report.closing import closing_sentence, next_command
     from tiedlm.report.figures import comparison_csv
@@ -85,10 +91,13 @@ def show_comparison(
     if form == "text":
         if page is not None:
             tell_place("page", page)
-        tell_next(closing_sentence(comparison), next_command(comparison, folder, options, page is not None))
+        if "cuda" in comparison.provenance["device"]:
+            side_by_side = side_by_side or 1
+        following = next_command(comparison, folder, options, page is not None)
+        tell_next(closing_sentence(comparison), following, side_by_side)
 
 
-def tell_next(sentence: str, following: NextCommand | None) -> None:
+def tell_next(sentence: str, following: NextCommand | None, side_by_side: int | None = None) -> None:
     """The last lines: a sentence, and the command that goes on from there, in one line that can be copied."""
     from tiedlm.cli.plan_lines import about
     from tiedlm.processes.available_cpus import available_cpus
@@ -96,12 +105,12 @@ def tell_next(sentence: str, following: NextCommand | None) -> None:
     stdout.print()
     stdout.print(printable(sentence), highlight=False, markup=False)
     if following is not None:
-        seconds = following.run_seconds
-        time = "" if seconds is None else f", about {about(seconds / available_cpus())}"
+        seconds = following.seconds(side_by_side or available_cpus())
+        time = f", about {about(seconds)}" if seconds else ""
         stdout.print(printable(f"Next{time}: {following.command}"), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_scan(scan: Scan, folder: Path, form: Form) -> None:
+def show_scan(scan: Scan, folder: Path, form: Form, options: Sequence[str] = ()) -> None:
     """A scan, where its report lies, and, last, its answer in a sentence."""
     from tiedlm.report.closing import scan_command, scan_sentence
     from tiedlm.report.figures import scan_csv
@@ -109,7 +118,7 @@ def show_scan(scan: Scan, folder: Path, form: Form) -> None:
 
     _show_report(scan, {"text": render_scan, "csv": scan_csv, "markdown": render_scan_tables}, folder, form)
     if form == "text":
-        tell_next(scan_sentence(scan), scan_command(scan, folder))
+        tell_next(scan_sentence(scan), scan_command(scan, folder, options))
 
 
 def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: Path, form: Form) -> None:

@@ -152,7 +152,7 @@ def compare(
         found = scan(
             loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
         )
-        show_scan(found, folder, form)
+        show_scan(found, folder, form, options_of(data_dir=data_dir, text_column=text_column))
         return
     if tune:
         loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
@@ -188,11 +188,11 @@ def compare(
         )
     except RunsFailed as failed:
         if failed.comparison is not None:
-            show_comparison(failed.comparison, folder, form, needed_again)
+            show_comparison(failed.comparison, folder, form, needed_again, side_by_side=num_side_by_side)
         raise
     if not (display.plan or quiet):
         tell_nothing_trained(f"{folder} holds every record that is asked for", folder, resume)
-    show_comparison(comparison, folder, form, needed_again)
+    show_comparison(comparison, folder, form, needed_again, side_by_side=num_side_by_side)
 
 
 @app.command()
@@ -245,7 +245,8 @@ def train(
     from tiedlm.api.runs import out_folder, run_folder
     from tiedlm.api.seeds import check_seed
     from tiedlm.cli.progress_display import ProgressDisplay
-    from tiedlm.comparison.recorded_experiment import folder_argument
+    from tiedlm.comparison.stages import seeds_option
+    from tiedlm.config.experiment import BUILT_IN_ARMS
     from tiedlm.execution.trackers import with_trackers
     from tiedlm.record.run_id import RunId
     from tiedlm.report.closing import NextCommand
@@ -273,7 +274,20 @@ def train(
         stdout.print(render_record(record))
         tell_place("record", folder / record.file_name)
         tell_place("model", folder / record.run.model_file)
-        needed_again = options_of(data_dir=data_dir, text_column=text_column, device=device, precision=precision)
-        again = " ".join(["tiedlm compare", folder_argument(folder), *map(shlex.quote, needed_again)])
-        sentence = "One run has no other to be compared with; the next command trains what it lacks."
+        pair = BUILT_IN_ARMS if name in BUILT_IN_ARMS else ("tied", name)
+        words = options_of(
+            corpus=corpus,
+            tokenizer=tokenizer,
+            set=settings,
+            steps=steps,
+            data_dir=data_dir,
+            text_column=text_column,
+            device=device,
+            precision=precision,
+            arms=",".join(pair) if len(loaded.arm_names) > len(pair) else None,
+            seeds=seeds_option([seed]),
+            out=out,
+        )
+        again = shlex.join(["tiedlm", "compare", *([] if experiment is None else [experiment]), *words])
+        sentence = "One run has no other to be compared with; the next command trains its pair."
         tell_next(sentence, NextCommand(again))

@@ -147,6 +147,13 @@ def check_new_design(option: DesignOption, sealed: Sealed[D], folder: Path) -> N
                 )
 
 
+def is_cell(folder: Path) -> bool:
+    """Whether the runs of a folder are one cell of a scan or of a tuning."""
+    place = folder if folder.name not in ("", "..") else folder.resolve()
+    above = place.parent
+    return "=" in place.name and (above.name == TUNE_FOLDER or (above / SCAN_DESIGN_FILE).exists())
+
+
 class _Place(NamedTuple):
     """Where the design of an option lies, for the records of one folder."""
 

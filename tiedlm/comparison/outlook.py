@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.comparison.differences import SEEDS_FOR_A_VERDICT
-from tiedlm.comparison.two_stage import MAX_SEEDS, TwoStage, seeds_needed
+from tiedlm.comparison.two_stage import MAX_SEEDS, seeds_needed
+from tiedlm.config.strict import MAX_SIZE
 from tiedlm.record.run_record import has_overfit
 
 State = Literal["unpaired", "hardly learned", "overfit", "few seeds", "unfinished", "undecided", "equal", "decided"]
@@ -44,6 +44,10 @@ class Advice(NamedTuple):
     """The runs that would give what is lacking."""
 
     seeds: list[int]
+    num_runs: int
+    """How many of them are to be trained."""
+    run_seconds: float
+    """What one of them takes, going by those that are there."""
     half_width_nats: float | None = None
     """Of the interval for which more are trained; the seeds are then its first stage."""
     max_seeds: int | None = None
@@ -51,8 +55,6 @@ class Advice(NamedTuple):
     """None: as many as before."""
     is_elsewhere: bool = False
     """They do not belong to the runs that are there, so they need a folder of their own."""
-    run_seconds: float | None = None
-    """What they take, one after the other; None where it is not known."""
 
 
 class Outlook(NamedTuple):
@@ -73,84 +75,89 @@ class Outlook(NamedTuple):
 
 def outlook(comparison: Comparison) -> Outlook:
     """What an answer lacks most."""
-    seeds = comparison.seeds
+    seeds_of = {arm: {*_seeds_of(comparison, arm), *comparison.unpaired.get(arm, [])} for arm in comparison.arms}
+    everything = sorted(set().union(*seeds_of.values()))
+    num_missing = sum(len(everything) - len(seeds) for seeds in seeds_of.values())
+    trend = _trend(comparison)
+    if num_missing:
+        lacking = tuple(arm for arm, seeds in seeds_of.items() if len(seeds) < len(everything))
+        return Outlook("unpaired", lacking, trend=trend, advice=_advice(comparison, everything, num_missing))
     overfit, hardly_learned = _worse_than_unigram(comparison)
-    if comparison.unpaired and len(comparison.arms) == 2:
-        lone = {seed for of_arm in comparison.unpaired.values() for seed in of_arm}
-        more = Advice(sorted({*seeds, *lone}), run_seconds=len(lone) * _run_seconds(comparison))
-        return Outlook("unpaired", tuple(comparison.unpaired), advice=more)
     if overfit:
         best = min(_best(comparison, arm)[0] for arm in overfit)
         return Outlook("overfit", overfit, advice=_other_steps(comparison, best))
     if hardly_learned:
         longer = MUCH_LONGER * _steps(comparison)[-1]
         return Outlook("hardly learned", hardly_learned, advice=_other_steps(comparison, longer))
-    trend = _trend(comparison)
-    on_valid = [item for item in comparison.differences if item.split == "valid"]
-    if min(len(item.delta_nats.values) for item in on_valid) < SEEDS_FOR_A_VERDICT:
-        unused = (seed for seed in itertools.count() if seed not in seeds)
-        more_seeds = sorted([*seeds, *itertools.islice(unused, max(0, SEEDS_FOR_A_VERDICT - len(seeds)))])
-        return Outlook("few seeds", trend=trend, advice=_more_seeds(comparison, more_seeds))
-    if comparison.design is not None:
-        planned = comparison.design.seeds(_first_stages(comparison))
-        if len(seeds) < len(planned):
-            return Outlook("unfinished", trend=trend, advice=_planned(comparison, comparison.design, planned))
-    undecided = [item for item in on_valid if item.verdict == INCONCLUSIVE]
+    if len(everything) < SEEDS_FOR_A_VERDICT:
+        unused = (seed for seed in itertools.count() if seed not in everything)
+        more = sorted([*everything, *itertools.islice(unused, SEEDS_FOR_A_VERDICT - len(everything))])
+        return Outlook("few seeds", trend=trend, advice=_more_seeds(comparison, more))
+    design = comparison.design
+    if design is not None:
+        planned = design.seeds(_first_stages(comparison))
+        if len(everything) < len(planned):
+            missing = _more_seeds(comparison, planned)._replace(
+                seeds=design.first_stage_seeds, half_width_nats=design.half_width_nats, max_seeds=design.max_seeds
+            )
+            return Outlook("unfinished", trend=trend, advice=missing)
+    undecided = [item for item in comparison.differences if item.split == "valid" and item.verdict == INCONCLUSIVE]
     if undecided and max(map(_reach, undecided)) > 0:
         return _undecided(comparison, undecided, trend)
     advice = None if trend is None else _other_steps(comparison, trend.num_steps)
-    return Outlook("equal" if undecided else "decided", trend=trend, advice=advice)
+    if undecided:
+        return Outlook("equal", tuple(item.arms[1] for item in undecided), trend=trend, advice=advice)
+    return Outlook("decided", trend=trend, advice=advice)
 
 
 def _undecided(comparison: Comparison, undecided: list[Difference], trend: Trend | None) -> Outlook:
-    """With as many seeds as a narrower interval takes, or longer runs where these are more than there may be."""
-    arms = tuple(item.arms[1] for item in undecided)
+    """With as many seeds as a narrower interval takes, or other steps where these are more than there may be."""
+    arms, design = tuple(item.arms[1] for item in undecided), comparison.design
     width = _round_below(min(WIDEST_NATS, max(map(_reach, undecided)) / NARROWER))
     needed = max(seeds_needed(first_stage, width) for first_stage in _first_stages(comparison))
     if needed > MAX_SEEDS:
-        advice = _other_steps(comparison, LONGER * _steps(comparison)[-1])
-    else:
-        has_plan = comparison.design is not None  # which its second stage has fixed
-        seeds = comparison.design.first_stage_seeds if comparison.design is not None else comparison.seeds
-        number = needed if has_plan else needed - len(seeds)
-        seconds = number * len(comparison.arms) * _run_seconds(comparison)
-        advice = Advice(seeds, width, needed, is_elsewhere=has_plan, run_seconds=seconds)
+        steps = LONGER * _steps(comparison)[-1] if trend is None else trend.num_steps
+        return Outlook("undecided", arms, width, needed, trend, _other_steps(comparison, steps))
+    first_stage_seeds = comparison.seeds if design is None else design.first_stage_seeds
+    is_fixed = design is not None and len(comparison.seeds) > len(first_stage_seeds)  # by its second stage
+    number = (needed if is_fixed else needed - len(first_stage_seeds)) * len(comparison.arms)
+    advice = _advice(comparison, first_stage_seeds, number)._replace(
+        half_width_nats=width, max_seeds=needed, is_elsewhere=is_fixed
+    )
     return Outlook("undecided", arms, width, needed, trend, advice)
 
 
+def _advice(comparison: Comparison, seeds: list[int], num_runs: int) -> Advice:
+    return Advice(seeds, num_runs, statistics.fmean(summary.total_seconds for summary in comparison.arms.values()))
+
+
 def _more_seeds(comparison: Comparison, seeds: list[int]) -> Advice:
-    number = len(seeds) - len(comparison.seeds)
-    return Advice(seeds, run_seconds=number * len(comparison.arms) * _run_seconds(comparison))
+    return _advice(comparison, seeds, (len(seeds) - len(comparison.seeds)) * len(comparison.arms))
 
 
-def _planned(comparison: Comparison, design: TwoStage, seeds: list[int]) -> Advice:
-    more = _more_seeds(comparison, seeds)
-    return more._replace(
-        seeds=design.first_stage_seeds, half_width_nats=design.half_width_nats, max_seeds=design.max_seeds
-    )
+def _other_steps(comparison: Comparison, num_steps: int) -> Advice | None:
+    """The same runs with another number of steps, which take as much longer; None where it may not be, or is theirs."""
+    present = _steps(comparison)[-1]
+    if num_steps in (0, present) or num_steps > MAX_SIZE:
+        return None
+    advice = _advice(comparison, comparison.seeds, len(comparison.seeds) * len(comparison.arms))
+    return advice._replace(run_seconds=advice.run_seconds * num_steps / present, num_steps=num_steps, is_elsewhere=True)
 
 
-def _other_steps(comparison: Comparison, num_steps: int) -> Advice:
-    """The same runs with another number of steps, which takes as much longer."""
-    number = len(comparison.seeds) * len(comparison.arms)
-    seconds = number * _run_seconds(comparison) * num_steps / _steps(comparison)[-1]
-    return Advice(comparison.seeds, num_steps=num_steps, is_elsewhere=True, run_seconds=seconds)
-
-
-def _run_seconds(comparison: Comparison) -> float:
-    return statistics.fmean(summary.total_seconds for summary in comparison.arms.values())
+def _seeds_of(comparison: Comparison, arm: str) -> list[int]:
+    return sorted(map(int, comparison.arms[arm].curves))
 
 
 def _worse_than_unigram(comparison: Comparison) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The arms that token frequencies beat with some seed: those that have overfit, and the others."""
+    """The arms that token frequencies beat on valid with some seed: those that have overfit, and the others."""
     overfit: list[str] = []
     hardly_learned: list[str] = []
     for arm, summary in comparison.arms.items():
+        valid = summary.metrics["valid"]
         worse = [
-            has_overfit(curve[-1].train_loss_nats, metrics.unigram_perplexity)
-            for metrics in summary.metrics.values()
-            for perplexity, curve in zip(metrics.masked_lm_perplexity.values, summary.curves.values(), strict=True)
-            if perplexity >= metrics.unigram_perplexity
+            has_overfit(curve[-1].train_loss_nats, valid.unigram_perplexity)
+            for perplexity, curve in zip(valid.masked_lm_perplexity.values, summary.curves.values(), strict=True)
+            if perplexity >= valid.unigram_perplexity
         ]
         if worse:
             (overfit if any(worse) else hardly_learned).append(arm)
@@ -190,13 +197,14 @@ def _steps(comparison: Comparison) -> list[int]:
     return [point.step for point in next(iter(summary.curves.values()))][1:]
 
 
-def _first_stages(comparison: Comparison) -> list[Sequence[float]]:
+def _first_stages(comparison: Comparison) -> list[list[float]]:
     """The paired differences from which the number of seeds follows, of every pair on every split."""
-    values = [item.delta_nats.values for item in comparison.differences]
-    if comparison.design is None:
-        return [*values]
-    places = [comparison.seeds.index(seed) for seed in comparison.design.first_stage_seeds]
-    return [[of_pair[place] for place in places] for of_pair in values]
+    found = []
+    for item in comparison.differences:
+        by_seed = dict(zip(_seeds_of(comparison, item.arms[1]), item.delta_nats.values, strict=True))
+        seeds = by_seed if comparison.design is None else comparison.design.first_stage_seeds
+        found.append([by_seed[seed] for seed in seeds])
+    return found
 
 
 def _reach(difference: Difference) -> float:

@@ -41,7 +41,7 @@ def recorded_experiment(records: Sequence[RunRecord], source: str) -> Experiment
             if plain:
                 shared[key] = getattr(getattr(plain[0].config, section), key)
             elif key != "tie_word_embeddings" and BUILT_IN_ARMS.keys() - arms:
-                missing = ", ".join(BUILT_IN_ARMS.keys() - arms)
+                missing = ", ".join(arm for arm in BUILT_IN_ARMS if arm not in arms)
                 raise InputError(
                     f"{source}: every arm there sets {section}.{key}, so what {missing} would have is not known; give "
                     "the TOML file of the experiment"

@@ -74,3 +74,9 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
     """`0–4`, or `0, 1, 7`."""
     is_range = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
     return f"{seeds[0]}–{seeds[-1]}" if is_range else ", ".join(map(str, seeds[:20]))
+
+
+def seeds_option(seeds: Sequence[int]) -> str:
+    """As `--seeds` takes them: how many, or which; `6,` is seed 6 alone."""
+    is_number = list(seeds) == list(range(len(seeds)))
+    return str(len(seeds)) if is_number else ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")

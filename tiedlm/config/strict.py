@@ -41,7 +41,8 @@ NAME_PATTERN = words_of_pattern(  # names become file names, so they hold no pat
 )
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-Size = Annotated[int, Field(gt=0, le=1_000_000)]
+MAX_SIZE = 1_000_000
+Size = Annotated[int, Field(gt=0, le=MAX_SIZE)]
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
+from tiedlm.comparison.designs import is_cell
 from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook
 from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan
+from tiedlm.comparison.stages import seeds_option
 from tiedlm.comparison.two_stage import MAX_SEEDS
+from tiedlm.config.experiment import BUILT_IN_ARMS
 from tiedlm.report.wording import count_seeds, count_steps
 
 PAGE_FILE = "page.html"
@@ -23,14 +26,20 @@ class NextCommand(NamedTuple):
     """What to do next."""
 
     command: str
-    run_seconds: float | None = None
-    """Of the runs that it trains, one after the other; None where it trains none, or that is not known."""
+    num_runs: int = 0
+    """How many it trains, where that is known."""
+    run_seconds: float = 0.0
+    """What one of them takes."""
+
+    def seconds(self, side_by_side: int) -> float:
+        """Of all its runs, so many of which go at a time."""
+        return self.run_seconds * -(-self.num_runs // max(1, min(side_by_side, self.num_runs)))
 
 
 def closing_sentence(comparison: Comparison) -> str:
     """The answer on valid, and what it lacks."""
     found = outlook(comparison)
-    return " ".join(filter(None, [_answer(comparison, found), _lack(comparison, found), _trend(found.trend)]))
+    return " ".join(filter(None, [_answer(comparison), _lack(comparison, found), _trend(found.trend)]))
 
 
 def next_command(
@@ -39,22 +48,27 @@ def next_command(
     """The command that gives what the answer lacks most, or shows it on a page where it lacks nothing.
 
     `options` are those of the present command that the next one needs too, e.g. where the text lies. None where nothing
-    is left to do.
+    is left to do, and for a cell of a scan or a tuning, whose runs are those of the whole.
     """
     advice = outlook(comparison).advice
+    if advice is not None and is_cell(folder):
+        return None
     if advice is None and has_page:
         return None
     if advice is None:
         page = shlex.quote(str(folder / PAGE_FILE))
         return NextCommand(f"tiedlm report {folder_argument(folder)} --html {page}")
-    words = ["tiedlm compare", folder_argument(folder), f"--seeds {_seeds(advice.seeds)}"]
+    words = ["tiedlm compare", folder_argument(folder), f"--seeds {seeds_option(advice.seeds)}"]
+    if BUILT_IN_ARMS.keys() - comparison.arms and "--arms" not in options:
+        words.append(f"--arms {','.join(comparison.arms)}")
     if advice.half_width_nats is not None:
         words += [f"--to-within {advice.half_width_nats:g}", f"--max-seeds {advice.max_seeds}"]
     if advice.num_steps is not None:
         words.append(f"--steps {advice.num_steps}")
     if advice.is_elsewhere:
         words.append(f"--out {shlex.quote(str(_beside(folder, advice)))}")
-    return NextCommand(" ".join([*words, *map(shlex.quote, options)]), advice.run_seconds)
+    command = " ".join([*words, *map(shlex.quote, options)])
+    return NextCommand(command, advice.num_runs, advice.run_seconds)
 
 
 def scan_sentence(scan: Scan) -> str:
@@ -68,24 +82,23 @@ def scan_sentence(scan: Scan) -> str:
     return f"On valid, {told}; {undecided} without a verdict.{more}"
 
 
-def scan_command(scan: Scan, folder: Path) -> NextCommand | None:
+def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextCommand | None:
     """The command that trains the missing cells, or shows the first one without a verdict; None where there is none."""
     if scan.missing:
         cell, places = scan.cells[0], scan.design.values.items()
         lists = [f"{key}={','.join(json.dumps(value) for value in values)}" for key, values in places]
-        words = [folder_argument(folder / cell.folder), f"--seeds {_seeds(cell.seeds)}"]
+        words = [folder_argument(folder / cell.folder), f"--seeds {seeds_option(cell.seeds)}"]
         words += [f"--scan {shlex.quote(of_key)}" for of_key in lists]  # a value in JSON is one in TOML
-        return NextCommand(" ".join(["tiedlm compare", *words, f"--out {shlex.quote(str(folder))}"]))
+        rest = [f"--out {shlex.quote(str(folder))}", *map(shlex.quote, options)]
+        return NextCommand(" ".join(["tiedlm compare", *words, *rest]))
     test = next(test for test in scan.tests if test.split == "valid")
     undecided = next((name for name, cell in test.cells.items() if cell.ahead is None), None)
     return None if undecided is None else NextCommand(f"tiedlm report {folder_argument(folder / undecided)}")
 
 
-def _answer(comparison: Comparison, found: Outlook) -> str:
+def _answer(comparison: Comparison) -> str:
     """What is known."""
     on_valid = [item for item in comparison.differences if item.split == "valid"]
-    if found.state in ("overfit", "hardly learned"):
-        return ""
     if len(on_valid) == 1:
         return _answer_of_pair(on_valid[0])
     groups = {
@@ -121,14 +134,11 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
     arms, verb = " and ".join(found.arms), "have" if len(found.arms) > 1 else "has"
     match found.state:
         case "unpaired":
-            lone = "; ".join(
-                f"seed {', '.join(map(str, seeds))} of {arm}" for arm, seeds in comparison.unpaired.items()
-            )
-            return f"Runs are missing: {lone} {'has' if len(comparison.unpaired) == 1 else 'have'} no partner."
+            return f"Runs are missing: {arms} {verb} fewer seeds than there are."
         case "hardly learned":
-            return f"No verdict: {arms} {verb} hardly learned anything; token frequencies alone do better."
+            return f"No verdict on {arms}, which {verb} hardly learned anything; token frequencies alone do better."
         case "overfit":
-            return f"No verdict: {arms} {verb} overfit; token frequencies alone do better."
+            return f"No verdict on {arms}, which {verb} overfit; token frequencies alone do better."
         case "few seeds" if len(comparison.seeds) == 1:
             return "No verdict: another seed may turn one seed's difference round."
         case "few seeds":
@@ -137,7 +147,8 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
             assert comparison.design is not None
             return f"The seeds that ± {comparison.design.half_width_nats:g} nats takes are not all trained."
         case "equal":
-            return "Both arms have the same losses, so no number of seeds would tell them apart."
+            first = next(iter(comparison.arms))
+            return f"The losses of {arms} are those of {first}, so no number of seeds would tell them apart."
         case "undecided":
             assert found.seeds_needed is not None
             number = f"{found.seeds_needed:,}" if found.seeds_needed <= MAX_SEEDS else f"more than {MAX_SEEDS:,}"
@@ -168,11 +179,6 @@ def _percent(nats: float) -> float:
 def _beyond(nats: float) -> str:
     """`43.8 % below` or `117.6 % above`."""
     return f"{abs(_percent(nats)):.1f} % {'below' if nats < 0 else 'above'}"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    """As `--seeds` takes them."""
-    return str(len(seeds)) if list(seeds) == list(range(len(seeds))) else ",".join(map(str, seeds))
 
 
 def _beside(folder: Path, advice: Advice) -> Path:
