@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, str] = {
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch config record counting.closed_forms data model",
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",
-    "report": "errors atomic_file regular_file markdown_text record counting.shown data.sources comparison",
+    "report": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
     "report.page": "errors atomic_file config record counting.shown comparison report",
     "execution": "errors atomic_file regular_file processes config record data.sources data training comparison",
     "execution.local": "errors processes record model training execution",

@@ -32,6 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, command in COMMANDS.items():
         first = run_tiedlm(folder, f"{command} --json")
         assert first.returncode == 0, first.stderr
+        assert "decided on after" not in first.stdout  # a plan that stood before its first stage
         before = tree(folder)
         for again in (f"{command} --json", f"report {kind} --json"):
             assert run_tiedlm(folder, again).stdout == first.stdout

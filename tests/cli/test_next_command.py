@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.test_bad_input import GOOD, TINY, assert_refused, run_tiedlm, tree, write
+from tiedlm.execution.folder_lock import locked
 from tiedlm.record.run_record import document_sha256
 
 pytestmark = pytest.mark.slow
@@ -188,6 +189,11 @@ def test_one_seed_ends_with_three(folder: Path) -> None:
     assert "3 seeds" in run_next(folder, command)
 
 
+def test_one_seed_that_is_not_the_first_is_named(folder: Path) -> None:
+    plan = json.loads(run_tiedlm(folder, "compare out --seeds 6, --dry-run --json").stdout)
+    assert plan["to_train"] == ["tied seed 6", "untied seed 6"]
+
+
 def test_runs_without_a_partner_end_with_it(folder: Path) -> None:
     change(folder / "out", learned((0.1, 0.1, 0.1)))
     (folder / "out/untied-seed1.json").unlink()
@@ -225,9 +231,12 @@ def test_how_many_seeds_a_width_takes_costs_nothing_and_may_be_chosen_until_more
     assert tree(folder) == before
     for width in ("1.0", "0.5"):  # which the first stage reaches, so nothing is trained
         assert run_tiedlm(folder, f"compare out --to-within {width}").returncode == 0
+    with locked(folder / "out"):  # as by a command that trains the second stage
+        assert_refused(folder, "compare out --to-within 0.4", "out")
     assert run_tiedlm(folder, "report out").returncode == 0
     trained = run_tiedlm(folder, "compare out --seeds 3 --to-within 0.1 --max-seeds 4 --json")
     assert json.loads(trained.stdout)["seeds"] == [0, 1, 2, 3]
+    assert any("decided on after its first stage was trained" in note for note in json.loads(trained.stdout)["notes"])
     for other in ("--to-within 0.5", "--to-within 0.1 --max-seeds 8"):
         assert_refused(
             folder, f"compare out --seeds 3 {other}", "already has a plan: ± 0.1, seeds 0–2, at most 4", "tied-seed3"

@@ -215,7 +215,9 @@ def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert following == "Next: tiedlm compare map/fraction=1.0 --seeds 2 --scan corpus.fraction=0.5,1.0 --out map"
     assert run_tiedlm(tmp_path, following.removeprefix("Next: tiedlm ")).returncode == 0
     shown = run_tiedlm(tmp_path, "report map").stdout.splitlines()[-1]
-    assert run_tiedlm(tmp_path, shown.removeprefix("Next: tiedlm ")).returncode == 0
+    of_cell = run_tiedlm(tmp_path, shown.removeprefix("Next: tiedlm "))
+    assert of_cell.returncode == 0
+    assert "Next" not in of_cell.stdout  # more runs of a cell alone would be no scan
     other = run_tiedlm(tmp_path, "compare scanned.toml --scan corpus.fraction=0.2 --out map")
     assert other.returncode == 2
     assert "has another scan" in other.stderr

@@ -200,6 +200,7 @@ KNOBS: dict[str, dict[str, Any]] = {
         "rope_theta": 100.0,
         "tie_word_embeddings": False,
         "head_transform": False,
+        "head_dense_identity": 0.25,
     },
     "corpus": {"name": "other", "tokenizer": "bpe:270", "seq_length": 12, "fraction": 0.5},
     "train": {

@@ -48,8 +48,7 @@ def _documents_of(train: Reader) -> tuple[DocumentReader, set[int] | None, Docum
     files = train if isinstance(train, FileReader) else None
     if files is not None and files.is_plain_text:
         few = _different_documents(files.paragraphs())
-        has_whole = few is None or not any(document.is_part for document in files.paragraphs())
-        if has_whole and (few is None or len(few) >= PARTS):  # few, one of which is most of the text, divide it badly
+        if few is None or len(few) >= PARTS:
             return files.paragraphs, few, Documents("paragraph", None if few is None else len(few), False)
     read = partial(_lines_or_rows, train)
     few = _different_documents(read())
