@@ -86,28 +86,31 @@ def compare(
     folder = run_folder(experiment, out, data_dir, text_column, options)
     place = folder.place
     runs = chosen_runs(experiment, arms, seeds)
-    compared = None if arms is None and seeds is None else runs
-    first_stage = runs
-    design = None if to_within is None else plan_stages(first_stage, to_within, max_seeds, place)
+    compares_all = arms is None and seeds is None
     try:
-        if design is None or to_within is None:
-            folder.train_missing(runs)
-        else:
-            put_back(design, place)
-            folder.train_missing(runs, lambda: decide(plan_stages(first_stage, to_within, max_seeds, place), place))
-            stages = both_stages(runs, design.design, place)
-            folder.options.listener.notice(stages_sentence(stages, design.design))
-            runs = stages.runs
-            compared = None if compared is None else runs
-            folder.train_missing(runs)
+        if to_within is not None:
+            runs = _both_stages(folder, runs, to_within, max_seeds)
+        folder.train_missing(runs)
     except RunsFailed as failed:
         try:
-            failed.comparison = update_report(place, runs=compared)
+            failed.comparison = update_report(place, runs=None if compares_all else runs)
         except InputError as error:  # what is left cannot be compared
             raise failed from error
         raise
     measure_similarity(place, lambda: folder.tokenized().token_counts("train"))
-    return update_report(place, runs=compared)
+    return update_report(place, runs=None if compares_all else runs)
+
+
+def _both_stages(folder: RunFolder, first_stage: list[RunId], to_within: float, max_seeds: int) -> list[RunId]:
+    """Train the first stage by its plan, and tell the runs of both."""
+    place = folder.place
+    design = plan_stages(first_stage, to_within, max_seeds, place)
+    put_back(design, place)
+    # planned anew while nobody else trains there: another command may have begun a second stage since
+    folder.train_missing(first_stage, lambda: decide(plan_stages(first_stage, to_within, max_seeds, place), place))
+    stages = both_stages(first_stage, design.design, place)
+    folder.options.listener.notice(stages_sentence(stages, design.design))
+    return stages.runs
 
 
 def plan_comparison(
