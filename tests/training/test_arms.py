@@ -13,14 +13,14 @@ import torch
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
 from tiedlm.config.experiment import Experiment
-from tiedlm.config.interventions import Intervention
+from tiedlm.config.interventions import ONLY_UNTIED, Intervention
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.model.head import masked_lm_loss
 from tiedlm.model.masked_lm import build_model
-from tiedlm.model.output_rows import BAND_SIZE, draw_output_rows
+from tiedlm.model.output_rows import BAND_SIZE, draw_output_rows, draw_rotation
 from tiedlm.model.saved_model import load_model, save_model
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.gradient_sides import gradient_sides
@@ -36,14 +36,37 @@ ARMS: dict[str, Any] = {
     },
     "untied-from-step-0": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.0}},
     "untied-half-way": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.5}},
+    "tied-rotated": {"model": {"tie_word_embeddings": True}, "intervention": {"output_rows": "rotated:0"}},
+    "tied-below-all": {"model": {"tie_word_embeddings": False}, "intervention": {"tied_below": 10**9}},
+    "tied-from-none": {"model": {"tie_word_embeddings": False}, "intervention": {"tied_from": 0}},
+    "tied-below-none": {"model": {"tie_word_embeddings": False}, "intervention": {"tied_below": 0}},
+    "tied-from-all": {"model": {"tie_word_embeddings": False}, "intervention": {"tied_from": 10**9}},
+    "tied-below-some": {"model": {"tie_word_embeddings": False}, "intervention": {"tied_below": 30}},
+    "tied-scaled-none": {
+        "model": {"tie_word_embeddings": True},
+        "intervention": {"output_gradient_scale": 0.5, "input_gradient_scale": 0.5, "gradient_scales_below": 0},
+    },
+    "untied-halved": {"model": {"tie_word_embeddings": False}, "intervention": {"halved": True}},
+    "untied-frozen-input": {"model": {"tie_word_embeddings": False}, "intervention": {"freeze": "input"}},
+    "untied-frozen-output": {"model": {"tie_word_embeddings": False}, "intervention": {"freeze": "output"}},
+    "untied-no-bias": {"model": {"tie_word_embeddings": False}, "intervention": {"decoder_bias": False}},
     "untied-at-the-end": {"model": {"tie_word_embeddings": True}, "intervention": {"tied_fraction": 0.99}},
 }
-OTHER_VALUES: dict[str, tuple[Any, bool]] = {  # of each field, and whether it is for a tied model
-    "output_rows": ("band:0", True),
-    "output_matrix_start": ("copied", False),
-    "input_gradient_scale": (2.0, True),
-    "output_matrix_rate_scale": (2.0, False),
-    "tied_fraction": (0.5, True),
+OTHER_VALUES: dict[str, tuple[dict[str, Any], bool]] = {  # of each field, and whether it is for a tied model
+    "output_rows": ({"output_rows": "band:0"}, True),
+    "halved": ({"halved": True}, False),
+    "tied_below": ({"tied_below": 30}, False),
+    "tied_from": ({"tied_from": 30}, False),
+    "output_matrix_start": ({"output_matrix_start": "copied"}, False),
+    "input_gradient_scale": ({"input_gradient_scale": 2.0}, True),
+    "output_gradient_scale": ({"output_gradient_scale": 0.0}, True),
+    "gradient_scales_below": ({"gradient_scales_below": 30, "output_gradient_scale": 0.0}, True),
+    "input_matrix_rate_scale": ({"input_matrix_rate_scale": 2.0}, False),
+    "output_matrix_rate_scale": ({"output_matrix_rate_scale": 2.0}, False),
+    "freeze": ({"freeze": "input"}, False),
+    "pull": ({"pull": 0.1}, False),
+    "decoder_bias": ({"decoder_bias": False}, False),
+    "tied_fraction": ({"tied_fraction": 0.5}, True),
 }
 V = 200
 COUNTS = np.arange(V)[::-1] ** 2
@@ -99,6 +122,119 @@ def test_one_that_is_untied_at_the_end_is_the_tied_run(records: dict[str, RunRec
     assert half_way not in [learned(records[arm])["metrics"] for arm in ("tied", "untied-copied-start")]
 
 
+def with_same_start(record: RunRecord) -> dict[str, Any]:
+    """What a run has come to, where its parameters have other names than those of the other."""
+    whole = learned(record)
+    return {"metrics": whole["metrics"], "curve": whole["curve"]}
+
+
+@pytest.mark.parametrize(
+    ("arm", "plain"),
+    [
+        ("tied-below-all", "tied"),
+        ("tied-from-none", "tied"),
+        ("tied-below-none", "untied"),
+        ("tied-from-all", "untied"),
+        ("tied-scaled-none", "tied"),
+    ],
+)
+def test_an_intervention_at_its_end_is_the_plain_run(arm: str, plain: str, records: dict[str, RunRecord]) -> None:
+    assert with_same_start(records[arm]) == with_same_start(records[plain])
+    assert records[arm].parameters == records[plain].parameters
+
+
+def test_a_model_tied_for_rare_tokens_has_rows_of_its_own_for_the_others(records: dict[str, RunRecord]) -> None:
+    some, untied = records["tied-below-some"].parameters, records["untied"].parameters
+    assert 0 < some["decoder_weight"] < untied["decoder_weight"]
+    assert some["decoder_weight"] % 32 == 0
+    found = learned(records["tied-below-some"])["metrics"]
+    assert found not in [learned(records[arm])["metrics"] for arm in ("tied", "untied")]
+
+
+def test_a_halved_model_has_as_many_parameters_as_a_tied_one_and_two_maps(records: dict[str, RunRecord]) -> None:
+    halved, tied = records["untied-halved"].parameters, records["tied"].parameters
+    assert halved["word_embeddings"] == halved["decoder_weight"]
+    assert halved["word_embeddings"] + halved["decoder_weight"] == tied["word_embeddings"] + 32 * 32
+    assert sum(halved.values()) == sum(tied.values()) + 32 * 32
+
+
+def test_a_rotation_by_the_identity_gives_the_tied_run(
+    records: dict[str, RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert learned(records["tied-rotated"])["metrics"] != learned(records["tied"])["metrics"]
+    assert records["tied-rotated"].pairing == records["tied"].pairing
+    assert records["tied-rotated"].parameters == records["tied"].parameters
+    monkeypatch.setattr("tiedlm.model.masked_lm.draw_rotation", lambda _, size: torch.eye(size))
+    write_toy_corpus(tmp_path / "corpus")
+    by_identity = run_toy(experiment_with_arms(), tmp_path / "corpus", tmp_path / "out", "tied-rotated")
+    assert learned(by_identity) == learned(records["tied"])
+
+
+def test_a_rotation_turns_and_does_nothing_else() -> None:
+    rotation = draw_rotation("rotated:0", 32)
+    torch.testing.assert_close(rotation @ rotation.T, torch.eye(32))
+    assert not rotation.equal(draw_rotation("rotated:1", 32))
+    turned = build_model(toy_model(), V, 0, None, Intervention(output_rows="rotated:0"))
+    plain = build_model(toy_model(), V, 0)
+    table = plain.embeddings.word_embeddings.weight
+    hidden = torch.randn(2, 3, 32)
+    expected = plain.head.transform(hidden) @ (table @ rotation).T
+    torch.testing.assert_close(turned.head(hidden), expected)
+    torch.testing.assert_close(turned.head.rows_by_token()[0], table @ rotation)
+    assert not turned.scores_by_input_rows
+
+
+@pytest.mark.parametrize(
+    ("arm", "frozen", "free"),
+    [
+        ("untied-frozen-input", "embeddings.word_embeddings.weight", "head.decoder.weight"),
+        ("untied-frozen-output", "head.decoder.weight", "embeddings.word_embeddings.weight"),
+    ],
+)
+def test_a_frozen_matrix_stays_as_it_was_drawn(arm: str, frozen: str, free: str, tmp_path: Path) -> None:
+    write_toy_corpus(tmp_path / "corpus")
+    record = run_toy(experiment_with_arms(), tmp_path / "corpus", tmp_path, arm)
+    drawn = build_model(toy_model(tie_word_embeddings=False), record.data.vocab_size, 0).state_dict()
+    trained = load_model(tmp_path / record.run.model_file).state_dict()
+    assert trained[frozen].equal(drawn[frozen])
+    assert not trained[free].equal(drawn[free])
+
+
+def test_a_pull_adds_the_distance_of_the_two_matrices_to_the_loss_in_training_alone() -> None:
+    plain = build_model(toy_model(tie_word_embeddings=False), V, 0)
+    pulled = build_model(toy_model(tie_word_embeddings=False), V, 0, None, Intervention(pull=0.5))
+    blocks = torch.randint(len(SPECIAL_TOKENS), V, (3, 16))
+    batch = fold_batch(blocks, fold_ranks(blocks, 0), 0)
+    apart = plain.head.decoder.weight - plain.embeddings.word_embeddings.weight
+    assert pulled.loss(batch).item() == pytest.approx((plain.loss(batch) + 0.5 * apart.square().sum()).item())
+    plain.loss(batch).backward()
+    pulled.loss(batch).backward()
+    for found, expected, sign in (
+        (pulled.head.decoder.weight, plain.head.decoder.weight, 1.0),
+        (pulled.embeddings.word_embeddings.weight, plain.embeddings.word_embeddings.weight, -1.0),
+    ):
+        assert expected.grad is not None
+        torch.testing.assert_close(found.grad, expected.grad + sign * apart.detach())
+    assert pulled.eval().loss(batch).item() == pytest.approx(plain.eval().loss(batch).item())
+
+
+def test_an_output_without_a_bias_has_none_to_count_or_learn(records: dict[str, RunRecord]) -> None:
+    assert records["untied-no-bias"].parameters == records["untied"].parameters | {"decoder_bias": 0}
+
+
+@pytest.mark.parametrize("arm", ["tied-below-some", "untied-halved", "untied-no-bias", "tied-rotated"])
+def test_what_an_intervention_made_is_saved_and_loaded_whole(arm: str, tmp_path: Path) -> None:
+    config = experiment_with_arms().run_config(arm)
+    model = build_model(config.model, V, 0, COUNTS, config.intervention).eval()
+    save_model(model, V, tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors").eval()
+    ids, places = torch.randint(len(SPECIAL_TOKENS), V, (2, 16)), torch.tensor([[0], [3]])
+    assert loaded(ids, places).equal(model(ids, places))
+    rows, bias = loaded.head.rows_by_token()
+    guess = loaded.head.transform(loaded.hidden_states(ids, places))
+    torch.testing.assert_close(guess @ rows.T + bias, model(ids, places))
+
+
 def test_every_intervention_has_another_value_here() -> None:
     assert OTHER_VALUES.keys() == Intervention.model_fields.keys()
 
@@ -107,8 +243,11 @@ def test_every_intervention_has_another_value_here() -> None:
 def test_no_intervention_is_dead(field: str, corpus_folder: Path, tmp_path: Path) -> None:
     value, ties = OTHER_VALUES[field]
     plain = "tied" if ties else "untied"
-    arm = {"model": {"tie_word_embeddings": ties}, "intervention": {field: value}}
-    experiment = toy_experiment(arms={"changed": arm})
+    arm = {"model": {"tie_word_embeddings": ties}, "intervention": value}
+    arms = {"changed": arm}
+    if others := {key: of_key for key, of_key in value.items() if key != field}:  # what it says something more of
+        arms[plain := "others"] = {"model": {"tie_word_embeddings": ties}, "intervention": others}
+    experiment = toy_experiment(arms=arms)
     unchanged, changed = (outcome(run_toy(experiment, corpus_folder, tmp_path, name)) for name in (plain, "changed"))
     for found in (unchanged, changed):
         for key in ("arm", "config", "overrides"):
@@ -141,6 +280,7 @@ def test_an_untied_run_goes_on_where_it_was(step: int, corpus_folder: Path, tmp_
     [
         {"intervention": {"tied_fraction": 0.5}, "model": {"tie_word_embeddings": False}},
         {"model": {"tie_word_embeddings": True}, "intervention": {"output_matrix_start": "copied"}},
+        *({"model": {"tie_word_embeddings": True}, "intervention": OTHER_VALUES[key][0]} for key in ONLY_UNTIED),
     ],
 )
 def test_an_arm_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
@@ -180,12 +320,15 @@ def test_a_permuted_head_scores_a_token_by_another_s_row(tmp_path: Path) -> None
     assert loaded(batch.input_ids, batch.masked_lm_positions).equal(logits)
 
 
+@pytest.mark.parametrize("below", [None, 10_000])
+@pytest.mark.parametrize("output_scale", [1.0, 0.0, 0.5])
 @pytest.mark.parametrize(("tied", "scale"), [(True, 1.0), (True, 3.0), (False, 3.0), (False, 0.0)])
-def test_the_two_sides_of_the_gradient_are_those_of_autograd(tied: bool, scale: float) -> None:
+def test_the_two_sides_of_the_gradient_are_those_of_autograd(
+    tied: bool, scale: float, output_scale: float, below: int | None
+) -> None:
     """Against a plain forward pass with two matrices of its own."""
-    model = build_model(
-        toy_model(tie_word_embeddings=tied), V, 0, None, Intervention(input_gradient_scale=scale)
-    ).double()
+    scales = {"input_gradient_scale": scale, "output_gradient_scale": output_scale, "gradient_scales_below": below}
+    model = build_model(toy_model(tie_word_embeddings=tied), V, 0, COUNTS, Intervention.model_validate(scales)).double()
     blocks = torch.randint(len(SPECIAL_TOKENS), V, (3, 16))
     batch = fold_batch(blocks, fold_ranks(blocks, 0), 0)
     table = model.embeddings.word_embeddings.weight.detach().clone().requires_grad_()
@@ -206,8 +349,13 @@ def test_the_two_sides_of_the_gradient_are_those_of_autograd(tied: bool, scale: 
     assert all(parameter.grad is None for parameter in model.parameters())
 
     model.loss(batch).backward()
-    expected = scale * of_input + (of_output if tied else 0.0)
-    torch.testing.assert_close(model.embeddings.word_embeddings.weight.grad, expected)
+    is_rare = torch.from_numpy((below or 10**9) > COUNTS).unsqueeze(1)
+    of_input, of_output = (
+        torch.where(is_rare, factor * side, side) for factor, side in ((scale, of_input), (output_scale, of_output))
+    )
+    torch.testing.assert_close(model.embeddings.word_embeddings.weight.grad, of_input + (of_output if tied else 0.0))
+    if not tied:
+        torch.testing.assert_close(model.head.decoder.weight.grad, of_output)
 
 
 def test_bands_are_of_the_tokens_as_often_as_train_has_them(corpus_folder: Path, tmp_path: Path) -> None:

@@ -168,10 +168,10 @@ def test_a_tied_matrix_is_one_parameter_of_one_group() -> None:
         ]
         assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())  # each once, none left out
         wide = [sum(parameter.shape == (50, 32) for parameter in group["params"]) for group in adam.param_groups]
-        assert wide == [1, 0, expected - 1]
-        assert adam.param_groups[0]["weight_decay"] == adam.param_groups[2]["weight_decay"] == 0.1
-        assert {parameter.dim() for parameter in adam.param_groups[1]["params"]} == {1}
-        assert adam.param_groups[1]["weight_decay"] == 0.0
+        assert wide == [1, 0, 0, expected - 1]
+        assert adam.param_groups[0]["weight_decay"] == adam.param_groups[3]["weight_decay"] == 0.1
+        assert {parameter.dim() for parameter in adam.param_groups[2]["params"]} == {1}
+        assert adam.param_groups[2]["weight_decay"] == 0.0
         assert adam.defaults["betas"] == (0.9, 0.98)
         assert (muon.defaults["lr"], muon.defaults["weight_decay"]) == (0.02, 0.1)
 

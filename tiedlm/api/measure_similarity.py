@@ -64,9 +64,9 @@ def _measured(folder: Path, record: RunRecord, tied: RunRecord, tokens: list[int
     from tiedlm.model.saved_model import load_model
 
     of_tied = load_model(folder / tied.run.model_file, tied.model_sha256)
-    table = of_tied.embeddings.word_embeddings.weight.detach()[tokens]
+    table = of_tied.embeddings.rows_by_token().detach()[tokens]
     model = load_model(folder / record.run.model_file, record.model_sha256)
-    matrices = {"input": model.embeddings.word_embeddings.weight.detach()}
+    matrices = {"input": model.embeddings.rows_by_token().detach()}
     if not model.scores_by_input_rows:
         matrices["output"] = model.head.rows_by_token()[0].detach()
     for name, matrix in matrices.items():

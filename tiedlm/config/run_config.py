@@ -37,6 +37,8 @@ class RunConfig(Strict):
             )
         if why := self.intervention.why_not_of(self.model.tie_word_embeddings):
             raise ValueError(f"{why}; set it under arms.NAME")
+        if self.intervention.halved and self.model.hidden_size % 2:
+            raise ValueError(f"intervention.halved needs an even model.hidden_size, not {self.model.hidden_size}")
         return self
 
     @model_serializer(mode="wrap")

@@ -49,6 +49,7 @@ NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 # BERT's head has its bias twice. Tied, the second name is an alias of the first; untied, `transformers` 5 reads both.
+TABLE_AND_HEAD = ("embeddings.word_embeddings.", "embeddings.projection.", "head.projection.", "head.decoder.")
 BERT_BIAS, BERT_BIAS_AGAIN = "cls.predictions.bias", "cls.predictions.decoder.bias"
 
 
@@ -67,7 +68,10 @@ def their_tensors(model: MaskedLM) -> dict[str, Tensor]:
     Where tokens are scored by others' rows, the rows are put where their tokens are.
     """
     weight, bias = model.head.rows_by_token()
-    ours = {**dict(model.named_parameters()), "head.decoder.bias": bias}
+    ours: dict[str, Tensor] = {
+        name: tensor for name, tensor in model.named_parameters() if not name.startswith(TABLE_AND_HEAD)
+    }
+    ours |= {"embeddings.word_embeddings.weight": model.embeddings.rows_by_token(), "head.decoder.bias": bias}
     if not model.scores_by_input_rows:
         ours["head.decoder.weight"] = weight
     tensors: dict[str, Tensor] = {}

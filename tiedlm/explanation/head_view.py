@@ -109,7 +109,7 @@ def _own(name: str, model: MaskedLM, vocabulary: Vocabulary, sentence: str) -> H
         hidden=hidden,
         guess=model.head.transform(hidden),
         output_rows=weight.detach(),
-        input_rows=model.embeddings.word_embeddings.weight.detach(),
+        input_rows=model.embeddings.rows_by_token().detach(),
         bias=bias.detach(),
         is_tied=model.scores_by_input_rows,
         num_parameters=_count(model),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
+from tiedlm.model.gradient_scale import GradientScale
 from tiedlm.model.linear_and_norm import layer_norm, product_precision
 
 TYPE_VOCAB_SIZE = 2  # BERT's two segments; a block is one segment, so row 0 is read
@@ -22,16 +23,17 @@ class WordEmbeddings(nn.Embedding):
     output matrix has already. The price: `torch.autograd.grad` does not see this use of the table.
     """
 
-    def __init__(self, vocab_size: int, hidden_size: int, gradient_scale: float = 1.0) -> None:
+    def __init__(self, vocab_size: int, hidden_size: int, scale: GradientScale | None = None) -> None:
         super().__init__(vocab_size, hidden_size)
-        self.gradient_scale = gradient_scale
+        self.gradient_scale = scale or GradientScale(1.0, vocab_size)
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, T) → (B, T, H)."""
         if input.is_cuda:  # adding by row is not done in one order there, and would not repeat
             rows = super().forward(input)
-            if self.gradient_scale != 1.0 and rows.requires_grad:
-                rows.register_hook(lambda gradients: gradients * self.gradient_scale)  # type: ignore[no-untyped-call]
+            if self.training and self.gradient_scale.acts and rows.requires_grad:
+                scale = functools.partial(self.gradient_scale.of_rows, ids=input)
+                rows.register_hook(scale)  # type: ignore[no-untyped-call]
             return rows
         rows = F.embedding(input, self.weight.detach())
         if torch.is_grad_enabled() and self.weight.requires_grad:
@@ -42,8 +44,8 @@ class WordEmbeddings(nn.Embedding):
     def _add_gradients(self, ids: Tensor, gradients: Tensor) -> None:
         if self.weight.grad is None:
             self.weight.grad = torch.zeros_like(self.weight)
-        if self.gradient_scale != 1.0:
-            gradients = gradients * self.gradient_scale
+        if self.training and self.gradient_scale.acts:
+            gradients = self.gradient_scale.of_rows(gradients, ids)
         self.weight.grad.index_add_(0, ids.flatten(), gradients.flatten(0, 1))
 
 
@@ -57,7 +59,10 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int, intervention: Intervention = PLAIN) -> None:
         super().__init__()
-        self.word_embeddings = WordEmbeddings(vocab_size, config.hidden_size, intervention.input_gradient_scale)
+        scale = GradientScale(intervention.input_gradient_scale, vocab_size)
+        width = config.hidden_size // 2 if intervention.halved else config.hidden_size
+        self.word_embeddings = WordEmbeddings(vocab_size, width, scale)
+        self.projection = nn.Linear(width, config.hidden_size, bias=False) if intervention.halved else None
         if config.encoder == "bert":
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
             self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)
@@ -68,6 +73,8 @@ class Embeddings(nn.Module):
     def forward(self, input_ids: Tensor) -> Tensor:
         """(B, T) → (B, T, H)."""
         hidden_states = self.word_embeddings(input_ids)
+        if self.projection is not None:
+            hidden_states = self.projection(hidden_states)
         if self.has_learned_positions:
             hidden_states = hidden_states + self.token_type_embeddings.weight[0]
             hidden_states = hidden_states + self.position_embeddings.weight[: input_ids.shape[1]]
@@ -75,3 +82,8 @@ class Embeddings(nn.Module):
         if not hidden_states.is_cuda:
             hidden_states = hidden_states.to(product_precision(hidden_states))
         return self.dropout(hidden_states)  # type: ignore[no-any-return]
+
+    def rows_by_token(self) -> Tensor:
+        """(V, H): by which each token enters; the table itself where its rows are not mapped to H first."""
+        table = self.word_embeddings.weight
+        return table if self.projection is None else table @ self.projection.weight.t()

@@ -14,19 +14,31 @@ from tiedlm.masked_batch import PAD_ID, MaskedBatch
 from tiedlm.model.embeddings import Embeddings
 from tiedlm.model.encoder import Encoder
 from tiedlm.model.head import MaskedLMHead, Transform
-from tiedlm.model.output_rows import draw_output_rows
+from tiedlm.model.output_rows import draw_output_rows, draw_rotation
+from tiedlm.model.partial_tie import tie_some_rows, untied_rows
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
     "embeddings.word_embeddings.": "word_embeddings",
+    "embeddings.projection.": "word_embeddings",
     "embeddings.position_embeddings.": "position_embeddings",
     "embeddings.token_type_embeddings.": "token_type_embeddings",
     "embeddings.norm.": "embeddings_norm",
     "encoder.layers.": "encoder_layers",
     "encoder.final_norm.": "final_norm",
     "head.transform.": "head_transform",
+    "head.projection.": "decoder_weight",
     "head.decoder.weight": "decoder_weight",
+    "head.decoder.parametrizations.weight.": "decoder_weight",
     "head.decoder.bias": "decoder_bias",
 }
+
+OUTPUT_MATRIX = "head.decoder.weight"
+FROZEN: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "input": ("embeddings.word_embeddings.", "embeddings.projection."),
+    "output": ("head.decoder.weight", "head.decoder.parametrizations.weight.original", "head.projection."),
+}
+"""The starts of the names of what `intervention.freeze` keeps as it was drawn."""
 
 
 class TieError(RuntimeError):
@@ -36,7 +48,14 @@ class TieError(RuntimeError):
 class MaskedLM(nn.Module):
     """A masked LM; its output matrix is the word-embedding table if `tie_word_embeddings`."""
 
-    def __init__(self, config: ModelConfig, vocab_size: int, intervention: Intervention = PLAIN) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        intervention: Intervention = PLAIN,
+        untied_rows: Tensor | None = None,
+    ) -> None:
+        """Of some rows tied, `untied_rows` (U,) are the others."""
         super().__init__()
         self.config, self.intervention = config, intervention
         self.embeddings = Embeddings(config, vocab_size, intervention)
@@ -44,6 +63,13 @@ class MaskedLM(nn.Module):
         self.head = MaskedLMHead(config, vocab_size, intervention)
         if config.tie_word_embeddings:  # one tensor, two names (Press & Wolf 2017)
             self.head.decoder.weight = self.embeddings.word_embeddings.weight
+        self.register_buffer("untied_rows", untied_rows)
+        self.untied_rows: Tensor | None
+        if untied_rows is not None:
+            tie_some_rows(self.head.decoder, self.embeddings.word_embeddings, untied_rows)
+        for name, parameter in self.named_parameters():
+            if name.startswith(FROZEN[intervention.freeze]):
+                parameter.requires_grad_(False)
 
     @property
     def scores_by_input_rows(self) -> bool:
@@ -65,9 +91,13 @@ class MaskedLM(nn.Module):
         return self.head(self.hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
 
     def loss(self, batch: MaskedBatch) -> Tensor:
-        """The masked-LM loss of a batch, in nats: ()."""
+        """The masked-LM loss of a batch, in nats, in training with what `intervention.pull` adds: ()."""
         hidden_states = self.hidden_states(batch.input_ids, batch.masked_lm_positions)
-        return self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
+        loss = self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
+        if self.training and self.intervention.pull:
+            apart = self.head.decoder.weight - self.embeddings.word_embeddings.weight
+            loss = loss + self.intervention.pull * apart.square().sum()
+        return loss
 
     def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
         """Each prediction's loss in nats, and whether it is right: two of (B, P), without a gradient."""
@@ -92,13 +122,25 @@ def build_model(
 
     Two arms of one seed thus start with the same values wherever name and shape agree. Matrices are
     normal with std `initializer_range`, norms start at one, biases at zero. To the head's dense layer a part of the
-    identity may be added; an output matrix may start as a copy of the table. `token_counts` (V,), how often each token
-    occurs in train, is needed where tokens are scored by others' rows.
+    identity may be added; an output matrix may start as a copy of the table; maps to and from halves are orthogonal.
+    `token_counts` (V,), how often each token occurs in train, is needed where tokens are scored by others' rows, or
+    rare ones are treated otherwise.
     """
-    model = MaskedLM(config, vocab_size, intervention)
+    assert token_counts is not None or not intervention.needs_token_counts
+    rows = None
+    if intervention.ties_some_rows:
+        assert token_counts is not None
+        rows = untied_rows(intervention, token_counts)
+    model = MaskedLM(config, vocab_size, intervention, rows)
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # lists a shared tensor once
-            if parameter.dim() >= 2:
+            if name.endswith(".projection.weight"):
+                nn.init.orthogonal_(parameter, generator=make_generator(seed, "init", name))
+            elif name.startswith("head.decoder.parametrizations."):
+                whole = torch.empty(vocab_size, config.hidden_size)
+                whole.normal_(std=config.initializer_range, generator=make_generator(seed, "init", OUTPUT_MATRIX))
+                model.head.decoder.weight = whole
+            elif parameter.dim() >= 2:
                 parameter.normal_(std=config.initializer_range, generator=make_generator(seed, "init", name))
             elif name.endswith("bias"):
                 parameter.zero_()
@@ -111,6 +153,12 @@ def build_model(
         if model.head.output_rows is not None:
             assert token_counts is not None
             model.head.output_rows.copy_(draw_output_rows(intervention.output_rows, token_counts))
+        if model.head.rotation is not None:
+            model.head.rotation.copy_(draw_rotation(intervention.output_rows, config.hidden_size))
+        if intervention.gradient_scales_below is not None:
+            assert token_counts is not None
+            for scale in (model.embeddings.word_embeddings.gradient_scale, model.head.gradient_scale):
+                scale.keep_to_rare(token_counts, intervention.gradient_scales_below)
     check_tie(model, "after build")
     return model
 

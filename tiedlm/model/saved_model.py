@@ -62,7 +62,10 @@ def load_model(path: str | Path, sha256: str | None = None) -> MaskedLM:
         tensors = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         stored = read_saved_model_config(header["__metadata__"][METADATA_KEY])
-        model = MaskedLM(stored.model, stored.vocab_size, stored.intervention)
+        untied_rows = tensors.get("untied_rows")
+        if (untied_rows is None) == stored.intervention.ties_some_rows:
+            raise ValueError("it is not said which rows are untied")
+        model = MaskedLM(stored.model, stored.vocab_size, stored.intervention, untied_rows)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as .safetensors ({error}); give a model of tiedlm train") from error
     except MemoryError as error:
@@ -114,9 +117,10 @@ def _content(path: Path) -> bytes:
 
 
 def _stored(model: MaskedLM) -> dict[str, Tensor]:
-    """Every parameter under its first name, and whose rows score a token where it is not their own."""
-    rows = model.head.output_rows
-    return dict(model.named_parameters()) | ({} if rows is None else {"head.output_rows": rows})
+    """Every parameter under its first name, and what was drawn once: whose rows score a token, how they are turned."""
+    drawn = {"head.output_rows": model.head.output_rows, "head.rotation": model.head.rotation}
+    drawn["untied_rows"] = model.untied_rows
+    return dict(model.named_parameters()) | {name: tensor for name, tensor in drawn.items() if tensor is not None}
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

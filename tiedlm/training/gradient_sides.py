@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tiedlm.masked_batch import MaskedBatch
 from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.model.partial_tie import UNTIED_ROWS
 from tiedlm.record.curve_point import GradientSides
 
 
@@ -27,8 +28,11 @@ def gradient_sides(model: MaskedLM, batch: MaskedBatch, autocast: torch.amp.auto
         rows.append(output)
 
     embeddings, was_training = model.embeddings.word_embeddings, model.training
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
     hook = embeddings.register_forward_hook(keep)
     model.eval()
+    for parameter in frozen:
+        parameter.requires_grad_(True)
     try:
         with autocast:
             loss = model.loss(batch)
@@ -37,17 +41,31 @@ def gradient_sides(model: MaskedLM, batch: MaskedBatch, autocast: torch.amp.auto
         assert of_rows is not None
         ids = batch.input_ids.flatten()
         of_input = torch.zeros_like(embeddings.weight).index_add_(0, ids, of_rows.flatten(0, 1))
-        of_output = model.head.decoder.weight.grad
-        assert of_output is not None
-        if model.is_tied:  # where the two are added up
-            of_output = of_output - embeddings.gradient_scale * of_input
+        of_output = _of_output(model, of_input)
         norms = of_input.double().norm().item(), of_output.double().norm().item()
         product = (of_input.double() * of_output.double()).sum().item()
     finally:
         hook.remove()
+        for parameter in frozen:
+            parameter.requires_grad_(False)
         model.train(was_training)
         model.zero_grad()
     if not all(map(math.isfinite, (*norms, product))):
         raise FloatingPointError(f"gradient norms {norms[0]} and {norms[1]}")
     cosine = product / (norms[0] * norms[1]) if all(norms) else 0.0
     return GradientSides(input_norm=norms[0], output_norm=norms[1], cosine=max(-1.0, min(1.0, cosine)))
+
+
+def _of_output(model: MaskedLM, of_input: Tensor) -> Tensor:
+    """(V, H): what a backward pass left of the output matrix's use, where the table has the sum of both."""
+    table = model.embeddings.word_embeddings.weight.grad
+    assert table is not None
+    if model.is_tied:
+        return table - of_input
+    if model.untied_rows is None:
+        own = model.head.decoder.weight.grad
+        assert own is not None
+        return own
+    own = dict(model.named_parameters())[UNTIED_ROWS].grad
+    assert own is not None
+    return (table - of_input).index_copy(0, model.untied_rows, own)

@@ -1,7 +1,7 @@
 """Which optimizer takes which parameters, AdamW or Muon, and the schedule; the same rules in every arm.
 
-Muon (Jordan et al. 2024) takes the hidden matrices, those of the encoder's layers and of the head's
-transform; AdamW all else: the embeddings, the output matrix, norms and biases. A tied matrix is one
+Muon (Jordan et al. 2024) takes the hidden matrices, those of the encoder's layers, of the head's transform and of the
+maps to and from halves; AdamW all else: the embeddings, the output matrix, norms and biases. A tied matrix is one
 parameter and is updated once.
 """
 
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.train_config import TrainConfig
 from tiedlm.training.muon import Muon
+
+HIDDEN_MATRICES = ("encoder.layers.", "head.transform.", "embeddings.projection.", "head.projection.")
+"""The starts of their names."""
 
 
 class AdamW(torch.optim.AdamW):
@@ -34,21 +37,27 @@ def build_optimizers(
 
     Weight decay touches matrices, never norms or biases.
     """
-    muon, decayed, plain, output_matrix = [], [], [], []
+    muon, table, decayed, plain, output_matrix = [], [], [], [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if parameter.dim() < 2:
             plain.append(parameter)
-        elif config.muon_learning_rate > 0 and name.startswith(("encoder.layers.", "head.transform.")):
+        elif config.muon_learning_rate > 0 and name.startswith(HIDDEN_MATRICES):
             muon.append(parameter)
-        elif name == "head.decoder.weight":
+        elif name.startswith("head.decoder."):
             output_matrix.append(parameter)
+        elif name.startswith("embeddings.word_embeddings."):
+            table.append(parameter)
         else:
             decayed.append(parameter)
+    input_scale = intervention.input_matrix_rate_scale if output_matrix else 1.0  # tied, the table has both uses
     groups = [
+        {"params": table, "weight_decay": config.weight_decay, "lr": input_scale * config.learning_rate},
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0, "lr": config.norm_and_bias_learning_rate},
         {
-            "params": output_matrix,  # none where it is tied
+            "params": output_matrix,  # none where it is tied or frozen
             "weight_decay": config.weight_decay,
             "lr": intervention.output_matrix_rate_scale * config.learning_rate,
         },

@@ -10,12 +10,12 @@ from torch import Tensor
 from tiedlm.config.train_config import TrainConfig
 from tiedlm.data.masking import BatchOrder
 from tiedlm.generators import derive_seed, make_generator
-from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.model.masked_lm import OUTPUT_MATRIX, MaskedLM
 from tiedlm.training.optim import add_copy, build_optimizers
 from tiedlm.training.pairing import BatchChain
 
 Kind = tuple[torch.dtype, tuple[int, ...] | None]
-TABLE, OUTPUT_MATRIX = "embeddings.word_embeddings.weight", "head.decoder.weight"
+TABLE = "embeddings.word_embeddings.weight"
 
 
 class StateError(ValueError):
