@@ -18,6 +18,7 @@ from tiedlm.comparison.designs import (
     load_design,
     load_scan_design,
     load_tune,
+    sealed_contrasts,
 )
 from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
@@ -199,7 +200,7 @@ def _examine(folder: Path, places: Sequence[Path]) -> tuple[list[RunRecord], str
     records, damage = [], None
     try:
         check_none_is_missing(folder)
-        for load in (load_scan_design, load_design, load_tune):
+        for load in (load_scan_design, load_design, load_tune, sealed_contrasts):
             load(folder)
     except InputError as error:
         damage = str(error)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tiedlm.comparison.designs import contrasts_folder, sealed_contrasts
 from tiedlm.comparison.recorded_experiment import recorded_experiment
 from tiedlm.config.corpus_config import TOKENIZER_PATTERN
 from tiedlm.config.experiment import Experiment
@@ -80,7 +81,8 @@ def _maker(name_or_path: str) -> Callable[[Sequence[str], dict[str, str]], Exper
     folder = folder_of_runs(name_or_path)
     if folder is None:
         return functools.partial(read_experiment, find_experiment(name_or_path))
-    recorded = recorded_experiment(load_records(folder), str(folder))
+    contrasts = sealed_contrasts(contrasts_folder(folder))
+    recorded = recorded_experiment(load_records(folder), str(folder), contrasts.design if contrasts else None)
     return lambda settings, values: changed_document(recorded.model_dump(), settings, values, str(folder))
 
 

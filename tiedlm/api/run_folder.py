@@ -7,9 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiedlm.api.planned_contrasts import planned_contrasts
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
-from tiedlm.comparison.designs import DESIGN_FILE, check_designs, designs_beside, load_design
+from tiedlm.comparison.designs import (
+    CONTRASTS_FILE,
+    DESIGN_FILE,
+    Contrasts,
+    check_designs,
+    designs_beside,
+    is_cell,
+    load_design,
+    put_back,
+)
+from tiedlm.comparison.sealed_design import Sealed, save_decision
 from tiedlm.comparison.stages import check_seeds
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import Corpus, is_own_text
@@ -52,6 +63,7 @@ class RunFolder:
         """
         from tiedlm.execution.dry_run import time_plan
 
+        self._contrasts()
         jobs, plan = self._prepare(runs, self._reusable_records())
         return time_plan(plan, jobs, _executor(plan)) if jobs else plan
 
@@ -66,6 +78,9 @@ class RunFolder:
             RunsFailed: some runs failed.
         """
         clear_temporary_folders()
+        contrasts = self._contrasts()
+        if contrasts is not None:
+            put_back("contrasts", contrasts, self.place)
         records = self._reusable_records()
         design = load_design(self.place)
         missing = missing_runs(records, runs)
@@ -74,9 +89,9 @@ class RunFolder:
         if not missing:
             if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
                 self._keep_tokenizer(self.tokenized())
-            if decide is not None:
+            if decide is not None or (contrasts is not None and not (self.place / CONTRASTS_FILE).exists()):
                 with locked(self.place):
-                    decide()
+                    self._decide(contrasts, decide)
             return
         jobs, plan = self._prepare(runs, records)
 
@@ -88,8 +103,7 @@ class RunFolder:
                 raise InputError(f"--out {self.place}: another command has just trained there; give this one again")
             clear_leftovers(self.place)
             self._keep_tokenizer(jobs[0].corpus)
-            if decide is not None:
-                decide()
+            self._decide(contrasts, decide)
             led_by = designs_beside(self.place)
             jobs = [dataclasses.replace(job, design_sha256=led_by) for job in jobs]
             self.options.listener.begin(plan)
@@ -100,6 +114,17 @@ class RunFolder:
                 clear_leftovers(self.place)
         if failures:
             raise RunsFailed(failures, len(jobs))
+
+    def _contrasts(self) -> Sealed[Contrasts] | None:
+        """The contrasts that the runs are trained for; a cell of a scan or a tuning has none of its own."""
+        return None if is_cell(self.place) else planned_contrasts(self.experiment, self.place)
+
+    def _decide(self, contrasts: Sealed[Contrasts] | None, decide: Callable[[], None] | None) -> None:
+        """Write down what is decided on before the first run."""
+        if contrasts is not None:
+            save_decision(contrasts, self.place / CONTRASTS_FILE)
+        if decide is not None:
+            decide()
 
     def _reusable_records(self) -> list[RunRecord]:
         """What the folder holds, all of it of this experiment, machine and text."""

@@ -12,8 +12,9 @@ from tiedlm.api.load_experiment import going_on, load_experiment
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.places import RUNS_FOLDER
 from tiedlm.api.run_folder import RunFolder
-from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, decide, plan_stages, put_back, stages_sentence
+from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, decide, plan_stages, stages_sentence
 from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.designs import put_back
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.errors import InputError, RunsFailed
@@ -105,7 +106,7 @@ def _both_stages(folder: RunFolder, first_stage: list[RunId], to_within: float, 
     """Train the first stage by its plan, and tell the runs of both."""
     place = folder.place
     design = plan_stages(first_stage, to_within, max_seeds, place)
-    put_back(design, place)
+    put_back("to-within", design, place)
     # planned anew while nobody else trains there: another command may have begun a second stage since
     folder.train_missing(first_stage, lambda: decide(plan_stages(first_stage, to_within, max_seeds, place), place))
     stages = both_stages(first_stage, design.design, place)

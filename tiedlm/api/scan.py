@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
+from tiedlm.api.planned_contrasts import check_of_scan, planned_contrasts
 from tiedlm.api.runs import as_experiment, compare, out_folder
-from tiedlm.comparison.designs import SCAN_DESIGN_FILE, check_new_design, sealed_scan
+from tiedlm.comparison.designs import CONTRASTS_FILE, SCAN_DESIGN_FILE, check_new_design, sealed_scan
 from tiedlm.comparison.scan_result import Scan, ScanDesign
 from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.config.experiment import Experiment
@@ -52,11 +53,15 @@ def scan(
         )
     sealed = seal(design, earlier)
     check_new_design("scan", sealed, folder)
+    check_of_scan(experiment, values)
+    contrasts = planned_contrasts(experiment, folder)
 
     from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
     make_folder(folder)
     save_decision(sealed, folder / SCAN_DESIGN_FILE)
+    if contrasts is not None:
+        save_decision(contrasts, folder / CONTRASTS_FILE)
     for number, cell in enumerate(cells, 1):
         options.listener.notice(f"cell {number} of {len(cells)}: {cell.folder}")
         place = folder / cell.folder

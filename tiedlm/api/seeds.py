@@ -93,14 +93,6 @@ def decide(sealed: Sealed[TwoStage], folder: Path) -> None:
     save_decision(sealed, folder / DESIGN_FILE)
 
 
-def put_back(sealed: Sealed[TwoStage], folder: Path) -> None:
-    """Write a missing design again whose digest the records of the folder have."""
-    path = folder / DESIGN_FILE
-    records = load_records(folder, may_be_empty=True) if folder.is_dir() and not path.exists() else []
-    if any("to-within" in (record.design_sha256 or {}) for record in records):
-        decide(sealed, folder)
-
-
 def _in_words(design: TwoStage) -> str:
     first_stage = seeds_in_words(design.first_stage_seeds)
     return f"± {design.half_width_nats:g}, seeds {first_stage}, at most {design.max_seeds}"

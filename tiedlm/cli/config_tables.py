@@ -33,6 +33,10 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
         elif isinstance(part, Tune) and name == "values":
             for key, of_key in value.items():
                 yield f"tune.{key}", ", ".join(map(str, of_key)), "tried by --tune, for each arm"
+        elif name == "contrasts":
+            for of_name, contrast in value.items():
+                meaning = "A planned contrast, in nats a token; where there are some, they alone get verdicts."
+                yield f"contrasts.{of_name}", f"{contrast.formula}, predicted {contrast.prediction}", meaning
         elif name != "arms" and value is not None:
             meaning = " ".join((field.description or "").replace("`", "").split())
             yield f"{section}{name}", str(value), f"{meaning} Allowed: {allowed_values(field)}."

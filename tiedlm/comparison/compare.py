@@ -13,10 +13,11 @@ from typing import Any
 from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.comparison import METRICS, ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
 from tiedlm.comparison.curves import difference_curve
+from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.pooled_arms import PooledArms, pooled_arms
-from tiedlm.comparison.sealed_design import seal
+from tiedlm.comparison.sealed_design import Sealed, seal
 from tiedlm.comparison.similarity import Similarity, summarise
 from tiedlm.comparison.text_notes import text_notes
 from tiedlm.comparison.tuning_table import TunedCell, best_values
@@ -40,12 +41,13 @@ def compare(
     tuning: list[TunedCell] | None = None,
     similarity: Similarity | None = None,
     remedy: str = "train the missing runs first",
+    planned: Sealed[Contrasts] | None = None,
 ) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
     With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `tuning`
     is the one that chose each arm's values; of a `similarity` counts what was measured on models of these records. The
-    `remedy` is told where runs are missing.
+    `remedy` is told where runs are missing. `planned` are the contrasts that the runs were trained for.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -74,6 +76,7 @@ def compare(
         *_notes(runs, unpaired),
         *text_notes(text, any(BY_LINES_FOR_WANT_OF_PARAGRAPHS in record.text_source for record in records)),
         *_plan_notes(records, design),
+        *_contrast_notes(records, planned),
         *_width_notes(differences, design),
         *_tuning_notes(runs, tuning or []),
     ]
@@ -95,7 +98,7 @@ def compare(
         design=design,
         tuning=tuning,
         similarity=similar or None,
-        records_sha256=fingerprint(records, design, tuning, similarity),
+        records_sha256=fingerprint(records, design, tuning, similarity, planned.design if planned else None),
     )
 
 
@@ -186,6 +189,15 @@ def _plan_notes(records: list[RunRecord], design: TwoStage | None) -> list[str]:
     ]
 
 
+def _contrast_notes(records: list[RunRecord], planned: Sealed[Contrasts] | None) -> list[str]:
+    """That the contrasts were decided on by who could know results."""
+    if planned is None:
+        return []
+    number = sum((record.design_sha256 or {}).get("contrasts") not in planned.digests for record in records)
+    told = f"the contrasts were decided on after {number} of {len(records)} runs were trained"
+    return [told] if number else []
+
+
 def _width_notes(differences: list[Difference], design: TwoStage | None) -> list[str]:
     """Which intervals are wider than was asked for."""
     if design is None:
@@ -222,10 +234,11 @@ def fingerprint(
     design: TwoStage | None = None,
     tuning: list[TunedCell] | None = None,
     similarity: Similarity | None = None,
+    contrasts: Contrasts | None = None,
 ) -> str:
     """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
-    for fact in (fact for fact in (design, *(tuning or []), similarity) if fact is not None):
+    for fact in (fact for fact in (design, *(tuning or []), similarity, contrasts) if fact is not None):
         digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(f"{record.file_name} {record.sha256}\n".encode())

@@ -1,4 +1,4 @@
-"""The designs of `--to-within`, `--tune` and `--scan`: where each lies, and whether records were trained by it.
+"""The designs of `--to-within`, `--tune` and `--scan`, and the contrasts: where each lies, and which records know it.
 
 A record holds the digest of each design that lay beside it when it was trained. So a design that was changed or
 removed since is told, and nothing that follows from it is shown.
@@ -13,26 +13,44 @@ from typing import Any, NamedTuple, TypeVar
 
 from tiedlm.comparison.cells import cell_folders, cells_with_records
 from tiedlm.comparison.scan_result import ScanDesign
-from tiedlm.comparison.sealed_design import PUT_BACK, Sealed, load_design_file
+from tiedlm.comparison.sealed_design import PUT_BACK, Sealed, load_design_file, save_decision
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config.contrasts import Contrast
 from tiedlm.config.experiment import Tune
-from tiedlm.config.strict import Strict
+from tiedlm.config.strict import Name, Strict
 from tiedlm.errors import InputError
 from tiedlm.record.origin import DesignOption
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
 
 DESIGN_FILE, TUNE_FILE, SCAN_DESIGN_FILE = "two-stage.json", "tune.json", "scan-design.json"
+CONTRASTS_FILE = "contrasts.json"
 FILES: dict[DesignOption, str] = {
     "to-within": DESIGN_FILE,
     "tune": f"{TUNE_FOLDER}/{TUNE_FILE}",
     "scan": SCAN_DESIGN_FILE,
+    "contrasts": CONTRASTS_FILE,
 }
-"""Below the folder that the option was given for."""
+"""Below the folder that the option was given for; the contrasts of a scan lie in its folder."""
 OLDER_TUNE_FOLDER, OLDER_TUNE_FILE = "search", "grid.json"
 
 D = TypeVar("D", bound=Strict)
+
+
+class Contrasts(Strict):
+    """What is tested in a folder, decided on before its runs."""
+
+    contrasts: dict[Name, Contrast]
+
+
+def sealed_contrasts(folder: Path) -> Sealed[Contrasts] | None:
+    """What is tested in a folder, or None where that is every other arm against the first.
+
+    Raises:
+        InputError: the file is damaged or was changed.
+    """
+    return load_design_file(folder / CONTRASTS_FILE, Contrasts)
 
 
 def sealed_scan(folder: Path) -> Sealed[ScanDesign] | None:
@@ -95,7 +113,8 @@ def designs_beside(folder: Path) -> dict[DesignOption, str] | None:
     found: dict[DesignOption, str] = {}
     for option, place in _places(folder).items():
         sealed = place.load()
-        if sealed is not None and (place.holder == folder or _name(folder) in cell_folders(sealed.design.values)):
+        is_of_folder = place.holder == folder or option == "contrasts"
+        if sealed is not None and (is_of_folder or _name(folder) in cell_folders(sealed.design.values)):
             found[option] = sealed.digests[0]
     return found or None
 
@@ -147,6 +166,23 @@ def check_new_design(option: DesignOption, sealed: Sealed[D], folder: Path) -> N
                 )
 
 
+def put_back(option: DesignOption, sealed: Sealed[D], folder: Path) -> None:
+    """Write a missing design again whose digest records of the folder have.
+
+    Raises:
+        InputError: a record cannot be used.
+    """
+    path = folder / FILES[option]
+    records = load_records(folder, may_be_empty=True) if folder.is_dir() and not path.exists() else []
+    if any(option in (record.design_sha256 or {}) for record in records):
+        save_decision(sealed, path)
+
+
+def contrasts_folder(folder: Path) -> Path:
+    """Where the contrasts of the records of a folder lie: in it, or beside the design of the scan whose cell it is."""
+    return _places(folder)["contrasts"].holder
+
+
 def is_cell(folder: Path) -> bool:
     """Whether the runs of a folder are one cell of a scan or of a tuning."""
     place = folder if folder.name not in ("", "..") else folder.resolve()
@@ -170,11 +206,13 @@ def _places(folder: Path) -> dict[DesignOption, _Place]:
         "to-within": folder,
         "tune": above.parent if is_of_tuning else folder,
         "scan": above,
+        "contrasts": above if is_cell(folder) and not is_of_tuning else folder,
     }
     loaders: dict[DesignOption, Callable[[Path], Sealed[Any] | None]] = {
         "to-within": sealed_two_stage,
         "tune": sealed_tune,
         "scan": sealed_scan,
+        "contrasts": sealed_contrasts,
     }
     return {
         option: _Place(holder, holder / FILES[option], functools.partial(loaders[option], holder))

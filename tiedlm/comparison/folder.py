@@ -16,9 +16,11 @@ from tiedlm.comparison.designs import (
     SCAN_DESIGN_FILE,
     check_designs,
     check_none_is_missing,
+    contrasts_folder,
     load_design,
     load_scan_design,
     load_tune,
+    sealed_contrasts,
 )
 from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan, make_scan
@@ -52,7 +54,8 @@ def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Compa
     tune = load_tune(folder)
     tuning = None if tune is None else tuning_table(folder / TUNE_FOLDER, tune, check_designs)
     remedy = f"tiedlm compare {folder_argument(folder)} trains the missing runs"
-    return compare(records, design, tuning, load_similarity(folder), remedy)
+    planned = sealed_contrasts(contrasts_folder(folder))
+    return compare(records, design, tuning, load_similarity(folder), remedy, planned)
 
 
 def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_folder) -> Scan:

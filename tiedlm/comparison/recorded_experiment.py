@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tiedlm.comparison.designs import Contrasts
 from tiedlm.config.experiment import BUILT_IN_ARMS, SECTIONS_OF_ARMS, Experiment
 from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.strict import validated
@@ -16,11 +17,11 @@ from tiedlm.record.run_record import RunRecord
 SECTIONS = ("model", "corpus", "train", "intervention")
 
 
-def recorded_experiment(records: Sequence[RunRecord], source: str) -> Experiment:
+def recorded_experiment(records: Sequence[RunRecord], source: str, contrasts: Contrasts | None = None) -> Experiment:
     """The experiment of some records: its arms are theirs, with `tied` and `untied`, and its seeds as many as theirs.
 
     What an arm overrides stands in its own record alone; the value that the arms share is that of an arm that does not
-    override it. `source` is the folder of the records.
+    override it. `source` is the folder of the records, and `contrasts` are those that lie there.
 
     Raises:
         InputError: the records are of several experiments, or an arm that every experiment has cannot be told from
@@ -50,6 +51,11 @@ def recorded_experiment(records: Sequence[RunRecord], source: str) -> Experiment
         "name": first.experiment,
         "seeds": len({record.seed for record in records}),
         "arms": {arm: _own_overrides(record) for arm, record in arms.items()},
+        "contrasts": {
+            name: contrast.model_dump()
+            for name, contrast in (contrasts.contrasts if contrasts else {}).items()
+            if contrast.weights.keys() <= {*BUILT_IN_ARMS, *arms}
+        },
     }
     return validated(Experiment, document, source)
 

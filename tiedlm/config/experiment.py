@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from tiedlm.config.cell_values import CellValues
+from tiedlm.config.contrasts import Contrast
 from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import ALSO_CALLED, Name, Strict, keys_of, validated
 from tiedlm.config.train_config import SHARED_TRAIN_KEYS
@@ -48,12 +49,16 @@ class Tune(Strict):
 class Experiment(RunConfig):
     """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
 
+    sections_unwritten_where_empty: ClassVar[tuple[str, ...]] = ("intervention", "contrasts")
+
     name: Name
     """Names the records and their folder, `runs/NAME`."""
     seeds: Annotated[int, Field(gt=0, le=1_000)]
     """How many seeds of each arm, from 0 on. A seed draws start values, batches, masks and dropout."""
     arms: dict[Name, Overrides] = Field(default_factory=dict)
     tune: Tune | None = None
+    contrasts: dict[Name, Contrast] = Field(default_factory=dict)
+    """What is tested, by name; where there are none, every other arm against `tied`."""
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:
@@ -69,6 +74,17 @@ class Experiment(RunConfig):
         for arm, other in itertools.product(self.arms, self.arm_names):
             if other != arm and configs[arm] == configs[other]:
                 raise ValueError(f"arms.{arm} changes nothing: it is {other} again; change a key in it, or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _contrasts_fit(self) -> Self:
+        for name, contrast in self.contrasts.items():
+            for arm in contrast.weights:
+                if arm not in self.arm_names:
+                    raise ValueError(
+                        f"contrasts.{name}.weights.{arm}: arm {arm!r} is not one of {', '.join(self.arm_names)}"
+                        f"{did_you_mean(arm, self.arm_names)}; choose one of these"
+                    )
         return self
 
     @property

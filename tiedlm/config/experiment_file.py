@@ -91,7 +91,9 @@ def find_experiment(name_or_path: str) -> Path:
 
 
 def _apply_setting(raw: dict[str, Any], setting: str) -> None:
-    matched = re.fullmatch(r"(?:([a-z_]+|arms\.[a-z0-9-]+\.[a-z_]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL)
+    matched = re.fullmatch(
+        r"(?:([a-z_]+|arms\.[a-z0-9-]+\.[a-z_]+|contrasts\.[a-z0-9-]+)\.)?([a-z_0-9]+)=(.*)", setting, flags=re.DOTALL
+    )
     if not matched:
         raise InputError(f"--set {setting!r} is not of the form section.key=value; write e.g. train.num_steps=100")
     section, key, text = matched.groups()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -15,6 +15,8 @@ from tiedlm.config.train_config import TrainConfig
 
 class RunConfig(Strict):
     """One arm's full configuration."""
+
+    sections_unwritten_where_empty: ClassVar[tuple[str, ...]] = ("intervention",)
 
     model: ModelConfig
     corpus: CorpusConfig
@@ -42,8 +44,9 @@ class RunConfig(Strict):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_a_neutral_intervention(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in write(self).items() if name != "intervention" or value}
+    def _without_empty_sections(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unwritten = self.sections_unwritten_where_empty
+        return {name: value for name, value in write(self).items() if value or name not in unwritten}
 
     def every_key(self) -> dict[str, Any]:
         """`section.key` → value, neutral ones too, so that two runs can be compared key by key."""

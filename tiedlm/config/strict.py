@@ -96,7 +96,8 @@ def _sentences(error: ValidationError, known: dict[str, str]) -> list[str]:
                 allowed = PATTERN_WORDS[problem["ctx"]["pattern"]]
                 sentences.append(f"{place}={_shown(problem['input'])} is not {allowed}; change the value")
             case "value_error":
-                sentences.append(str(problem["ctx"]["error"]))
+                inside = f"{place}." if place.startswith("contrasts.") else ""
+                sentences.append(f"{inside}{problem['ctx']['error']}")
             case _:
                 sentences.append(f"{place}={_shown(problem['input'])}: {problem['msg'].lower()}; change the value")
     return sentences

@@ -11,7 +11,7 @@ from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.metrics import Count
 
 Seconds = Annotated[float, Field(ge=0.0)]
-DesignOption = Literal["to-within", "tune", "scan"]
+DesignOption = Literal["to-within", "tune", "scan", "contrasts"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -62,8 +62,8 @@ class RunRecord(Strict):
     model_sha256: Sha256 | None
     """Of the file of its model, so that no other is taken for it. None in records that are older than it."""
     design_sha256: dict[DesignOption, Sha256] | None = None
-    """Of each design that led to the run, by the option that made it; None where none did, and in records that are
-    older than it."""
+    """Of each design that led to the run, by the option that made it, and of the experiment's contrasts; None where
+    there was none, and in records that are older than it."""
     cost: Cost
     provenance: Provenance
     sha256: str = ""
