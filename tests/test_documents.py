@@ -28,11 +28,12 @@ from tiedlm.comparison.designs import load_scan_design
 from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.tuning_table import TUNE_FOLDER, best_values, tuning_table
 from tiedlm.config.corpus_config import CorpusConfig
-from tiedlm.config.experiment import Experiment, Tune, changed
+from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.experiment_file import read_experiment, shipped_experiments
 from tiedlm.config.interventions import Intervention
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.train_config import TrainConfig
+from tiedlm.config.tune import Tune
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError

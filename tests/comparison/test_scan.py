@@ -25,7 +25,7 @@ from tiedlm.comparison.folder import compare_cells
 from tiedlm.comparison.scan_result import ScanDesign
 from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
-from tiedlm.config.experiment import Tune
+from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
 from tiedlm.report.figures import scan_csv

@@ -13,9 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.config.experiment import Experiment, Tune
+from tiedlm.config.experiment import Experiment
 from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.strict import PATTERN_WORDS
+from tiedlm.config.tune import Tune
 
 LIMITS = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
 

@@ -17,8 +17,8 @@ from tiedlm.comparison.sealed_design import PUT_BACK, Sealed, load_design_file, 
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
-from tiedlm.config.experiment import Tune
 from tiedlm.config.strict import Name, Strict
+from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.origin import DesignOption
 from tiedlm.record.record_file import load_records

@@ -9,8 +9,8 @@ from typing import Any
 
 from tiedlm.comparison.cells import cell_folders, cells_with_records
 from tiedlm.comparison.comparability import check_comparable
-from tiedlm.config.experiment import Tune
 from tiedlm.config.strict import Strict
+from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord

@@ -12,11 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from tiedlm.config.cell_values import CellValues
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.run_config import RunConfig
-from tiedlm.config.strict import ALSO_CALLED, Name, Strict, keys_of, validated
+from tiedlm.config.strict import ALSO_CALLED, Name, keys_of, validated
 from tiedlm.config.train_config import SHARED_TRAIN_KEYS
+from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError, did_you_mean
 
 Section = Literal["model", "train", "intervention"]
@@ -35,15 +35,6 @@ class ArmConfig(NamedTuple):
     """What it changes in the experiment."""
     config: RunConfig
     """All of it."""
-
-
-class Tune(Strict):
-    """What each arm is tuned over before a comparison: every combination of some values of some keys."""
-
-    seeds: Annotated[int, Field(gt=0, le=100)]
-    """How many seeds of each arm in each cell; none of them is compared."""
-    values: CellValues
-    """Key → the values that it takes, e.g. `train.learning_rate` → `[1e-3, 2e-3]`."""
 
 
 class Experiment(RunConfig):
