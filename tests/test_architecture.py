@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, str] = {
     "markdown_text": "errors",
     "processes": "errors atomic_file",
     "config": "errors regular_file",
-    "record": "errors atomic_file masked_batch regular_file config",
+    "record": "errors atomic_file masked_batch regular_file config counting.closed_forms",
     "counting.closed_forms": "errors",
     "counting.stored": "errors regular_file counting.closed_forms",
     "counting.built": "errors counting.closed_forms counting.stored",

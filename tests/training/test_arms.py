@@ -12,6 +12,7 @@ import torch
 
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
 from tests.training.test_run import FP32, outcome, run_toy, tokenized
+from tiedlm.comparison.comparability import check_comparable
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.interventions import ONLY_UNTIED, Intervention
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
@@ -23,6 +24,7 @@ from tiedlm.model.masked_lm import build_model
 from tiedlm.model.output_rows import BAND_SIZE, draw_output_rows, draw_rotation
 from tiedlm.model.saved_model import load_model, save_model
 from tiedlm.record.run_record import RunRecord
+from tiedlm.training.cost import expected_cost
 from tiedlm.training.gradient_sides import gradient_sides
 from tiedlm.training.progress import Progress
 from tiedlm.training.resume import CheckpointPolicy, Interrupted
@@ -156,6 +158,15 @@ def test_a_halved_model_has_as_many_parameters_as_a_tied_one_and_two_maps(record
     assert halved["word_embeddings"] == halved["decoder_weight"]
     assert halved["word_embeddings"] + halved["decoder_weight"] == tied["word_embeddings"] + 32 * 32
     assert sum(halved.values()) == sum(tied.values()) + 32 * 32
+
+
+def test_the_parameters_of_every_arm_are_known_before_it_is_trained(
+    records: dict[str, RunRecord], corpus_folder: Path
+) -> None:
+    corpus = tokenized(experiment_with_arms(), corpus_folder)
+    for record in records.values():
+        assert expected_cost(record.config, corpus).parameters == sum(record.parameters.values()), record.arm
+    check_comparable(list(records.values()))
 
 
 def test_a_rotation_by_the_identity_gives_the_tied_run(

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tiedlm.config.experiment import Experiment
-from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
 from tiedlm.record.metrics import SUM_TOLERANCE
 from tiedlm.record.run_id import RunId
+from tiedlm.record.run_parameters import run_parameters
 from tiedlm.record.run_record import RunRecord
 
 
@@ -40,7 +40,9 @@ def check_comparable(records: list[RunRecord]) -> None:
 
 
 def _check_counts(record: RunRecord) -> None:
-    expected = _expected_counts(record)
+    rows, rest = divmod(record.parameters["decoder_weight"], record.config.model.hidden_size)
+    num_untied_rows = min(rows, record.data.vocab_size) if rest == 0 else 0  # which rows these are, the text decides
+    expected = run_parameters(record.config, record.data.vocab_size, num_untied_rows)
     if record.parameters != expected:
         group = next(
             group for group in expected | record.parameters if expected.get(group) != record.parameters.get(group)
@@ -49,20 +51,6 @@ def _check_counts(record: RunRecord) -> None:
             f"{record.file_name}: says {record.parameters.get(group)} parameters of {group!r}, its configuration has "
             f"{expected.get(group)}; train again"
         )
-
-
-def _expected_counts(record: RunRecord) -> dict[str, int]:
-    """By closed form: of the plain model, and what an intervention makes of it."""
-    intervention, hidden_size = record.config.intervention, record.config.model.hidden_size
-    counts = count_config(record.arm, record.config.trained_model.config_json(record.data.vocab_size)).groups
-    if intervention.halved:  # H/2 columns, and a map of H by H/2
-        half = (record.data.vocab_size + hidden_size) * hidden_size // 2
-        counts = counts | {"word_embeddings": half, "decoder_weight": half}
-    if intervention.ties_some_rows:  # how many rows these are, the text decides
-        found = record.parameters["decoder_weight"]
-        most = counts["decoder_weight"]
-        counts = counts | {"decoder_weight": found if found % hidden_size == 0 and found <= most else most}
-    return counts if intervention.decoder_bias else counts | {"decoder_bias": 0}
 
 
 def _check_same_text(first: RunRecord, record: RunRecord) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tiedlm.errors import printable
 from tiedlm.exchange.fast_tokenizer import special_names
 from tiedlm.exchange.trained_run import TrainedRun
@@ -19,8 +21,8 @@ def model_card(run: TrainedRun, is_tied: bool) -> str:
         for split, metrics in record.metrics.items()
     ]
     tied = "is the word-embedding table itself (tied)" if is_tied else "is a matrix of its own (untied)"
-    rows_of = config.intervention.output_rows
-    permuted = "" if rows_of == "own" else f", its rows in the order of `{rows_of}`"
+    changes = ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in config.intervention.model_dump().items())
+    changed = f", and it was trained with the intervention {changes}" if changes else ""
     mask = special_names(vocabulary)[MASK]
     return "\n".join(
         [
@@ -35,7 +37,7 @@ def model_card(run: TrainedRun, is_tied: bool) -> str:
             "",
             f"A small masked LM, `{CLASSES[config.model.encoder]}`, of {sum(record.parameters.values()):,} parameters, "
             f"trained by tiedlm to measure what weight tying does. Its output matrix "
-            f"{tied}{permuted}.",
+            f"{tied}{changed}.",
             "",
             "| split | masked-LM perplexity | bits a byte | accuracy | unigram perplexity |",
             "|---|---:|---:|---:|---:|",

@@ -86,7 +86,7 @@ def make_plan(
 ) -> Plan:
     """Put together what is known before a step is made."""
     arms = dict.fromkeys(run.arm for run in (*runs, *already_there))
-    costs = {arm: expected_cost(experiment.run_config(arm), corpus.num_tokens, corpus.vocab_size) for arm in arms}
+    costs = {arm: expected_cost(experiment.run_config(arm), corpus) for arm in arms}
     first = next(iter(costs.values()))  # steps, batches and evaluations are the same in all arms
     text = trained_on(experiment, corpus.num_tokens)
     return Plan(

@@ -50,7 +50,7 @@ def prepare_jobs(
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(runs))
-    costs = {name: expected_cost(arm.config, corpus.num_tokens, corpus.vocab_size) for name, arm in arms.items()}
+    costs = {name: expected_cost(arm.config, corpus) for name, arm in arms.items()}
     _check_memory([costs[run.arm] for run in runs], num_side_by_side, runtime)
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiedlm.config.run_config import RunConfig
 from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
-from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.data.masking import NUM_FOLDS
+from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.model.partial_tie import untied_rows
+from tiedlm.record.run_parameters import run_parameters
 from tiedlm.record.trained_on import trained_on
 from tiedlm.training.monitor import CURVE_TOKENS
 
@@ -32,12 +33,13 @@ class ExpectedCost:
     """At least, of what a step keeps for its backward pass."""
 
 
-def expected_cost(config: RunConfig, num_tokens: Mapping[str, int], vocab_size: int) -> ExpectedCost:
-    """The cost of a run on a text of so many tokens, by split."""
-    train = config.train
+def expected_cost(config: RunConfig, corpus: TokenizedCorpus) -> ExpectedCost:
+    """The cost of a run on a text."""
+    train, num_tokens, intervention = config.train, corpus.num_tokens, config.intervention
+    num_untied_rows = len(untied_rows(intervention, corpus.token_counts("train"))) if intervention.ties_some_rows else 0
     of_a_point = sum(min(CURVE_TOKENS, num_tokens[split]) for split in ("train", "valid"))
     at_the_end = NUM_FOLDS * (num_tokens["valid"] + num_tokens["test"])
-    parameters = count_config("", config.trained_model.config_json(vocab_size)).total
+    parameters = sum(run_parameters(config, corpus.vocab_size, num_untied_rows).values())
     return ExpectedCost(
         train_tokens=trained_on(config, num_tokens).num_tokens_read,
         evaluation_tokens=(train.num_evaluations + 1) * of_a_point + at_the_end,
