@@ -293,7 +293,9 @@ def test_the_document_has_the_promised_keys() -> None:
         "formula": "100 × 32 = 3,200",
     }
     promised = {"arms", "split", "delta_nats", "perplexity_ratio", "verdict"}
-    assert document["differences"][0].keys() == promised | {"p_holm", "detectable_nats", "bands", "ahead", "reason"}
+    assert document["differences"][0].keys() == promised | {
+        *("is_exploratory", "p_holm", "detectable_nats", "bands", "ahead", "reason")
+    }
     assert document["differences"][0]["delta_nats"].keys() == {"mean", "ci95", "p_value", "values", "method"}
 
 

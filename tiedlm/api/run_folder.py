@@ -85,7 +85,8 @@ class RunFolder:
         design = load_design(self.place)
         missing = missing_runs(records, runs)
         if design is not None:
-            check_seeds(records, design, self.place / DESIGN_FILE, {run.seed for run in missing})
+            seeds = {run.seed for run in missing}
+            check_seeds(records, design, self.place / DESIGN_FILE, seeds, self.experiment.contrasts)
         if not missing:
             if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
                 self._keep_tokenizer(self.tokenized())

@@ -104,12 +104,15 @@ def compare(
 
 def _both_stages(folder: RunFolder, first_stage: list[RunId], to_within: float, max_seeds: int) -> list[RunId]:
     """Train the first stage by its plan, and tell the runs of both."""
-    place = folder.place
-    design = plan_stages(first_stage, to_within, max_seeds, place)
+    place, contrasts = folder.place, folder.experiment.contrasts
+    design = plan_stages(first_stage, to_within, max_seeds, place, contrasts)
     put_back("to-within", design, place)
-    # planned anew while nobody else trains there: another command may have begun a second stage since
-    folder.train_missing(first_stage, lambda: decide(plan_stages(first_stage, to_within, max_seeds, place), place))
-    stages = both_stages(first_stage, design.design, place)
+
+    def plan_anew() -> None:  # while nobody else trains there: another command may have begun a second stage since
+        decide(plan_stages(first_stage, to_within, max_seeds, place, contrasts), place)
+
+    folder.train_missing(first_stage, plan_anew)
+    stages = both_stages(first_stage, design.design, place, contrasts)
     folder.options.listener.notice(stages_sentence(stages, design.design))
     return stages.runs
 
@@ -142,8 +145,8 @@ def plan_comparison(
     runs = chosen_runs(experiment, arms, seeds)
     if to_within is None:
         return folder.plan(runs)
-    design = plan_stages(runs, to_within, max_seeds, folder.place).design
-    stages = both_stages(runs, design, folder.place)
+    design = plan_stages(runs, to_within, max_seeds, folder.place, experiment.contrasts).design
+    stages = both_stages(runs, design, folder.place, experiment.contrasts)
     plan = folder.plan(stages.runs)
     width = PlannedWidth(design.half_width_nats, stages.seeds_needed, stages_sentence(stages, design))
     return dataclasses.replace(plan, width=width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ from tiedlm.comparison.comparability import missing_runs
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.designs import DESIGN_FILE, check_new_design, sealed_two_stage
 from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
-from tiedlm.comparison.stages import check_seeds, seeds_in_words, seeds_option
+from tiedlm.comparison.stages import NONE, check_seeds, contrast_first_stages, seeds_in_words, seeds_option
 from tiedlm.comparison.two_stage import MAX_SEEDS, MIN_FIRST_STAGE, TwoStage, seeds_needed
+from tiedlm.config.contrasts import Contrast
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
@@ -53,8 +54,12 @@ def chosen_runs(experiment: Experiment, arms: Sequence[str] | None, seeds: int |
     return [RunId(name, seed) for seed in numbers for name in names]
 
 
-def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Path) -> Sealed[TwoStage]:
+def plan_stages(
+    runs: list[RunId], to_within: float, max_seeds: int, folder: Path, contrasts: Mapping[str, Contrast] = NONE
+) -> Sealed[TwoStage]:
     """The design of a command, which takes the place of the folder's while nothing of a second stage was trained.
+
+    `contrasts` are those of the experiment.
 
     Raises:
         InputError: the first stage is too small, or the folder has another design that stays, or seeds that this one
@@ -83,7 +88,7 @@ def plan_stages(runs: list[RunId], to_within: float, max_seeds: int, folder: Pat
                 f"({_as_options(earlier.design)}), or choose another --out"
             )
     sealed = seal(design, earlier)
-    check_seeds(records, design, folder / DESIGN_FILE)
+    check_seeds(records, design, folder / DESIGN_FILE, contrasts=contrasts)
     check_new_design("to-within", sealed, folder)
     return sealed
 
@@ -113,18 +118,22 @@ class Stages(NamedTuple):
     has no record."""
 
 
-def both_stages(first_stage: list[RunId], design: TwoStage, folder: Path) -> Stages:
-    """The runs of both stages, by the records of the first.
+def both_stages(
+    first_stage: list[RunId], design: TwoStage, folder: Path, contrasts: Mapping[str, Contrast] = NONE
+) -> Stages:
+    """The runs of both stages, by the records of the first: for the contrasts, or else for each difference.
 
     Raises:
         InputError: the folder has seeds that the design does not lead to.
     """
     everything = load_records(folder, may_be_empty=True) if folder.is_dir() else []
-    check_seeds(everything, design, folder / DESIGN_FILE)
+    check_seeds(everything, design, folder / DESIGN_FILE, contrasts=contrasts)
     if missing_runs(everything, first_stage):
         return Stages(first_stage, None)
     records = [record for record in everything if record.run in first_stage]
-    values = [difference.delta_nats.values for difference in compare(records, design).differences]
+    values = contrast_first_stages(records, design, contrasts)
+    if not values:
+        values = [difference.delta_nats.values for difference in compare(records, design).differences]
     names = list(dict.fromkeys(run.arm for run in first_stage))
     runs = [RunId(name, seed) for seed in design.seeds(values) for name in names]
     return Stages(runs, max(seeds_needed(of_difference, design.half_width_nats) for of_difference in values))

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from tiedlm.comparison.comparability import check_comparable, flatten
-from tiedlm.comparison.comparison import METRICS, ArmSummary, Comparison, Difference, Saved, SplitSummary, Summary
+from tiedlm.comparison.comparison import (
+    METRICS,
+    ArmSummary,
+    Comparison,
+    ContrastResult,
+    Difference,
+    Saved,
+    SplitSummary,
+    Summary,
+)
+from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
-from tiedlm.comparison.pooled_arms import PooledArms, pooled_arms
 from tiedlm.comparison.sealed_design import Sealed, seal
 from tiedlm.comparison.similarity import Similarity, summarise
 from tiedlm.comparison.text_notes import text_notes
@@ -31,7 +41,7 @@ from tiedlm.record.run_record import RunRecord
 from tiedlm.record.trained_on import trained_on
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 7
+COMPARISON_SCHEMA_VERSION = 8
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 
 
@@ -42,12 +52,14 @@ def compare(
     similarity: Similarity | None = None,
     remedy: str = "train the missing runs first",
     planned: Sealed[Contrasts] | None = None,
+    is_cell: bool = False,
 ) -> Comparison:
     """Summarise each arm and test every other arm against the first.
 
     With a two-stage design, the intervals are Stein's, whose variance is that of its first stage. A `tuning`
     is the one that chose each arm's values; of a `similarity` counts what was measured on models of these records. The
-    `remedy` is told where runs are missing. `planned` are the contrasts that the runs were trained for.
+    `remedy` is told where runs are missing. `planned` are the contrasts that the runs were trained for; of a
+    cell, they are tested over all cells and not in it.
 
     Raises:
         InputError: there is nothing to compare, or the records differ in more than arm and seed.
@@ -67,8 +79,12 @@ def compare(
         raise InputError(f"no seed of {lonely} has a record of {baseline} too, so nothing can be paired; {remedy}")
     runs = {arm: [by_run[RunId(arm, seed)] for seed in shared[arm]] for arm in arms}
     pairs = {arm: ([by_run[RunId(baseline, seed)] for seed in shared[arm]], runs[arm]) for arm in others}
-    by_split = {split: differences_on(split, pairs, design) for split in records[0].metrics}
+    splits = list(records[0].metrics)
+    by_split = {split: differences_on(split, pairs, design, planned is not None) for split in splits}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
+    summaries = {arm: _summarise(runs[arm]) for arm in arms}
+    tested = {} if planned is None or is_cell else planned.design.contrasts
+    contrasts = [result for split in splits for result in contrast_results(tested, [Cell(summaries)], split, design)]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
     unpaired = {arm: sorted(seeds_of[arm] - {record.seed for record in runs[arm]}) for arm in arms}
     text = trained_on(records[0].config, records[0].data.num_tokens)
@@ -77,7 +93,7 @@ def compare(
         *text_notes(text, any(BY_LINES_FOR_WANT_OF_PARAGRAPHS in record.text_source for record in records)),
         *_plan_notes(records, design),
         *_contrast_notes(records, planned),
-        *_width_notes(differences, design),
+        *_width_notes(contrasts or differences, design),
         *_tuning_notes(runs, tuning or []),
     ]
     return Comparison(
@@ -86,10 +102,10 @@ def compare(
         corpus=records[0].data.corpus,
         seeds=shared[baseline],
         trained_on=text,
-        arms={arm: _summarise(runs[arm]) for arm in arms},
+        arms=summaries,
         saved=_saved(runs[baseline][0]),
+        contrasts=contrasts,
         differences=differences,
-        pooled_arms=[] if design is not None else _pooled_arms(runs),
         difference_curves=[difference_curve(*pair) for pair in pairs.values()],
         shared_config=_shared_config(records),
         provenance=_distinct_provenance(records),
@@ -100,22 +116,6 @@ def compare(
         similarity=similar or None,
         records_sha256=fingerprint(records, design, tuning, similarity, planned.design if planned else None),
     )
-
-
-def _pooled_arms(runs: dict[str, list[RunRecord]]) -> list[PooledArms]:
-    """Of the arms that have learned something, where all have the same seeds."""
-    if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
-        return []
-    found = []
-    for split in next(iter(runs.values()))[0].metrics:
-        losses = {
-            arm: [record.metrics[split].masked_lm_loss_nats for record in records]
-            for arm, records in runs.items()
-            if all(record.metrics[split].has_learned for record in records)
-        }
-        if next(iter(runs)) in losses and (test := pooled_arms(split, losses)) is not None:
-            found.append(test)
-    return found
 
 
 def _saved(record: RunRecord) -> Saved:
@@ -198,16 +198,17 @@ def _contrast_notes(records: list[RunRecord], planned: Sealed[Contrasts] | None)
     return [told] if number else []
 
 
-def _width_notes(differences: list[Difference], design: TwoStage | None) -> list[str]:
+def _width_notes(tested: Sequence[Difference | ContrastResult], design: TwoStage | None) -> list[str]:
     """Which intervals are wider than was asked for."""
     if design is None:
         return []
+    intervals = [(item, item.interval) for item in tested]
     wide = [
-        f"{item.arms[1]} on {item.split}"
-        for item in differences
-        if item.delta_nats.ci95[1] - item.delta_nats.ci95[0] > 2 * design.half_width_nats * (1 + 1e-9)
+        f"{item.label} on {item.split}"
+        for item, ends in intervals
+        if ends is not None and ends[1] - ends[0] > 2 * design.half_width_nats * (1 + 1e-9)
     ]
-    number = max(len(item.delta_nats.values) for item in differences)
+    number = max(item.num_seeds for item in tested)
     since = (
         f"--max-seeds {design.max_seeds} allowed no more seeds"
         if number >= design.max_seeds

@@ -8,17 +8,20 @@ from pydantic import computed_field
 
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
-from tiedlm.comparison.pooled_arms import PooledArms
 from tiedlm.comparison.similarity import MatrixSimilarity
 from tiedlm.comparison.tuning_table import TunedCell
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.config.strict import Strict
+from tiedlm.config.contrasts import Contrast
+from tiedlm.config.strict import Name, Strict
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.trained_on import TrainedOn
 
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
 """Of a run on a split, in the order in which they are told."""
 INCONCLUSIVE, NO_VERDICT = "inconclusive", "no verdict"
+EXPLORATORY = "exploratory"
+"""Of a difference beside planned contrasts: it has an interval, and is not tested."""
+AS_PREDICTED, CONTRARY = "as predicted", "contrary to the prediction"
 
 
 def verdict_of(ahead: str | None, p_holm: float | None) -> str:
@@ -97,8 +100,11 @@ class Difference(Strict):
     delta_nats: Delta
     perplexity_ratio: float
     """exp(mean delta): perplexity of the second arm over that of the first."""
+    is_exploratory: bool
+    """Whether there are planned contrasts, which alone are tested."""
     p_holm: float | None
-    """The p-value that decides: Holm's over all differences of the split, where there are several."""
+    """The p-value that decides: Holm's over all differences of the split, where there are several; None where the
+    difference is exploratory."""
     detectable_nats: float | None
     """The true difference that this many seeds would find significant 80 % of the time, unadjusted; None for one seed,
     or by a two-stage design, which has the width of its interval instead."""
@@ -113,7 +119,82 @@ class Difference(Strict):
     @property
     def verdict(self) -> str:
         """In words."""
-        return verdict_of(self.ahead, self.p_holm)
+        return EXPLORATORY if self.is_exploratory else verdict_of(self.ahead, self.p_holm)
+
+    @property
+    def label(self) -> str:
+        """What it is called where one arm is the first in all differences."""
+        return self.arms[1]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval."""
+        return self.delta_nats.ci95
+
+    @property
+    def num_seeds(self) -> int:
+        """Over which it is."""
+        return len(self.delta_nats.values)
+
+
+class ContrastResult(Strict):
+    """A planned contrast on one split."""
+
+    name: Name
+    split: str
+    contrast: Contrast
+    seeds: list[int]
+    """Those that all its arms have, in all its cells."""
+    values: list[float]
+    """Its value for each of them, in nats a token."""
+    mean: float | None
+    """None where it has no value yet."""
+    ci95: tuple[float, float] | None
+    """None for one seed."""
+    p_value: float | None
+    """Of the two-sided t-test for a predicted sign, of two one-sided tests for a margin of equality; None where there
+    is no verdict."""
+    p_holm: float | None
+    """The same, adjusted for the number of contrasts on the split; it decides."""
+    detectable_nats: float | None
+    """As of a difference."""
+    method: str | None
+    """Of the interval."""
+    verdict: str
+    """`as predicted`, `contrary to the prediction`, `equal within ± 0.03`, `inconclusive` or `no verdict`."""
+    reason: str | None
+    """Why there is no verdict, or why a margin is not decided on."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def formula(self) -> str:
+        """What is subtracted from what, in words."""
+        return self.contrast.formula
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the test found what was predicted, or the contrary."""
+        return self.verdict not in (INCONCLUSIVE, NO_VERDICT)
+
+    @property
+    def is_as_predicted(self) -> bool:
+        """Whether the test found what was predicted: the sign, or equality within the margin."""
+        return self.is_decided and self.verdict != CONTRARY
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its 95 % interval."""
+        return self.ci95
+
+    @property
+    def num_seeds(self) -> int:
+        """Over which it is."""
+        return len(self.seeds)
 
 
 class Comparison(Strict):
@@ -126,10 +207,9 @@ class Comparison(Strict):
     trained_on: TrainedOn
     arms: dict[str, ArmSummary]
     saved: Saved
+    contrasts: list[ContrastResult]
+    """What was planned; where there is anything, it alone has verdicts."""
     differences: list[Difference]
-    pooled_arms: list[PooledArms]
-    """A second test on each split, where there are more than two arms and all have the same seeds; none of a two-stage
-    design."""
     difference_curves: list[DifferenceCurve]
     """Of every other arm against the first."""
     shared_config: dict[str, Any]
@@ -146,4 +226,9 @@ class Comparison(Strict):
     similarity: list[MatrixSimilarity] | None
     """Of each arm's matrices to the tied run's table; None where no models were at hand."""
     records_sha256: str
-    """Of what all this follows from: the records, the design and this version."""
+    """Of what all this follows from: the records, the design, the contrasts and this version."""
+
+    @property
+    def is_exploratory(self) -> bool:
+        """Whether contrasts are planned, here or over the cells of a scan, so that no difference is tested."""
+        return any(item.is_exploratory for item in self.differences)

@@ -23,17 +23,23 @@ SEEDS_FOR_A_VERDICT = 3  # with two, a t-interval is so wide that hardly anythin
 
 
 def differences_on(
-    split: str, pairs: dict[str, tuple[list[RunRecord], list[RunRecord]]], design: TwoStage | None
+    split: str,
+    pairs: dict[str, tuple[list[RunRecord], list[RunRecord]]],
+    design: TwoStage | None,
+    is_exploratory: bool = False,
 ) -> list[Difference]:
-    """All that are tested on a split, which are one family; `pairs` has the first arm's records and each other's."""
+    """All differences on a split; `pairs` has the first arm's records and each other's.
+
+    They are one family of tests, unless they are exploratory: then none is tested.
+    """
     found = [(pair, _delta(*pair, split, design)) for pair in pairs.values()]
     reasons = [_reason(*pair, split, delta) for pair, delta in found]
-    has_verdict = [reason is None for reason in reasons]
+    has_verdict = [reason is None and not is_exploratory for reason in reasons]
     p_values = [delta.p_value for _, delta in itertools.compress(found, has_verdict) if delta.p_value is not None]
     adjusted = iter(holm(p_values))
     return [
-        _difference(*pair, split, delta, reason, next(adjusted) if reason is None else None, design)
-        for (pair, delta), reason in zip(found, reasons, strict=True)
+        _difference(*pair, split, delta, reason, next(adjusted) if is_tested else None, design, is_exploratory)
+        for (pair, delta), reason, is_tested in zip(found, reasons, has_verdict, strict=True)
     ]
 
 
@@ -57,6 +63,7 @@ def _difference(
     reason: str | None,
     p_holm: float | None,
     design: TwoStage | None,
+    is_exploratory: bool,
 ) -> Difference:
     has_variance = len(delta.values) > 1 and len(set(delta.values)) > 1
     return Difference(
@@ -64,6 +71,7 @@ def _difference(
         split=split,
         delta_nats=delta,
         perplexity_ratio=math.exp(delta.mean),
+        is_exploratory=is_exploratory,
         p_holm=p_holm,
         detectable_nats=detectable_nats(delta.values) if design is None and has_variance else None,
         bands=_band_differences(first, second, split),

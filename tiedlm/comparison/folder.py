@@ -26,7 +26,7 @@ from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan, make_scan
 from tiedlm.comparison.sealed_design import PUT_BACK, read_document
 from tiedlm.comparison.similarity import Similarity
-from tiedlm.comparison.stages import check_complete, check_seeds
+from tiedlm.comparison.stages import NONE, check_complete, check_seeds
 from tiedlm.comparison.tuning_table import TUNE_FOLDER, tuning_table
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
@@ -44,9 +44,12 @@ def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Compa
     check_none_is_missing(folder)
     records, design = load_records(folder), load_design(folder)
     check_designs(records, folder)
+    holder = contrasts_folder(folder)
+    planned = sealed_contrasts(holder)
     if design is not None:
-        check_seeds(records, design, folder / DESIGN_FILE)
-        check_complete(records, design, folder / DESIGN_FILE)
+        contrasts = NONE if planned is None else planned.design.contrasts
+        check_seeds(records, design, folder / DESIGN_FILE, contrasts=contrasts)
+        check_complete(records, design, folder / DESIGN_FILE, contrasts)
     if runs is not None:
         records = [record for record in records if record.run in runs]
         if design is not None and not set(design.first_stage_seeds) <= {run.seed for run in runs}:
@@ -54,8 +57,7 @@ def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Compa
     tune = load_tune(folder)
     tuning = None if tune is None else tuning_table(folder / TUNE_FOLDER, tune, check_designs)
     remedy = f"tiedlm compare {folder_argument(folder)} trains the missing runs"
-    planned = sealed_contrasts(contrasts_folder(folder))
-    return compare(records, design, tuning, load_similarity(folder), remedy, planned)
+    return compare(records, design, tuning, load_similarity(folder), remedy, planned, is_cell=holder != folder)
 
 
 def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_folder) -> Scan:
@@ -82,7 +84,8 @@ def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_
                 found[name] = of_cell(folder / name)
             except InputError as error:
                 raise InputError(f"cell {name}: {error}") from error
-    return make_scan(design, found)
+    planned = sealed_contrasts(folder)
+    return make_scan(design, found, None if planned is None else planned.design.contrasts)
 
 
 def _arms_with_records(cell: Path) -> set[str]:

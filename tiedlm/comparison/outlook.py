@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
+from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, ContrastResult, Difference
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.comparison.differences import SEEDS_FOR_A_VERDICT
 from tiedlm.comparison.two_stage import MAX_SEEDS, seeds_needed
@@ -101,19 +102,24 @@ def outlook(comparison: Comparison) -> Outlook:
                 seeds=design.first_stage_seeds, half_width_nats=design.half_width_nats, max_seeds=design.max_seeds
             )
             return Outlook("unfinished", trend=trend, advice=missing)
-    undecided = [item for item in comparison.differences if item.split == "valid" and item.verdict == INCONCLUSIVE]
+    tested: Sequence[Difference | ContrastResult] = comparison.contrasts or comparison.differences
+    undecided = [item for item in tested if item.split == "valid" and item.verdict == INCONCLUSIVE]
     if undecided and max(map(_reach, undecided)) > 0:
         return _undecided(comparison, undecided, trend)
     advice = None if trend is None else _other_steps(comparison, trend.num_steps)
     if undecided:
-        return Outlook("equal", tuple(item.arms[1] for item in undecided), trend=trend, advice=advice)
+        return Outlook("equal", tuple(item.label for item in undecided), trend=trend, advice=advice)
     return Outlook("decided", trend=trend, advice=advice)
 
 
-def _undecided(comparison: Comparison, undecided: list[Difference], trend: Trend | None) -> Outlook:
+def _undecided(
+    comparison: Comparison, undecided: Sequence[Difference | ContrastResult], trend: Trend | None
+) -> Outlook:
     """With as many seeds as a narrower interval takes, or other steps where these are more than there may be."""
-    arms, design = tuple(item.arms[1] for item in undecided), comparison.design
-    width = _round_below(min(WIDEST_NATS, max(map(_reach, undecided)) / NARROWER))
+    arms, design = tuple(item.label for item in undecided), comparison.design
+    margins = [item.contrast.equal_within_nats for item in undecided if isinstance(item, ContrastResult)]
+    widest = min(WIDEST_NATS, *(margin / NARROWER for margin in margins if margin is not None), math.inf)
+    width = _round_below(min(widest, max(map(_reach, undecided)) / NARROWER))
     needed = max(seeds_needed(first_stage, width) for first_stage in _first_stages(comparison))
     if needed > MAX_SEEDS:
         steps = LONGER * _steps(comparison)[-1] if trend is None else trend.num_steps
@@ -198,8 +204,15 @@ def _steps(comparison: Comparison) -> list[int]:
 
 
 def _first_stages(comparison: Comparison) -> list[list[float]]:
-    """The paired differences from which the number of seeds follows, of every pair on every split."""
+    """The values from which the number of seeds follows: of every contrast, or else of every pair, on every split."""
     found = []
+    for result in comparison.contrasts:
+        of_seed = dict(zip(result.seeds, result.values, strict=True))
+        wanted = of_seed if comparison.design is None else comparison.design.first_stage_seeds
+        if len(of_seed) > 1 and of_seed.keys() >= set(wanted):
+            found.append([of_seed[seed] for seed in wanted])
+    if found:
+        return found
     for item in comparison.differences:
         by_seed = dict(zip(_seeds_of(comparison, item.arms[1]), item.delta_nats.values, strict=True))
         seeds = by_seed if comparison.design is None else comparison.design.first_stage_seeds
@@ -207,8 +220,8 @@ def _first_stages(comparison: Comparison) -> list[list[float]]:
     return found
 
 
-def _reach(difference: Difference) -> float:
-    low, high = difference.delta_nats.ci95
+def _reach(item: Difference | ContrastResult) -> float:
+    low, high = item.interval or (0.0, 0.0)
     return (high - low) / 2
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import operator
 import statistics
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from tiedlm.config.strict import Strict
@@ -59,16 +57,17 @@ def t_test(mean: float, standard_error: float, freedom: float) -> TTest:
     return TTest(half_width, float(2 * special.stdtr(freedom, -abs(mean) / standard_error)))
 
 
-def equal_variances_p(groups: Sequence[Sequence[float]]) -> float:
-    """Bartlett's p (1937): small where groups have different variances; each must have one above 0."""
+def equality_p(mean: float, standard_error: float, freedom: float, margin: float) -> float:
+    """The p-value of two one-sided tests that a mean lies between −margin and margin: the larger one's.
+
+    Schuirmann 1987. Small where the mean is found to be within.
+    """
     from scipy import special  # as above
 
-    freedoms, variances = [len(group) - 1 for group in groups], [statistics.variance(group) for group in groups]
-    freedom, others = sum(freedoms), len(groups) - 1
-    pooled = sum(map(operator.mul, freedoms, variances)) / freedom
-    statistic = freedom * math.log(pooled) - sum(map(operator.mul, freedoms, map(math.log, variances)))
-    correction = 1 + (sum(1 / of_group for of_group in freedoms) - 1 / freedom) / (3 * others)
-    return float(special.chdtrc(others, max(0.0, statistic / correction)))  # rounding can make it negative
+    if standard_error == 0:
+        return float(abs(mean) >= margin)
+    nearer = abs(mean) - margin  # to the end of the margin that is harder to exclude
+    return float(special.stdtr(freedom, nearer / standard_error))
 
 
 def detectable_nats(values: list[float]) -> float:

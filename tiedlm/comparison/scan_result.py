@@ -6,16 +6,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tiedlm.comparison.cell_tests import CellTests, cell_tests
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.comparison import Comparison, Difference
-from tiedlm.comparison.pooled_cells import PooledCells, pooled_cells
+from tiedlm.comparison.comparison import Comparison, ContrastResult, Difference
+from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.config.cell_values import CellValues
+from tiedlm.config.contrasts import Contrast
 from tiedlm.config.interventions import NEUTRAL
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
 
-SCAN_SCHEMA_VERSION = 3
+SCAN_SCHEMA_VERSION = 4
 MAX_CELLS_NAMED = 3
 
 
@@ -52,8 +54,10 @@ class Scan(Strict):
     design: ScanDesign
     corpus: str
     cells: list[ScanCell]
-    tests: list[PooledCells]
-    """All cells together, for each pair of arms on each split: what the map shows."""
+    contrasts: list[ContrastResult]
+    """What was planned over the cells; where there is anything, it alone has verdicts."""
+    tests: list[CellTests]
+    """Every cell, for each pair of arms on each split: what the map shows."""
     missing: list[str]
     """Folders of combinations that have no two arms to compare yet."""
     shared_config: dict[str, Any]
@@ -63,8 +67,10 @@ class Scan(Strict):
     """Of what all this follows from: the design, the records of its cells and this version."""
 
 
-def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
-    """Put the comparisons of the cells together, by their folders.
+def make_scan(
+    design: ScanDesign, found: Mapping[str, Comparison], contrasts: Mapping[str, Contrast] | None = None
+) -> Scan:
+    """Put the comparisons of the cells together, by their folders, and test the contrasts over them.
 
     Raises:
         InputError: two cells differ in more than the scanned keys.
@@ -84,7 +90,11 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
         for note in comparison.notes:
             told.setdefault(note, []).append(folder)
     notes = [f"{_cells_in_words(of, len(found))}: {note}" for note, of in told.items()]
-    has_same_seeds = len({tuple(cell.seeds) for cell in cells}) == 1
+    splits = list(next(iter(first.arms.values())).metrics)
+    differences = {cell.folder: cell.differences for cell in cells}
+    missing = [folder for folder in folders if folder not in found]
+    of_arms = [Cell(comparison.arms, folders[folder]) for folder, comparison in found.items()]
+    values_of_missing = [folders[folder] for folder in missing]
     made_of = [
         f"{SCAN_SCHEMA_VERSION} {__version__}",
         design.model_dump_json(),
@@ -95,12 +105,13 @@ def make_scan(design: ScanDesign, found: Mapping[str, Comparison]) -> Scan:
         design=design,
         corpus=first.corpus,
         cells=cells,
-        tests=[
-            test
-            for split in next(iter(first.arms.values())).metrics
-            for test in pooled_cells(split, {cell.folder: cell.differences for cell in cells}, has_same_seeds)
+        contrasts=[
+            result
+            for split in splits
+            for result in contrast_results(contrasts or {}, of_arms, split, missing=values_of_missing)
         ],
-        missing=[folder for folder in folders if folder not in found],
+        tests=[test for split in splits for test in cell_tests(split, differences)],
+        missing=missing,
         shared_config=_without(first.shared_config, tuple(design.values)),
         notes=notes,
         records_sha256=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),

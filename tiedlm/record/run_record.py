@@ -30,6 +30,15 @@ def has_overfit(train_loss_nats: float, unigram_perplexity: float) -> bool:
     return train_loss_nats < math.log(unigram_perplexity) - OVERFIT_NATS
 
 
+def why_worse_than_unigram(perplexity: float, unigram_perplexity: float, train_loss_nats: float) -> str | None:
+    """What is wrong with a model that token frequencies beat, and what to do; None if they do not."""
+    if perplexity < unigram_perplexity:
+        return None
+    if has_overfit(train_loss_nats, unigram_perplexity):
+        return "has overfit, so train for fewer steps or on more text"
+    return "has hardly learned anything yet, so train longer"
+
+
 def document_sha256(document: dict[str, Any]) -> str:
     """The digest of a record's JSON, of whatever schema, but for the digest itself.
 
@@ -70,13 +79,9 @@ class RunRecord(Strict):
     """Of all the above as it was written, so that what was changed afterwards is no record."""
 
     def why_worse_than_unigram(self, split: str) -> str | None:
-        """What is wrong with a model that token frequencies beat on a split, and what to do; None if they do not."""
-        metrics = self.metrics[split]
-        if metrics.has_learned:
-            return None
-        if has_overfit(self.curve[-1].train_loss_nats, metrics.unigram_perplexity):
-            return "has overfit, so train for fewer steps or on more text"
-        return "has hardly learned anything yet, so train longer"
+        """The same of this model on a split."""
+        metrics, train_loss_nats = self.metrics[split], self.curve[-1].train_loss_nats
+        return why_worse_than_unigram(metrics.masked_lm_perplexity, metrics.unigram_perplexity, train_loss_nats)
 
     @model_validator(mode="after")
     def _proves_its_arm(self) -> Self:

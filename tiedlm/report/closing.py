@@ -17,7 +17,8 @@ from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.stages import seeds_option
 from tiedlm.comparison.two_stage import MAX_SEEDS
 from tiedlm.config.experiment import BUILT_IN_ARMS
-from tiedlm.report.wording import count_seeds, count_steps
+from tiedlm.report.contrast_tables import contrasts_sentence
+from tiedlm.report.wording import OVER_CELLS, count_seeds, count_steps
 
 PAGE_FILE = "page.html"
 
@@ -72,18 +73,24 @@ def next_command(
 
 
 def scan_sentence(scan: Scan) -> str:
-    """In how many cells which arm is ahead on valid."""
+    """The verdicts on the contrasts over cells, or in how many cells which arm is ahead on valid."""
+    missing = len(scan.missing)
+    more = f" Cells that are not trained yet: {missing}." if missing else ""
+    if scan.contrasts:
+        return f"{contrasts_sentence(scan.contrasts)}{more}"
     test = next(test for test in scan.tests if test.split == "valid")
     first, second = test.arms
     number = {arm: sum(cell.ahead == arm for cell in test.cells.values()) for arm in test.arms}
-    undecided, missing = len(test.cells) - sum(number.values()), len(scan.missing)
+    undecided = len(test.cells) - sum(number.values())
     told = f"{first} is ahead in {number[first]} of {len(test.cells)} cells and {second} in {number[second]}"
-    more = f" Cells that are not trained yet: {missing}." if missing else ""
     return f"On valid, {told}; {undecided} without a verdict.{more}"
 
 
 def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextCommand | None:
-    """The command that trains the missing cells, or shows the first one without a verdict; None where there is none."""
+    """The command that trains the missing cells, or shows the first one without a verdict.
+
+    None where there is none, or where contrasts are tested.
+    """
     if scan.missing:
         cell, places = scan.cells[0], scan.design.values.items()
         lists = [f"{key}={','.join(json.dumps(value) for value in values)}" for key, values in places]
@@ -91,6 +98,8 @@ def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextC
         words += [f"--scan {shlex.quote(of_key)}" for of_key in lists]  # a value in JSON is one in TOML
         rest = [f"--out {shlex.quote(str(folder))}", *map(shlex.quote, options)]
         return NextCommand(" ".join(["tiedlm compare", *words, *rest]))
+    if scan.contrasts:
+        return None
     test = next(test for test in scan.tests if test.split == "valid")
     undecided = next((name for name, cell in test.cells.items() if cell.ahead is None), None)
     return None if undecided is None else NextCommand(f"tiedlm report {folder_argument(folder / undecided)}")
@@ -98,6 +107,10 @@ def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextC
 
 def _answer(comparison: Comparison) -> str:
     """What is known."""
+    if comparison.contrasts:
+        return contrasts_sentence(comparison.contrasts)
+    if comparison.is_exploratory:
+        return OVER_CELLS
     on_valid = [item for item in comparison.differences if item.split == "valid"]
     if len(on_valid) == 1:
         return _answer_of_pair(on_valid[0])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tiedlm.comparison.comparison import Comparison
+from collections.abc import Sequence
+
+from tiedlm.comparison.comparison import Comparison, ContrastResult
 from tiedlm.markdown_text import code, escaped, markdown_table
 from tiedlm.report.closing import closing_sentence
+from tiedlm.report.contrast_tables import CONTRASTS, contrast_reasons, contrast_table, contrast_values_table
 from tiedlm.report.tables import (
     Strong,
     arms_table,
@@ -24,6 +27,7 @@ from tiedlm.report.wording import (
     ARMS_TABLE,
     BANDS,
     DETECTABLE,
+    EXPLORATORY_TABLE,
     GRADIENTS,
     LAST_POINTS,
     NATS,
@@ -81,6 +85,7 @@ def _answer_of_pair(comparison: Comparison) -> list[str]:
         f"# {comparison.experiment}: {' against '.join(comparison.arms)}\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
         f"{escaped(closing_sentence(comparison))}\n",
+        *contrast_sections(comparison.contrasts),
         "\n".join(f"    {line}" for line in verdict_lines(comparison)) + "\n",
         headline(comparison),
         f"{text_sentence(comparison)}\n",
@@ -97,9 +102,10 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
         f"# {comparison.experiment}: {first} against {len(others)} other arms\n",
         *(f"**{escaped(line)}.**\n" for line in differing_lines(comparison)),
         f"{escaped(closing_sentence(comparison))}\n",
+        *contrast_sections(comparison.contrasts),
         f"{title(comparison)}. {text_sentence(comparison)} {NATS}\n",
         *(markdown_table(*arms_table(comparison, split)) for split in comparison.arms[first].metrics),
-        f"{ARMS_TABLE} {PERPLEXITY}\n",
+        f"{EXPLORATORY_TABLE if comparison.is_exploratory else ARMS_TABLE} {PERPLEXITY}\n",
         "\n".join(f"- {escaped(line)}" for line in reasons(comparison)) + "\n",
         "## Differences by seed\n",
     ]
@@ -108,6 +114,7 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
 def render_tables(comparison: Comparison) -> str:
     """The main tables alone, to paste elsewhere."""
     tables = [
+        *contrast_sections(comparison.contrasts),
         headline(comparison),
         f"{PERPLEXITY}\n",
         f"{markdown_table(*difference_table(comparison))}\n{DETECTABLE}\n",
@@ -115,6 +122,22 @@ def render_tables(comparison: Comparison) -> str:
         f"{saved_sentence(comparison)}\n",
     ]
     return "\n".join(tables)
+
+
+def contrast_sections(results: Sequence[ContrastResult]) -> list[str]:
+    """The planned contrasts, valid first, which decides; nothing where there are none."""
+    if not results:
+        return []
+    splits = dict.fromkeys(item.split for item in results)
+    reasons_given = [f"- {escaped(line)}" for line in contrast_reasons(results)]
+    return [
+        "## Planned contrasts\n",
+        f"{CONTRASTS}\n",
+        *(markdown_table(*contrast_table(results, split)) for split in splits),
+        *(["\n".join(reasons_given) + "\n"] if reasons_given else []),
+        markdown_table(*contrast_values_table(results)),
+        "## Exploratory: all else\n",
+    ]
 
 
 def headline(comparison: Comparison) -> str:

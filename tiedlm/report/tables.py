@@ -11,7 +11,15 @@ from tiedlm.comparison.comparison import BandDifference, Comparison
 from tiedlm.comparison.tuning_table import best_values
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.wording import interval, is_inconclusive, pair_name, plus_minus, than_first, title, with_interval
+from tiedlm.report.wording import (
+    interval,
+    is_inconclusive,
+    pair_name,
+    plus_minus,
+    than_first,
+    title,
+    with_interval,
+)
 
 
 class Strong(str):
@@ -45,8 +53,8 @@ def difference_table(comparison: Comparison) -> Table:
             ", ".join(f"{value:+.4f}" for value in item.delta_nats.values),
             f"{item.delta_nats.mean:+.4f}",
             interval(item.delta_nats.ci95, 4),
-            _p(item.delta_nats.p_value),
-            _p(item.p_holm),
+            shown_p(item.delta_nats.p_value),
+            shown_p(item.p_holm),
             "–" if item.detectable_nats is None else f"{item.detectable_nats:.2g}",
         ]
         for item in comparison.differences
@@ -59,22 +67,22 @@ def arms_table(comparison: Comparison, split: str) -> Table:
     """Each arm of many on one split, beside its difference from the first."""
     first = next(iter(comparison.arms))
     found = {item.arms[1]: item for item in comparison.differences if item.split == split}
-    of_all = next((test.p_holm for test in comparison.pooled_arms if test.split == split and test.holds), {})
     rows = []
     for arm, summary in comparison.arms.items():
         cells = [arm, f"{summary.parameters['total']:,}", plus_minus(summary.metrics[split].masked_lm_perplexity)]
         item = found.get(arm)
         if item is None:
-            rows.append([*cells, "", "", "", ""])
+            rows.append([*cells, "", "", ""])
             continue
-        p_values = [_p(item.p_holm), _p(of_all.get(arm))]
+        p_value = shown_p(item.delta_nats.p_value if item.is_exploratory else item.p_holm)
         power = f" (± {item.detectable_nats:.2g})" if is_inconclusive(item) else ""
         delta = item.delta_nats
         nats = with_interval(delta.mean, None if delta.p_value is None else delta.ci95)
-        rows.append([*cells, nats, *p_values, f"{item.verdict}{power}"])
+        rows.append([*cells, nats, p_value, f"{item.verdict}{power}"])
     perplexity = f"{next(iter(comparison.arms.values())).metrics[split].unigram_perplexity:,.1f}"
-    rows.append(["unigram", "–", perplexity, "", "", "", ""])
-    header = [split, "parameters", "perplexity", f"nats over {first}", "Holm's p", "pooled", "verdict"]
+    rows.append(["unigram", "–", perplexity, "", "", ""])
+    p_name = "p" if comparison.is_exploratory else "Holm's p"
+    header = [split, "parameters", "perplexity", f"nats over {first}", p_name, "verdict"]
     return Table(header, rows)
 
 
@@ -121,7 +129,8 @@ def record_table(record: RunRecord) -> Table:
     return Table(["split", "masked-LM perplexity", "nats a token", "accuracy", "unigram perplexity"], rows)
 
 
-def _p(value: float | None) -> str:
+def shown_p(value: float | None) -> str:
+    """A p-value in a cell: two digits, a bound where more would pretend, or a dash."""
     return "–" if value is None else f"{value:.2g}" if value >= 0.001 else "< 0.001"
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.comparison import Comparison, ContrastResult
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.counting.shown.count_terminal import plain_table, saved_text
 from tiedlm.errors import printable
 from tiedlm.record.run_record import RunRecord
+from tiedlm.report.contrast_tables import contrast_lines, contrast_reasons
 from tiedlm.report.tables import Table, narrow_arms_table, parameter_table, perplexity_table, record_table
 from tiedlm.report.wording import (
     WARNING,
@@ -40,6 +41,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [
         Text(heading(comparison), style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
+        *contrast_parts(comparison.contrasts),
         Text(printable(f"{text_sentence(comparison)} {pace_sentence(comparison)}")),
         *tables(comparison),
         Text(f"± is the standard deviation over seeds{signs}. {WARNING}", style="dim"),
@@ -48,6 +50,16 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     if has_few_arms:
         parts += [Text(), _verdict_text(comparison), *map(Text, basis_lines(comparison))]
     return Group(*parts)
+
+
+def contrast_parts(results: Sequence[ContrastResult]) -> list[RenderableType]:
+    """The planned contrasts, two lines each, and why some are not decided; nothing where there are none."""
+    if not results:
+        return []
+    verdicts = Text("\n".join(map(printable, contrast_lines(results))))
+    verdicts.highlight_regex(r"\b(as predicted|equal within ± \S+)(?=: )", "bold green")
+    verdicts.highlight_regex(r"\b(inconclusive|no verdict|contrary to the prediction)(?=: )", "bold yellow")
+    return [Text("Planned contrasts, nats a token"), verdicts, *map(Text, contrast_reasons(results)), Text()]
 
 
 def draw(table: Table, bold: Collection[str] = (), dim: Collection[str] = ()) -> RichTable:

@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
-from tiedlm.comparison.paired_statistics import SIGNIFICANCE
-from tiedlm.comparison.pooled_arms import PooledArms
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.errors import printable
@@ -32,10 +30,13 @@ DETECTABLE = "Detectable: the true difference that this many seeds would find si
 ARMS_TABLE = (
     "In brackets is the 95 % interval of each difference alone, from its own variance over seeds. Holm's p adjusts "
     "these tests for their number and decides the verdict. Beside an inconclusive verdict stands the true difference "
-    "that this many seeds would find significant 80 % of the time, without that adjustment. Pooled: Holm's p of a "
-    "second test, which assumes the same variance in all arms; it decides no verdict, and does not suit an arm that "
-    "shares training steps with the first."
+    "that this many seeds would find significant 80 % of the time, without that adjustment."
 )
+EXPLORATORY_TABLE = (
+    "In brackets is the 95 % interval of each difference alone, from its own variance over seeds. These differences "
+    "are exploratory: their p-values are not adjusted for their number, and decide nothing."
+)
+OVER_CELLS = "Exploratory: the planned contrasts are tested over all cells, in the report of the scan."
 ACROSS_VOCABULARIES = (
     "Bits a byte and nats a word are the same loss over the bytes and the words of the text, which no tokenizer "
     "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "
@@ -199,17 +200,18 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
         if delta.p_value is None:
             lines += [f"{line}  {seeds}", f"{'':6}{ends}: how much the choice of text moves it, not of seed"]
-        elif difference.p_holm is None:
+        elif difference.p_holm is None and not difference.is_exploratory:
             lines.append(f"{line}  {seeds}")
         else:
-            lines.append(f"{line} {ends} {seeds}  {p_value(difference.p_holm)}")
+            p = delta.p_value if difference.p_holm is None else difference.p_holm
+            lines.append(f"{line} {ends} {seeds}  {p_value(p)}")
     return lines
 
 
 def basis_lines(comparison: Comparison) -> list[str]:
     """What stands below the verdicts of several arms; of a pair, the closing sentence tells all of it."""
     if len(comparison.arms) == 2:
-        return []
+        return _exploratory_lines(comparison)
     missed = [
         f"{item.split}, {item.arms[1]}: too few seeds; a difference below {item.detectable_nats:.2g} nats would "
         "usually be missed"
@@ -220,9 +222,9 @@ def basis_lines(comparison: Comparison) -> list[str]:
 
 
 def reasons(comparison: Comparison) -> list[str]:
-    """Why there is no verdict, by which p-values there is one, and what another test says."""
+    """Why there is no verdict, and by which p-values there is one."""
     told = dict.fromkeys(item.reason for item in comparison.differences if item.reason)
-    return [*told, *_holm_lines(comparison), *(_pooled_line(comparison, test) for test in comparison.pooled_arms)]
+    return [*told, *_holm_lines(comparison), *_exploratory_lines(comparison)]
 
 
 def is_inconclusive(difference: Difference) -> bool:
@@ -237,20 +239,10 @@ def _holm_lines(comparison: Comparison) -> list[str]:
     return [f"verdicts are by Holm's p-values, over the {number} tests of a split"] if number > 1 else []
 
 
-def _pooled_line(comparison: Comparison, test: PooledArms) -> str:
-    """What the variance that all arms share tells."""
-    ends = " to ".join(f"{std:.2g}" for std in test.arm_stds_nats)
-    stds = f"over seeds, standard deviations are {ends} nats; Bartlett's {p_value(test.equal_variances_p)}"
-    if not test.holds:
-        return f"{test.split}: variances differ between arms, so they are not pooled ({stds})"
-    means = {item.arms[1]: item.delta_nats.mean for item in comparison.differences if item.split == test.split}
-    found = [arm for arm, p in test.p_holm.items() if p < SIGNIFICANCE]
-    behind, ahead = (", ".join(arm for arm in found if (means[arm] > 0) is worse) or "none" for worse in (True, False))
-    return (
-        f"{test.split}, by a second test, which assumes the same variance in all arms ({stds}): ± "
-        f"{test.half_width_nats:.3f} nats a difference, with {test.degrees_of_freedom} degrees of freedom; behind the "
-        f"first arm by Holm's p < {SIGNIFICANCE}: {behind}; ahead: {ahead}"
-    )
+def _exploratory_lines(comparison: Comparison) -> list[str]:
+    """That no difference is tested, where contrasts are."""
+    told = "differences between arms are exploratory: their p-values are not adjusted, and decide nothing"
+    return [told] if comparison.is_exploratory else []
 
 
 def than_first(difference: Difference) -> str:

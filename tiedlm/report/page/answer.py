@@ -5,11 +5,22 @@ from __future__ import annotations
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.report.closing import closing_sentence
-from tiedlm.report.wording import describe, differing_lines, p_value, percent_interval, percent_more, reasons
+from tiedlm.report.contrast_tables import contrast_reasons
+from tiedlm.report.short_answer import of_contrasts
+from tiedlm.report.wording import (
+    describe,
+    differing_lines,
+    p_value,
+    percent_interval,
+    percent_more,
+    reasons,
+)
 
 
 def heading(comparison: Comparison) -> str:
     """The answer in few words."""
+    if comparison.contrasts:
+        return f"Planned contrasts: {of_contrasts(comparison.contrasts)}"
     if not _is_pair(comparison):
         first, *others = comparison.arms
         return f"{first} against {len(others)} other arms"
@@ -76,12 +87,15 @@ def lede(comparison: Comparison) -> list[str]:
 
 
 def _details(comparison: Comparison) -> list[str]:
+    if comparison.is_exploratory:
+        return []
     return _lede_of_pair(comparison) if _is_pair(comparison) else _lede_of_many(comparison)
 
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader must know before trusting it; of a pair the sentences say why there is no verdict."""
-    return [*differing_lines(comparison), *([] if _is_pair(comparison) else reasons(comparison)), *comparison.notes]
+    told = [] if _is_pair(comparison) and not comparison.is_exploratory else reasons(comparison)
+    return [*differing_lines(comparison), *contrast_reasons(comparison.contrasts), *told, *comparison.notes]
 
 
 def _is_pair(comparison: Comparison) -> bool:

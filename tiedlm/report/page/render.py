@@ -17,6 +17,7 @@ from tiedlm.errors import InputError, printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report import tables, wording
+from tiedlm.report.contrast_tables import contrast_table
 from tiedlm.report.page import answer, svg_plots
 from tiedlm.report.page.records import run_table
 from tiedlm.report.page.sections import (
@@ -83,6 +84,7 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
             cards=answer.cards(comparison),
             lede=answer.lede(comparison),
             notes=answer.notes(comparison),
+            contrasts=[contrast_table(comparison.contrasts, split) for split in _splits(comparison)],
             headline=tables.headline_table(comparison),
             verdicts=tables.verdict_table(comparison),
             wording=wording,
@@ -104,6 +106,11 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
             script_hash=script_hash,
         )
     )
+
+
+def _splits(comparison: Comparison) -> list[str]:
+    """Those of the planned contrasts, valid first."""
+    return list(dict.fromkeys(item.split for item in comparison.contrasts))
 
 
 def _environment() -> Environment:
