@@ -24,9 +24,9 @@ from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.designs import load_scan_design
+from tiedlm.comparison.designs import load_scan_design, load_tune
 from tiedlm.comparison.folder import compare_cells, compare_folder
-from tiedlm.comparison.tuning_table import TUNE_FOLDER, best_values, tuning_table
+from tiedlm.comparison.tuning_table import TUNE_FOLDER, read_tuning
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.experiment_file import read_experiment, shipped_experiments
@@ -38,7 +38,7 @@ from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
-from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
+from tiedlm.report.markdown import plot_files, render_markdown
 from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.report.tables import arms_table
 from tiedlm.report.wording import count_seeds, plus_minus
@@ -245,7 +245,7 @@ def test_the_report_of_a_map_equals_its_regeneration(folder: Path) -> None:
 @pytest.mark.parametrize("folder", [*RESULTS, *MAPS], ids=shown_folder)
 def test_the_plots_are_those_that_were_drawn_from_the_records(folder: Path) -> None:
     is_map = folder in MAPS
-    names = (MAP_FILE,) if is_map else (CURVES_FILE, PARAMETERS_FILE)
+    names = (MAP_FILE,) if is_map else plot_files(compare_folder(folder))
     records_sha256 = (compare_cells(folder) if is_map else compare_folder(folder)).records_sha256
     assert (folder / PLOT_SUMS_FILE).read_text() == plot_sums(folder, records_sha256, names)
 
@@ -286,9 +286,12 @@ def _at_the_best_of_its_tuning(experiment: Experiment, folder: Path) -> Experime
     if not (folder / TUNE_FOLDER).is_dir():
         return experiment
     assert experiment.tune is not None
-    table = tuning_table(folder / TUNE_FOLDER, experiment.tune)
-    best = {arm: best_values(table, arm) for arm in experiment.arm_names}
-    return changed(experiment, {f"arms.{arm}.{key}": value for arm in best for key, value in best[arm].items()})
+    design = load_tune(folder)
+    assert design is not None
+    assert design == experiment.tune.design(design.trials, experiment.name)
+    lowest = read_tuning(folder / TUNE_FOLDER, design).lowest
+    values = {f"arms.{arm}.{key}": value for arm in lowest for key, value in lowest[arm].values.items()}
+    return changed(experiment, values)
 
 
 @pytest.mark.parametrize("name", shipped_experiments())

@@ -67,6 +67,17 @@ def make_cells(
         raise InputError(
             f"{', '.join(values)}: over {MAX_CELLS:,} combinations, or two that are one; give fewer, different values"
         )
+    return make_cells_of(experiment, folders, arms)
+
+
+def make_cells_of(
+    experiment: Experiment, folders: Mapping[str, dict[str, Any]], arms: Sequence[str] | None = None
+) -> list[Cell]:
+    """The same of cells whose folders and values are known.
+
+    Raises:
+        InputError: a cell is no experiment.
+    """
     places = [""] if arms is None else [f"arms.{arm}." for arm in arms]
     return [
         Cell(of_cell, changed(experiment, {place + key: of_cell[key] for place in places for key in of_cell}), folder)

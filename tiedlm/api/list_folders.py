@@ -21,6 +21,7 @@ from tiedlm.comparison.designs import (
     sealed_contrasts,
 )
 from tiedlm.comparison.folder import compare_cells, compare_folder
+from tiedlm.comparison.trials import tuned_folders
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import LOCK_FILE, is_held
@@ -55,7 +56,7 @@ class ListedFolder:
     num_cells: int | None = None
     """Of a scan."""
     tuning_runs: int | None = None
-    """Those of the tuning with a record; None where there is no tuning."""
+    """Those of the tuning with a record, or that have diverged; None where there is no tuning."""
     expected_tuning_runs: int | None = None
     arms: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
@@ -105,7 +106,12 @@ def _read(folder: Path) -> ListedFolder:
     finished = {(place, run) for place in places for run in _runs(place, RunId.of_record_file)}
     begun = {(place, run) for place in places for run in _runs(place / CHECKPOINTS_FOLDER, _of_checkpoint)}
     unfinished = sorted(begun - finished)
-    tuned = [run for place in tuning or [] for run in _runs(place, RunId.of_record_file)]
+    tuned = [
+        run
+        for place in tuning or []
+        for of_kind in (RunId.of_record_file, RunId.of_divergence_file)
+        for run in _runs(place, of_kind)
+    ]
     arms = list(dict.fromkeys(run.arm for run in [*sorted(run for _, run in finished | begun), *tuned]))
     seeds = sorted({run.seed for _, run in finished | begun})
     answer = _Answer()
@@ -155,7 +161,7 @@ def _tuning_cells(folder: Path) -> list[Path] | None:
         design = load_tune(folder)
     except InputError:
         design = None
-    return [place / name for name in (cell_folders(design.values) if design else cells_with_records(place))]
+    return [place / name for name in (tuned_folders(design) if design else cells_with_records(place))]
 
 
 def _runs(place: Path, run_of: Callable[[str], RunId | None]) -> list[RunId]:

@@ -29,6 +29,7 @@ from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.start_method import clear_temporary_folders, start_server
+from tiedlm.record.divergence import Divergence, load_divergences
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
@@ -44,10 +45,19 @@ class RunFolder:
     """The runs of an experiment in one place."""
 
     def __init__(
-        self, experiment: Experiment, place: Path, find_text: Callable[[], Corpus], options: RunOptions
+        self,
+        experiment: Experiment,
+        place: Path,
+        find_text: Callable[[], Corpus],
+        options: RunOptions,
+        divergence_counts: bool = False,
     ) -> None:
-        """`find_text` reads the experiment's text; it is called when the text is needed."""
+        """`find_text` reads the experiment's text; it is called when the text is needed.
+
+        With `divergence_counts`, a run that diverges is not missing and has not failed: it has a file that says so.
+        """
         self.experiment, self.place, self.find_text, self.options = experiment, place, find_text, options
+        self.divergence_counts = divergence_counts
 
     def tokenized(self) -> TokenizedCorpus:
         """The text as tokens."""
@@ -83,7 +93,7 @@ class RunFolder:
             put_back("contrasts", contrasts, self.place)
         records = self._reusable_records()
         design = load_design(self.place)
-        missing = missing_runs(records, runs)
+        missing = self._missing(records, runs)
         if design is not None:
             seeds = {run.seed for run in missing}
             check_seeds(records, design, self.place / DESIGN_FILE, seeds, self.experiment.contrasts)
@@ -106,7 +116,9 @@ class RunFolder:
             self._keep_tokenizer(jobs[0].corpus)
             self._decide(contrasts, decide)
             led_by = designs_beside(self.place)
-            jobs = [dataclasses.replace(job, design_sha256=led_by) for job in jobs]
+            jobs = [
+                dataclasses.replace(job, design_sha256=led_by, divergence_counts=self.divergence_counts) for job in jobs
+            ]
             self.options.listener.begin(plan)
             try:
                 failures = _executor(plan).run(jobs, self.options.listener)
@@ -130,13 +142,22 @@ class RunFolder:
     def _reusable_records(self) -> list[RunRecord]:
         """What the folder holds, all of it of this experiment, machine and text."""
         records = load_records(self.place, may_be_empty=True) if self.place.exists() else []
-        check_designs(records, self.place)
-        check_reusable(records, self.experiment)
-        check_runtime(records, self.options.device, self.options.precision)
+        results: list[RunRecord | Divergence] = [*records, *self._divergences()]
+        check_designs(results, self.place)
+        check_reusable(results, self.experiment)
+        check_runtime(results, self.options.device, self.options.precision)
         name = self.experiment.corpus.name
-        if records and is_own_text(name) and Path(name).exists():
-            check_text(records, name, self.find_text().sha256)
+        if results and is_own_text(name) and Path(name).exists():
+            check_text(results, name, self.find_text().sha256)
         return records
+
+    def _divergences(self) -> list[Divergence]:
+        return load_divergences(self.place) if self.divergence_counts else []
+
+    def _missing(self, records: list[RunRecord], runs: Sequence[RunId]) -> list[RunId]:
+        """The runs that have no result."""
+        diverged = {divergence.run for divergence in self._divergences()}
+        return [run for run in missing_runs(records, runs) if run not in diverged]
 
     def _prepare(self, runs: Sequence[RunId], records: list[RunRecord]) -> tuple[list[Job], Plan]:
         """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
@@ -147,7 +168,7 @@ class RunFolder:
         from tiedlm.execution.preflight import prepare_jobs
         from tiedlm.training.device import resolve_runtime
 
-        missing = missing_runs(records, runs)
+        missing = self._missing(records, runs)
         jobs: list[Job] = []
         side_by_side = 0
         if missing:

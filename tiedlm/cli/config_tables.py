@@ -31,9 +31,8 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
         value = getattr(part, name)
         if isinstance(value, BaseModel):
             yield from _keys(f"{name}.", value)
-        elif isinstance(part, Tune) and name == "values":
-            for key, of_key in value.items():
-                yield f"tune.{key}", ", ".join(map(str, of_key)), "tried by --tune, for each arm"
+        elif isinstance(part, Tune) and name in ("values", "ranges"):
+            yield from _tuned_keys(part) if name == "values" else ()
         elif name == "contrasts":
             for of_name, contrast in value.items():
                 meaning = "A planned contrast, in nats a token; where there are some, they alone get verdicts."
@@ -44,6 +43,13 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
         for arm, overrides in value.items() if name == "arms" else ():
             for of_arm, keys in overrides.items():
                 yield from ((f"arms.{arm}.{of_arm}.{key}", str(one), "") for key, one in keys.items())
+
+
+def _tuned_keys(tune: Tune) -> Iterator[tuple[str, str, str]]:
+    for key, values in (tune.values or {}).items():
+        yield f"tune.{key}", ", ".join(map(str, values)), "tried by --tune, for each arm"
+    for key, of_key in (tune.ranges or {}).items():
+        yield f"tune.{key}", of_key.words, "drawn by --tune --trials N, the same for each arm"
 
 
 def allowed_values(field: FieldInfo) -> str:

@@ -182,7 +182,16 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         metavar=" ",
-        help="Try the tune.values of the experiment's file in each arm, and compare each arm at its own best on valid.",
+        help="Try the [tune] of the experiment's file in each arm, and compare each arm at its lowest loss on valid.",
+        rich_help_panel=TRAINED,
+    ),
+]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="For --tune: draw N trials from the tune.ranges, the same for each arm, instead of the tune.values.",
+        show_default=False,
         rich_help_panel=TRAINED,
     ),
 ]

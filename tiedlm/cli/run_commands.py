@@ -51,6 +51,7 @@ from tiedlm.cli.options import (
     TensorboardOption,
     TextColumnOption,
     TokenizerOption,
+    TrialsOption,
     TuneOption,
 )
 from tiedlm.errors import InputError, RunsFailed
@@ -93,6 +94,7 @@ def compare(
         typer.Option(metavar="NAME,NAME,…", help="Which arms to compare.", show_default="all", rich_help_panel=TRAINED),
     ] = None,
     tune: TuneOption = False,
+    trials: TrialsOption = None,
     scanned: ScanOption = None,
     jobs: Annotated[
         str, typer.Option(metavar="N|auto", help="Runs side by side; auto is one a processor.", rich_help_panel=RUN)
@@ -135,6 +137,8 @@ def compare(
     check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
+    if trials is not None and not tune:
+        raise InputError(f"--trials {trials} is for --tune, which is not given; give both or neither")
     num_side_by_side = parse_jobs(jobs)
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
     names = None if arms is None else [name.strip() for name in arms.split(",")]
@@ -155,7 +159,9 @@ def compare(
         show_scan(found, folder, form, options_of(data_dir=data_dir, text_column=text_column))
         return
     if tune:
-        loaded = tuned(loaded, names, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+        loaded = tuned(
+            loaded, names, trials=trials, out=folder, data_dir=data_dir, text_column=text_column, options=options
+        )
     most = MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds
     if dry_run:
         plan = plan_comparison(

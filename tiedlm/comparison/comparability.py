@@ -8,6 +8,7 @@ from typing import Any
 
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
+from tiedlm.record.divergence import Divergence
 from tiedlm.record.metrics import SUM_TOLERANCE
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_parameters import run_parameters
@@ -123,7 +124,7 @@ def flatten(sections: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
 
 
-def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
+def check_reusable(records: Sequence[RunRecord | Divergence], experiment: Experiment) -> None:
     """Refuse records that this experiment would not have made.
 
     Raises:
@@ -149,7 +150,7 @@ def check_reusable(records: list[RunRecord], experiment: Experiment) -> None:
                 )
 
 
-def check_runtime(records: list[RunRecord], device: str, precision: str) -> None:
+def check_runtime(records: Sequence[RunRecord | Divergence], device: str, precision: str) -> None:
     """Refuse records of runs on another device or in another precision; `auto` fits any.
 
     Raises:
@@ -166,7 +167,7 @@ def check_runtime(records: list[RunRecord], device: str, precision: str) -> None
             )
 
 
-def check_text(records: list[RunRecord], corpus: str, text_sha256: dict[str, str]) -> None:
+def check_text(records: Sequence[RunRecord | Divergence], corpus: str, text_sha256: dict[str, str]) -> None:
     """Refuse records of a text that has changed since.
 
     Raises:

@@ -30,7 +30,7 @@ from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.sealed_design import Sealed, seal
 from tiedlm.comparison.similarity import Similarity, summarise
 from tiedlm.comparison.text_notes import text_notes
-from tiedlm.comparison.tuning_table import TunedCell, best_values
+from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.corpus_config import BY_LINES_FOR_WANT_OF_PARAGRAPHS
 from tiedlm.counting.closed_forms.parameters import saved_formula
@@ -48,7 +48,7 @@ MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "p
 def compare(
     records: list[RunRecord],
     design: TwoStage | None = None,
-    tuning: list[TunedCell] | None = None,
+    tuning: Tuning | None = None,
     similarity: Similarity | None = None,
     remedy: str = "train the missing runs first",
     planned: Sealed[Contrasts] | None = None,
@@ -94,7 +94,7 @@ def compare(
         *_plan_notes(records, design),
         *_contrast_notes(records, planned),
         *_width_notes(contrasts or differences, design),
-        *_tuning_notes(runs, tuning or []),
+        *_tuning_notes(runs, tuning),
     ]
     return Comparison(
         schema_version=COMPARISON_SCHEMA_VERSION,
@@ -218,28 +218,32 @@ def _width_notes(tested: Sequence[Difference | ContrastResult], design: TwoStage
     return [f"wider than {asked}: {', '.join(wide)}"] if wide else []
 
 
-def _tuning_notes(runs: dict[str, list[RunRecord]], tuning: list[TunedCell]) -> list[str]:
-    """Which arms are not at the best of their tuning."""
-    notes = []
-    for arm, records in runs.items() if tuning else ():
-        config = records[0].config.every_key()
-        if any(arm not in cell.losses_nats for cell in tuning):
+def _tuning_notes(runs: dict[str, list[RunRecord]], tuning: Tuning | None) -> list[str]:
+    """Which arms have not the values that their tuning found."""
+    notes: list[str] = []
+    if tuning is None:
+        return notes
+    for arm, records in runs.items():
+        config, lowest = records[0].config.every_key(), tuning.lowest.get(arm)
+        if lowest is None:
             notes.append(f"{arm} was not tuned")
-        elif any(config[key] != value for key, value in best_values(tuning, arm).items()):
-            notes.append(f"{arm} is not at the best of its tuning; give the command with --tune")
+        elif any(config[key] != value for key, value in lowest.values.items()):
+            notes.append(f"{arm} has not the values of its lowest loss in the tuning; give the command with --tune")
     return notes
 
 
 def fingerprint(
     records: list[RunRecord],
     design: TwoStage | None = None,
-    tuning: list[TunedCell] | None = None,
+    tuning: Tuning | None = None,
     similarity: Similarity | None = None,
     contrasts: Contrasts | None = None,
 ) -> str:
     """A hash of what a comparison rests on, and of this version; while it stays, so does what is drawn from it."""
     digest = hashlib.sha256(__version__.encode())
-    for fact in (fact for fact in (design, *(tuning or []), similarity, contrasts) if fact is not None):
+    searched = tuning.design if tuning is not None and tuning.design.trials is not None else None
+    cells = [] if tuning is None else tuning.cells
+    for fact in (fact for fact in (design, searched, *cells, similarity, contrasts) if fact is not None):
         digest.update(fact.model_dump_json().encode())
     for record in sorted(records, key=lambda record: record.file_name):
         digest.update(f"{record.file_name} {record.sha256}\n".encode())

@@ -9,7 +9,7 @@ from pydantic import computed_field
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.similarity import MatrixSimilarity
-from tiedlm.comparison.tuning_table import TunedCell
+from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.strict import Name, Strict
@@ -221,7 +221,7 @@ class Comparison(Strict):
     """The seeds of an arm that are left out, since no other arm has them; arms without such are left out."""
     design: TwoStage | None
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
-    tuning: list[TunedCell] | None
+    tuning: Tuning | None
     """Each arm's losses in every cell of the tuning that chose its values; None where none was made."""
     similarity: list[MatrixSimilarity] | None
     """Of each arm's matrices to the tied run's table; None where no models were at hand."""

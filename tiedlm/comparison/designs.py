@@ -7,19 +7,21 @@ removed since is told, and nothing that follows from it is shown.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tiedlm.comparison.cells import cell_folders, cells_with_records
 from tiedlm.comparison.scan_result import ScanDesign
 from tiedlm.comparison.sealed_design import PUT_BACK, Sealed, load_design_file, save_decision
+from tiedlm.comparison.trials import tuned_folders
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.strict import Name, Strict
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
+from tiedlm.record.divergence import Divergence
 from tiedlm.record.origin import DesignOption
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
@@ -83,7 +85,7 @@ def sealed_tune(folder: Path) -> Sealed[Tune] | None:
             f"{older}: is called {TUNE_FOLDER}/{TUNE_FILE} now; rename the folder {OLDER_TUNE_FOLDER} to {TUNE_FOLDER} "
             f"and {OLDER_TUNE_FILE} in it to {TUNE_FILE}"
         )
-    return load_design_file(folder / TUNE_FOLDER / TUNE_FILE, Tune)
+    return load_design_file(folder / TUNE_FOLDER / TUNE_FILE, Tune, Tune.prolongs)
 
 
 def load_scan_design(folder: Path) -> ScanDesign | None:
@@ -114,12 +116,12 @@ def designs_beside(folder: Path) -> dict[DesignOption, str] | None:
     for option, place in _places(folder).items():
         sealed = place.load()
         is_of_folder = place.holder == folder or option == "contrasts"
-        if sealed is not None and (is_of_folder or _name(folder) in cell_folders(sealed.design.values)):
+        if sealed is not None and (is_of_folder or _name(folder) in _cells_of(sealed.design)):
             found[option] = sealed.digests[0]
     return found or None
 
 
-def check_designs(records: Iterable[RunRecord], folder: Path) -> None:
+def check_designs(records: Iterable[RunRecord | Divergence], folder: Path) -> None:
     """Refuse records in a folder that were trained by a design which is no longer there as it was.
 
     Raises:
@@ -132,8 +134,9 @@ def check_designs(records: Iterable[RunRecord], folder: Path) -> None:
         sealed = place.load()
         if sealed is None:
             raise InputError(f"{place.path}: is missing, and {record.file_name} was trained by that design; {PUT_BACK}")
-        is_of_second_stage = option == "to-within" and record.seed not in sealed.design.first_stage_seeds
-        if digest not in (sealed.digests[:1] if is_of_second_stage else sealed.digests):
+        follows = option == "to-within" and record.seed not in sealed.design.first_stage_seeds
+        follows = follows or (option == "tune" and place.holder == folder)  # from all trials, so none is added later
+        if digest not in (sealed.digests[:1] if follows else sealed.digests):
             raise InputError(f"{place.path}: is not the design that {record.file_name} was trained by; {PUT_BACK}")
 
 
@@ -218,6 +221,13 @@ def _places(folder: Path) -> dict[DesignOption, _Place]:
         option: _Place(holder, holder / FILES[option], functools.partial(loaders[option], holder))
         for option, holder in holders.items()
     }
+
+
+def _cells_of(design: TwoStage | Tune | ScanDesign) -> Collection[str]:
+    """The folders of its cells; none where it is of the folder itself."""
+    if isinstance(design, TwoStage):
+        return ()
+    return tuned_folders(design) if isinstance(design, Tune) else cell_folders(design.values)
 
 
 def _name(folder: Path) -> str:

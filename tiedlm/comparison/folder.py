@@ -27,7 +27,7 @@ from tiedlm.comparison.scan_result import Scan, make_scan
 from tiedlm.comparison.sealed_design import PUT_BACK, read_document
 from tiedlm.comparison.similarity import Similarity
 from tiedlm.comparison.stages import NONE, check_complete, check_seeds
-from tiedlm.comparison.tuning_table import TUNE_FOLDER, tuning_table
+from tiedlm.comparison.tuning_table import TUNE_FOLDER, read_tuning
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
@@ -55,7 +55,7 @@ def compare_folder(folder: Path, runs: Collection[RunId] | None = None) -> Compa
         if design is not None and not set(design.first_stage_seeds) <= {run.seed for run in runs}:
             design = None  # some seeds of the first stage are left out on purpose
     tune = load_tune(folder)
-    tuning = None if tune is None else tuning_table(folder / TUNE_FOLDER, tune, check_designs)
+    tuning = None if tune is None else read_tuning(folder / TUNE_FOLDER, tune, check_designs)
     remedy = f"tiedlm compare {folder_argument(folder)} trains the missing runs"
     return compare(records, design, tuning, load_similarity(folder), remedy, planned, is_cell=holder != folder)
 

@@ -77,6 +77,11 @@ class Intervention(NeutralUnwritten):
         """Whether some tokens of an untied model are scored by their row of the table."""
         return self.tied_below is not None or self.tied_from is not None
 
+    def idle_keys(self, tie_word_embeddings: bool) -> frozenset[str]:
+        """The fields that change nothing in a model that is tied, or that is not."""
+        stays_tied = tie_word_embeddings and self.tied_fraction == 1.0
+        return frozenset({"output_matrix_rate_scale", "input_matrix_rate_scale"}) if stays_tied else frozenset()
+
     def why_not_of(self, tie_word_embeddings: bool) -> str | None:
         """What does not fit a model that is tied, or that is not, or something else here; None if all does."""
         if self.tied_fraction < 1.0 and not tie_word_embeddings:

@@ -28,3 +28,5 @@ class Job:
     checkpoint_seconds: float
     design_sha256: dict[DesignOption, str] | None = None
     """For its record."""
+    divergence_counts: bool = False
+    """Whether that it diverges is its result, which is written down, and no failure: so it is in a tuning."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FILE_PATTERN = re.compile(r"(?P<arm>[a-z0-9][a-z0-9-]*)-seed(?P<seed>\d+)")
-MODEL_SUFFIX, RECORD_SUFFIX = ".safetensors", ".json"
+MODEL_SUFFIX, RECORD_SUFFIX, DIVERGENCE_SUFFIX = ".safetensors", ".json", "-diverged.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 """Below the folder of the runs: there the checkpoints of unfinished runs have the names of their models."""
 
@@ -35,6 +35,16 @@ class RunId(NamedTuple):
     def model_file(self) -> str:
         """The name of its model, beside the record."""
         return self.stem + MODEL_SUFFIX
+
+    @property
+    def divergence_file(self) -> str:
+        """The name of what stands for its record where it has diverged, which is a result of a tuning."""
+        return self.stem + DIVERGENCE_SUFFIX
+
+    @classmethod
+    def of_divergence_file(cls, name: str) -> RunId | None:
+        """The run that this file says has diverged; None where the name is another file's."""
+        return cls._of_stem(name.removesuffix(DIVERGENCE_SUFFIX)) if name.endswith(DIVERGENCE_SUFFIX) else None
 
     @classmethod
     def of_record_file(cls, name: str) -> RunId | None:

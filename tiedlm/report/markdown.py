@@ -19,9 +19,9 @@ from tiedlm.report.tables import (
     headline_table,
     parameter_table,
     similarity_table,
-    tuning_results,
     vocabulary_table,
 )
+from tiedlm.report.tuning_report import EXPECTED, cells_table, expected_table, lowest_sentences, tuning_sentence
 from tiedlm.report.wording import (
     ACROSS_VOCABULARIES,
     ARMS_TABLE,
@@ -40,11 +40,16 @@ from tiedlm.report.wording import (
     saved_sentence,
     text_sentence,
     title,
-    tuning_sentence,
     verdict_lines,
 )
 
-CURVES_FILE, PARAMETERS_FILE = "learning_curves.png", "parameters.png"
+CURVES_FILE, PARAMETERS_FILE, SEARCH_FILE = "learning_curves.png", "parameters.png", "search.png"
+
+
+def plot_files(comparison: Comparison) -> tuple[str, ...]:
+    """The plots that the page shows."""
+    is_search = comparison.tuning is not None and comparison.tuning.expected_lowest_nats is not None
+    return (CURVES_FILE, PARAMETERS_FILE, *([SEARCH_FILE] if is_search else []))
 
 
 def render_markdown(comparison: Comparison) -> str:
@@ -164,14 +169,23 @@ def _similarity(comparison: Comparison) -> list[str]:
 
 def _tuning(comparison: Comparison) -> list[str]:
     """How each arm's values were chosen."""
-    table = tuning_results(comparison)
-    if table is None:
+    tuning, expected = comparison.tuning, expected_table(comparison)
+    if tuning is None:
         return []
+    table = cells_table(tuning)
     rows = [
-        [escaped(name), *(f"**{cell}**" if isinstance(cell, Strong) else cell for cell in cells)]
+        [escaped(name), *(f"**{cell}**" if isinstance(cell, Strong) else escaped(cell) for cell in cells)]
         for name, *cells in table.rows
     ]
-    return ["## Tuning\n", f"{tuning_sentence(comparison)}\n", markdown_table(table.header, rows)]
+    sections = [
+        "## Tuning\n",
+        f"{escaped(tuning_sentence(tuning))}\n",
+        markdown_table(list(map(escaped, table.header)), rows),
+        "\n".join(f"- {escaped(sentence)}" for sentence in lowest_sentences(tuning)) + "\n",
+    ]
+    if expected is not None:
+        sections += [f"{EXPECTED}\n", markdown_table(*expected), f"![expected lowest loss by trials]({SEARCH_FILE})\n"]
+    return sections
 
 
 def _arms(comparison: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""Comparison → two pictures: the learning curves with the paired difference, and where the parameters are."""
+"""Comparison → pictures: the learning curves with the paired difference, where the parameters are, and a search."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import DifferenceCurve, MeanPoint, mean_curve
+from tiedlm.report.tuning_report import shown_numbers
 from tiedlm.report.wording import count_seeds
 
 LEAST_GAP = 0.045  # between two labels, of the height of a panel
@@ -179,3 +180,40 @@ def draw_parameters(comparison: Comparison, path: Path) -> None:
     figure.legend(frameon=False, ncols=4, loc="outside upper center", fontsize=9)
     with replacement(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
+
+
+def draw_search(comparison: Comparison, path: Path) -> None:
+    """A line an arm: the expected lowest loss on valid against the number of trials."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    expected = expected_by_arm(comparison)
+    for style, arm in zip(_styles(), comparison.arms, strict=False):
+        if arm in expected:
+            losses = expected[arm]
+            marked = [number - 1 for number in shown_numbers(len(losses))]
+            numbers = range(1, len(losses) + 1)
+            axes.plot(numbers, losses, linewidth=1.8, label=arm, markevery=marked, **style)
+    scale_trials(axes, len(next(iter(expected.values()))))
+    axes.set_xlabel("trials")
+    axes.set_ylabel("expected lowest loss on valid, nats a token")
+    axes.grid(True, which="major", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    with replacement(path) as temporary:
+        figure.savefig(temporary, dpi=130, format="png")
+
+
+def expected_by_arm(comparison: Comparison) -> dict[str, list[float]]:
+    """What a search's plot shows; there must be one."""
+    assert comparison.tuning is not None
+    assert comparison.tuning.expected_lowest_nats is not None
+    return comparison.tuning.expected_lowest_nats
+
+
+def scale_trials(axes: Axes, num_trials: int) -> None:
+    """Number the trials by powers of 2."""
+    axes.set_xscale("log", base=2)
+    numbers = shown_numbers(num_trials)
+    axes.set_xticks(numbers, list(map(str, numbers)))
+    axes.minorticks_off()

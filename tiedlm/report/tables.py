@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tiedlm.comparison.comparison import BandDifference, Comparison
-from tiedlm.comparison.tuning_table import best_values
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report.wording import (
@@ -238,19 +237,6 @@ def gap_table(comparison: Comparison) -> Table:
             train, valid = curve[-1].train_loss_nats, curve[-1].valid_loss_nats
             rows.append([arm, seed, f"{math.exp(train):,.1f}", f"{math.exp(valid):,.1f}", f"{valid - train:+.3f}"])
     return Table(["arm", "seed", "train perplexity", "valid perplexity", "gap in nats"], rows)
-
-
-def tuning_results(comparison: Comparison) -> Table | None:
-    """Perplexity in each cell of the tuning, the best of an arm standing out; None where none was made."""
-    if comparison.tuning is None:
-        return None
-    arms = list(comparison.tuning[0].losses_nats)
-    best = {arm: best_values(comparison.tuning, arm) for arm in arms}
-    rows = []
-    for cell in comparison.tuning:
-        shown = {arm: f"{math.exp(fmean(cell.losses_nats[arm])):,.1f}" for arm in arms}
-        rows.append([cell.folder, *(Strong(shown[arm]) if cell.values == best[arm] else shown[arm] for arm in arms)])
-    return Table(["values", *arms], rows)
 
 
 def cost_table(comparison: Comparison) -> Table:

@@ -15,6 +15,7 @@ from tiedlm.errors import printable
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report.contrast_tables import contrast_lines, contrast_reasons
 from tiedlm.report.tables import Table, narrow_arms_table, parameter_table, perplexity_table, record_table
+from tiedlm.report.tuning_report import EXPECTED, expected_table, lowest_sentences
 from tiedlm.report.wording import (
     WARNING,
     basis_lines,
@@ -46,6 +47,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         *tables(comparison),
         Text(f"± is the standard deviation over seeds{signs}. {WARNING}", style="dim"),
         *(Text(printable(f"note: {note}"), style="yellow") for note in comparison.notes),
+        *_tuning_parts(comparison),
     ]
     if has_few_arms:
         parts += [Text(), _verdict_text(comparison), *map(Text, basis_lines(comparison))]
@@ -60,6 +62,15 @@ def contrast_parts(results: Sequence[ContrastResult]) -> list[RenderableType]:
     verdicts.highlight_regex(r"\b(as predicted|equal within ± \S+)(?=: )", "bold green")
     verdicts.highlight_regex(r"\b(inconclusive|no verdict|contrary to the prediction)(?=: )", "bold yellow")
     return [Text("Planned contrasts, nats a token"), verdicts, *map(Text, contrast_reasons(results)), Text()]
+
+
+def _tuning_parts(comparison: Comparison) -> list[RenderableType]:
+    """Where each arm's loss was lowest, and what fewer trials find."""
+    if comparison.tuning is None:
+        return []
+    parts: list[RenderableType] = [Text(printable(line)) for line in lowest_sentences(comparison.tuning)]
+    expected = expected_table(comparison)
+    return parts if expected is None else [*parts, Text(), draw(expected), Text(EXPECTED, style="dim")]
 
 
 def draw(table: Table, bold: Collection[str] = (), dim: Collection[str] = ()) -> RichTable:

@@ -168,13 +168,6 @@ def saved_sentence(comparison: Comparison) -> str:
     return f"V × H = {comparison.saved.formula} saved, {percent(comparison.saved.fraction)} of the untied model."
 
 
-def tuning_sentence(comparison: Comparison) -> str:
-    """What the tuning's numbers are; there must be one."""
-    assert comparison.tuning is not None
-    seeds = count_seeds(len(next(iter(comparison.tuning[0].losses_nats.values()))))
-    return f"Perplexity on valid of {seeds} that the comparison does not use; in bold the best values of each arm."
-
-
 # ---- what a difference says
 
 

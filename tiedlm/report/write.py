@@ -13,7 +13,7 @@ from tiedlm.comparison.folder import compare_folder
 from tiedlm.errors import InputError
 from tiedlm.record.run_id import RunId
 from tiedlm.regular_file import read_regular_file
-from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, render_markdown
+from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, SEARCH_FILE, plot_files, render_markdown
 
 COMPARISON_FILE, REPORT_FILE, PLOT_SUMS_FILE = "comparison.json", "REPORT.md", "plots.sha256"
 MAX_PLOT_BYTES = 100_000_000
@@ -30,7 +30,7 @@ def update_report(folder: Path, force: bool = False, runs: Collection[RunId] | N
     """
     comparison = compare_folder(folder, runs)
     with told_where_not_written(folder):
-        plots = (CURVES_FILE, PARAMETERS_FILE)
+        plots = plot_files(comparison)
         keep_plots(folder, comparison.records_sha256, plots, lambda: _draw(comparison, folder), force)
         write_atomically(folder / REPORT_FILE, render_markdown(comparison))
         write_atomically(folder / COMPARISON_FILE, comparison.model_dump_json(indent=1) + "\n")
@@ -84,7 +84,10 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     from tiedlm.report.plots import (  # here because matplotlib takes long to import
         draw_learning_curves,
         draw_parameters,
+        draw_search,
     )
 
     draw_learning_curves(comparison, folder / CURVES_FILE)
     draw_parameters(comparison, folder / PARAMETERS_FILE)
+    if SEARCH_FILE in plot_files(comparison):
+        draw_search(comparison, folder / SEARCH_FILE)

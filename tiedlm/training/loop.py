@@ -20,6 +20,10 @@ class RunFailed(RuntimeError):
     """A run cannot go on; the message says at which step and why."""
 
 
+class Diverged(RunFailed):
+    """Its loss or a gradient is not finite, or beyond all bounds: the recipe's fault, so it would happen again."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What the loop tells about each finished step."""
@@ -45,7 +49,7 @@ def train(
     `on_step` is called after every step; what it does is not counted as training time.
 
     Raises:
-        RunFailed: the loss or a gradient is not finite.
+        Diverged: the loss or a gradient is not finite.
     """
     model, optimizers = state.model, state.optimizers
     device = next(model.parameters()).device
@@ -62,7 +66,7 @@ def train(
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         loss_nats = loss.item()
         if not math.isfinite(loss_nats) or not math.isfinite(norm.item()):
-            raise RunFailed(
+            raise Diverged(
                 f"step {state.step + 1}: loss {loss_nats}, gradient norm {norm.item()}; lower the learning rates"
             )
         for optimizer in optimizers:

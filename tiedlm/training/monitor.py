@@ -18,7 +18,7 @@ from tiedlm.training.checkpoint import RunKey
 from tiedlm.training.device import Runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
 from tiedlm.training.gradient_sides import gradient_sides
-from tiedlm.training.loop import RunFailed, Step
+from tiedlm.training.loop import Diverged, Step
 from tiedlm.training.progress import Progress
 
 CURVE_TOKENS = 1 << 15  # in blocks evenly spaced, of train and of valid alike, for each point of the learning curve
@@ -74,9 +74,7 @@ class Monitor:
         try:
             gradients = gradient_sides(self.model, batch.to(torch.device(self.runtime.device)), self.runtime.autocast())
         except FloatingPointError as error:
-            raise RunFailed(
-                f"step {step.step}: {error}; lower the learning rates or model.initializer_range"
-            ) from error
+            raise Diverged(f"step {step.step}: {error}; lower the learning rates or model.initializer_range") from error
         self.curve.append(
             CurvePoint(
                 step=step.step,
@@ -129,7 +127,7 @@ class Monitor:
         totals = evaluate(self.model, blocks, seed, self.runtime.autocast(), self.bands, **options)
         loss_nats = totals.masked_lm_loss_nats
         if not loss_nats < MAX_NATS:  # nor is NaN
-            raise RunFailed(
+            raise Diverged(
                 f"step {self.last_step.step}: loss {loss_nats} in evaluation; lower the learning rates or "
                 "model.initializer_range"
             )

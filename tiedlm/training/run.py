@@ -45,7 +45,8 @@ def train_run(
     designs that led to the run, by option.
 
     Raises:
-        RunFailed: training diverged.
+        Diverged: the loss is not finite, or beyond all bounds.
+        RunFailed: the folder of the record is gone.
         Interrupted: the run was asked to stop; the same call goes on from its checkpoint.
         TieError: the model's tie is not what the arm says.
     """

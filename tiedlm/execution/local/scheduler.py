@@ -109,6 +109,8 @@ class _Workers:
         if record.exists():
             self.listener.finish(load_record(record))
             return
+        if job.divergence_counts and (job.out / job.run.divergence_file).exists():
+            return  # as it has said
         if self.is_stopping:
             if job.run in self.failures:
                 self.listener.notice(self.failures[job.run])

@@ -13,9 +13,12 @@ from tiedlm.execution.job import Job
 from tiedlm.model.masked_lm import TieError
 from tiedlm.processes.start_method import SIGNALS_OF_THE_PARENT, die_with_parent
 from tiedlm.record.curve_point import CurvePoint
-from tiedlm.training.loop import RunFailed
+from tiedlm.record.divergence import Divergence, save_divergence
+from tiedlm.training.checkpoint import CheckpointFiles
+from tiedlm.training.loop import Diverged, RunFailed
 from tiedlm.training.progress import Progress
-from tiedlm.training.resume import CheckpointPolicy, Interrupted
+from tiedlm.training.provenance import present_code, provenance
+from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
 from tiedlm.training.run import train_run
 
 
@@ -58,6 +61,12 @@ def work(job: Job, sender: Connection) -> None:
         train_run(*made_of, tell, policy, tell, job.design_sha256)
     except Interrupted:
         pass  # it has saved, and the parent knows the step
+    except Diverged as error:
+        if job.divergence_counts:
+            _keep_divergence(job, str(error))
+            tell(Notice(f"{error}; it counts as a failed trial"))
+        else:
+            tell(Failure(str(error)))
     except (RunFailed, TieError) as error:
         tell(Failure(str(error)))
     except OSError as error:
@@ -68,3 +77,21 @@ def work(job: Job, sender: Connection) -> None:
         tell(Failure("memory ran out; lower train.batch_size, corpus.seq_length or the model's sizes"))
     finally:
         sender.close()
+
+
+def _keep_divergence(job: Job, sentence: str) -> None:
+    """Write down that a run has diverged; its checkpoints are of no use, since it would diverge again."""
+    key = run_key(job.experiment, job.run, job.arm.config, job.corpus, job.runtime)
+    divergence = Divergence(
+        schema_version=1,
+        experiment=job.experiment,
+        arm=job.run.arm,
+        seed=job.run.seed,
+        config=job.arm.config,
+        data=key.data,
+        sentence=sentence,
+        design_sha256=job.design_sha256,
+        provenance=provenance(job.command, job.runtime, present_code()),
+    )
+    save_divergence(divergence, job.out)
+    CheckpointFiles(job.out, job.run).delete()

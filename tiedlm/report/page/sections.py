@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from tiedlm.comparison.comparison import NO_VERDICT, Comparison
 from tiedlm.comparison.curves import mean_curve
-from tiedlm.report import tables, wording
+from tiedlm.comparison.tuning_table import Tuning
+from tiedlm.report import tables, tuning_report, wording
 from tiedlm.report.page import svg_plots
 from tiedlm.report.plots import perplexity_band
 from tiedlm.report.tables import Table
@@ -44,6 +45,8 @@ class Section:
     tables: tuple[CaptionedTable, ...] = ()
     has_legend: bool = False
     """Whether the names and marks of the arms stand above its plots."""
+    draws_first_arm: bool = False
+    """Whether the first arm, against which most plots show the others, is in its plots."""
 
 
 def curves_section(comparison: Comparison) -> Section:
@@ -137,15 +140,31 @@ def bands_section(comparison: Comparison) -> Section:
 
 def further_sections(comparison: Comparison) -> list[Section]:
     """What has a table and no plot; what was not measured is left out."""
-    of_tuning = "" if comparison.tuning is None else wording.tuning_sentence(comparison)
     found = [
         ("similarity", "What the tied table is like", wording.SIMILARITY, tables.similarity_table(comparison), True),
         ("gradients", "Two gradients", wording.GRADIENTS, tables.gradient_table(comparison), False),
         ("units", "Across vocabularies", wording.ACROSS_VOCABULARIES, tables.vocabulary_table(comparison), True),
-        ("tuning", "Tuning", of_tuning, tables.tuning_results(comparison), True),
     ]
-    return [
+    sections = [
         Section(name, heading, (text,), tables=(CaptionedTable(f"{heading}, in numbers", table, is_open),))
         for name, heading, text, table, is_open in found
         if table is not None
     ]
+    return sections if comparison.tuning is None else [*sections, _tuning_section(comparison, comparison.tuning)]
+
+
+def _tuning_section(comparison: Comparison, tuning: Tuning) -> Section:
+    text = (tuning_report.tuning_sentence(tuning), *tuning_report.lowest_sentences(tuning))
+    cells = CaptionedTable("Tuning, in numbers", tuning_report.cells_table(tuning), is_open=True)
+    expected = tuning_report.expected_table(comparison)
+    if expected is None:
+        return Section("tuning", "Tuning", text, tables=(cells,))
+    return Section(
+        name="tuning",
+        heading="Tuning",
+        text=(*text, tuning_report.EXPECTED),
+        plots=(Plot(svg_plots.draw_search(comparison), "Expected lowest loss on valid against the number of trials."),),
+        tables=(CaptionedTable("The expected lowest loss in numbers", expected, is_open=True), cells),
+        has_legend=True,
+        draws_first_arm=True,
+    )

@@ -15,8 +15,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.report.page.svg import to_svg
-from tiedlm.report.plots import COLOURS, MARKERS, perplexity_band, unit_of_tokens
+from tiedlm.report.plots import COLOURS, MARKERS, expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
 from tiedlm.report.tables import band_cell, band_names
+from tiedlm.report.tuning_report import shown_numbers
 from tiedlm.report.wording import pair_name, with_interval
 
 WIDTH = 4.6  # inches: two stand side by side on a desk, and one is read on a phone
@@ -210,6 +211,24 @@ def draw_bands(comparison: Comparison, split: str) -> Markup:
     first = next(iter(comparison.arms))
     _name_axes(axes, f"{split}: times that the token occurs in train", f"nats a token; above 0 {first} is ahead")
     return _svg(axes, f"bands-{split}", texts)
+
+
+def draw_search(comparison: Comparison) -> Markup:
+    """The expected lowest loss of each arm against the number of trials."""
+    axes, texts = _axes(3.2), {}
+    expected = expected_by_arm(comparison)
+    for place, arm in enumerate(comparison.arms):
+        if arm in expected:
+            numbers = shown_numbers(len(expected[arm]))
+            losses = [expected[arm][number - 1] for number in numbers]
+            axes.plot(numbers, losses, gid=f"of-{place} search", **_style(place))
+            texts[f"of-{place} search"] = [
+                f"{arm}, {number} trials\nexpected lowest loss {loss:.4f} nats a token"
+                for number, loss in zip(numbers, losses, strict=True)
+            ]
+    scale_trials(axes, len(next(iter(expected.values()))))
+    _name_axes(axes, "trials", "expected lowest loss, nats a token")
+    return _svg(axes, "search", texts)
 
 
 def draw_mark(place: int) -> Markup:
