@@ -19,9 +19,11 @@ from tiedlm.comparison.designs import (
     is_cell,
     load_design,
     put_back,
+    sealed_tune,
 )
 from tiedlm.comparison.sealed_design import Sealed, save_decision
 from tiedlm.comparison.stages import check_seeds
+from tiedlm.comparison.tuning_table import check_not_tuned
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE
@@ -87,6 +89,8 @@ class RunFolder:
             InputError: the text or the folder is unfit.
             RunsFailed: some runs failed.
         """
+        if sealed_tune(self.place) is not None:
+            check_not_tuned(runs)
         clear_temporary_folders()
         contrasts = self._contrasts()
         if contrasts is not None:

@@ -130,6 +130,7 @@ def compare(
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.api.tuning import tuned, tuned_folder
     from tiedlm.cli.progress_display import ProgressDisplay
+    from tiedlm.comparison.tuning_table import check_not_tuned
     from tiedlm.execution.trackers import with_trackers
 
     form = chosen_form(as_json, as_csv, as_markdown)
@@ -149,7 +150,9 @@ def compare(
     folder = scan_folder(loaded, out) if scanned else folder
     listener = with_trackers(display, log, tensorboard, folder)
     options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener)
-    chosen_runs(loaded, names, numbers)
+    runs = chosen_runs(loaded, names, numbers)
+    if tune:
+        check_not_tuned(runs)
     display.announce(loaded.name, loaded.corpus.name)
     if scanned:
         values = parse_scan(scanned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.divergence import Divergence, load_divergences
 from tiedlm.record.record_file import load_records
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 
 TUNE_FOLDER = "tune"
@@ -89,6 +90,17 @@ def read_tuning(folder: Path, tune: Tune, check: Callable[[Sequence[Result], Pat
         untrained = max((math.log(record.metrics["valid"].unigram_perplexity) for record in records), default=0.0)
         expected = {arm: expected_lowest([min(cell.mean_nats(arm), untrained) for cell in cells]) for arm in arms}
     return Tuning(design=tune, cells=cells, lowest=lowest, expected_lowest_nats=expected)
+
+
+def check_not_tuned(runs: Iterable[RunId]) -> None:
+    """Refuse to compare seeds by which a tuning chooses, which are then no fresh ones.
+
+    Raises:
+        InputError: a seed is one of a tuning's.
+    """
+    seed = max(run.seed for run in runs)
+    if seed >= FIRST_TUNING_SEED:
+        raise InputError(f"seed {seed} is one by which a tuning chooses; compare seeds below {FIRST_TUNING_SEED:,}")
 
 
 def _read_cells(folder: Path, tune: Tune, check: Callable[[Sequence[Result], Path], None]) -> dict[str, list[Result]]:
