@@ -14,8 +14,8 @@ ExperimentArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="EXPERIMENT",
-        help="A TOML file; a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-map, ptb-bert, "
-        "wikitext-2; or a folder of runs, to go on there.",
+        help="A TOML file; a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-own-best, ptb-map, "
+        "ptb-bert, wikitext-2; or a folder of runs, to go on there.",
         show_default=False,
     ),
 ]

@@ -24,7 +24,8 @@ class Tune(NeutralUnwritten):
     ranges: Ranges | None = None
     """Of a search: key → its range, e.g. `train.learning_rate` → `{ low = 1e-3, high = 2e-2, scale = "log" }`."""
     trials: Annotated[int, Field(gt=0, le=MAX_CELLS)] | None = None
-    """How many trials of the ranges; None makes it a grid. `--trials` sets it."""
+    """How many trials are drawn from the ranges, unless `--trials` says otherwise; without either `--tune` tries the
+    values."""
 
     @model_validator(mode="after")
     def _is_something(self) -> Self:

@@ -39,8 +39,8 @@ def lowest_sentence(tuning: Tuning, arm: str) -> str:
     values = ", ".join(f"{key}={value}" for key, value in cell.values.items())
     trial = "" if tuning.design.trials is None else f"{cell.folder}, "
     idle = [key for key in tuning.cells[0].values if key not in cell.values]
-    ignored = f", and {', '.join(idle)}, which does nothing in this arm," if idle else ""
-    return f"{arm}: {values}{ignored} ({trial}perplexity {math.exp(cell.loss_nats):,.1f}), {_called(cell)}"
+    ignored = f"; {', '.join(idle)} does nothing in this arm" if idle else ""
+    return f"{arm}: {values} ({trial}perplexity {math.exp(cell.loss_nats):,.1f}), {_called(cell)}{ignored}"
 
 
 def _called(cell: LowestCell) -> str:
