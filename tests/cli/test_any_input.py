@@ -64,6 +64,8 @@ SENSIBLE: dict[str, list[Any]] = {
     "train.learning_rate": [1e-30, 0.01, 1.0, 1e30],
     "train.norm_and_bias_learning_rate": [1e-30, 0.01, 1e30],
     "corpus.fraction": [1.0, 0.3, 1e-9],
+    "corpus.fraction_seed": [0, 1, 2**63 - 1],
+    "corpus.vocabulary": ["whole", "whole", "fraction"],
     "intervention.output_matrix_rate_scale": [1.0, 1e-30, 1e30],
     "intervention.tied_fraction": [1.0, 1.0, 1.0, 0.5],
     "train.muon_learning_rate": [0.0, 0.02, 1e30],

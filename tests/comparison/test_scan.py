@@ -266,3 +266,30 @@ def test_a_scan_over_a_key_that_has_moved_since_is_read(tmp_path: Path) -> None:
     assert [cell.values for cell in scan.cells] == [
         {"intervention.input_gradient_scale": scale} for scale in (1.0, 2.0)
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "may"),
+    [
+        ({"corpus.vocabulary": ["whole", "fraction"]}, {}, True),
+        ({"corpus.fraction_seed": [0, 1]}, {"config__corpus__vocabulary": "fraction"}, True),
+        ({"corpus.fraction": [0.1, 0.2]}, {"config__corpus__vocabulary": "fraction"}, True),
+        ({"corpus.fraction_seed": [0, 1]}, {}, False),
+        ({"model.head_dense_identity": [0.0, 0.2]}, {}, False),
+    ],
+)
+def test_cells_have_other_tokens_where_a_key_of_the_scan_decides_them(
+    tmp_path: Path, values: dict[str, list[Any]], changes: dict[str, Any], may: bool
+) -> None:
+    for unigram, (name, of_cell) in zip((90.0, 80.0), cell_folders(values).items(), strict=True):
+        (tmp_path / name).mkdir()
+        of_cell = {f"config__{key.replace('.', '__')}": value for key, value in of_cell.items()}
+        split = {f"metrics__{split}__unigram_perplexity": unigram for split in ("valid", "test")}
+        for arm in ("tied", "untied"):
+            save_record(made_up(arm, 0, 4.0, **of_cell, **changes, **split), tmp_path / name)
+    save_decision(seal(ScanDesign(experiment="toy", values=values)), tmp_path / SCAN_DESIGN_FILE)
+    if may:
+        assert len(update_scan(tmp_path).cells) == 2
+    else:
+        with pytest.raises(InputError, match="differs from the other cells in the unigram perplexity of valid"):
+            update_scan(tmp_path)

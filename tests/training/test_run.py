@@ -202,7 +202,14 @@ KNOBS: dict[str, dict[str, Any]] = {
         "head_transform": False,
         "head_dense_identity": 0.25,
     },
-    "corpus": {"name": "other", "tokenizer": "bpe:270", "seq_length": 12, "fraction": 0.5},
+    "corpus": {
+        "name": "other",
+        "tokenizer": "bpe:270",
+        "seq_length": 12,
+        "fraction": 0.5,
+        "fraction_seed": 1,
+        "vocabulary": "fraction",
+    },
     "train": {
         "num_steps": 9,
         "batch_size": 3,
@@ -257,7 +264,12 @@ def test_no_knob_is_dead(section: str, key: str, corpus_folder: Path, tmp_path: 
     other.mkdir()
     for path in corpus_folder.iterdir():
         (other / path.name).write_text(path.read_text().replace("cow", "ox"))
-    base: dict[str, Any] = {"model.encoder": "bert"} if key == "max_position_embeddings" else {}
+    needs: dict[str, dict[str, Any]] = {
+        "max_position_embeddings": {"model.encoder": "bert"},
+        "fraction_seed": {"corpus.fraction": 0.5},
+        "vocabulary": {"corpus.fraction": 0.02},
+    }
+    base = needs.get(key, {})
     changed = toy_experiment(**{**base, place: KNOBS[section][key]})
     before = trace(toy_experiment(**base), corpus_folder.parent, tmp_path)
     assert trace(changed, corpus_folder.parent, tmp_path) != before

@@ -68,7 +68,8 @@ def evaluate(
 def _evaluate_run(
     model: Path, find_text: Callable[[Origin | None], Corpus], asked: Asked, on_progress: Callable[[str, float], None]
 ) -> Evaluation:
-    from tiedlm.exchange.exported_folder import origin_of  # here, since they import torch
+    from tiedlm.data.tokens import text_trained_on  # here, since they import torch or numpy
+    from tiedlm.exchange.exported_folder import origin_of
     from tiedlm.exchange.scored_model import score_run
     from tiedlm.exchange.text_evaluation import evaluate_text
     from tiedlm.exchange.trained_run import open_run
@@ -76,7 +77,10 @@ def _evaluate_run(
     if asked.seq_length is not None:
         raise InputError(f"--seq-length {asked.seq_length}: a run is scored in blocks as it was trained; leave it out")
     run = open_run(model)
-    return evaluate_text(score_run(run, str(model)), find_text(origin_of(run.record)), asked, on_progress)
+    text = find_text(origin_of(run.record))
+    if text.sha256 == run.record.data.text_sha256:  # so that train's counts are those of the record
+        text = text_trained_on(text, run.record.config.corpus)
+    return evaluate_text(score_run(run, str(model)), text, asked, on_progress)
 
 
 def _find_text(

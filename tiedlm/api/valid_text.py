@@ -26,7 +26,7 @@ def valid_texts(record: RunRecord, vocabulary: Vocabulary) -> Iterator[list[str]
     from tiedlm.data.tokens import find_tokens  # here, as all that is heavy
 
     data = record.data
-    tokens = find_tokens(data.corpus, record.config.corpus.tokenizer, data.tokenizer_sha256, data.text_sha256)
+    tokens = find_tokens(data.corpus, record.config.corpus, data.tokenizer_sha256, data.text_sha256)
     if tokens is not None:
         yield list(_decoded(tokens, vocabulary))
     if data.corpus.startswith("hub:"):

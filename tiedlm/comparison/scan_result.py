@@ -12,7 +12,7 @@ from tiedlm.comparison.comparison import Comparison, ContrastResult, Difference
 from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.config.cell_values import CellValues
 from tiedlm.config.contrasts import Contrast
-from tiedlm.config.interventions import NEUTRAL
+from tiedlm.config.run_config import neutral_values
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
@@ -42,7 +42,7 @@ class ScanCell(Strict):
     perplexities: dict[str, float]
     """Mean on valid, by arm."""
     unigram_perplexity: float
-    """Of valid, by the token frequencies of the whole train split, also where a cell has a part of it."""
+    """Of valid, by the token frequencies of the whole train split, or of its part if that makes the vocabulary."""
     differences: list[Difference]
     """Each cell alone, as its own report has them."""
 
@@ -135,7 +135,7 @@ def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> li
     ]
     mine, theirs = (_without(_shared(comparison), keys) for comparison in (first, second))
     facts += [(field, mine.get(field), theirs.get(field)) for field in {**mine, **theirs}]
-    if not {"corpus.name", "corpus.tokenizer"} & set(keys):
+    if not _decide_tokens(keys, mine):
         one, other = (next(iter(comparison.arms.values())).metrics["valid"] for comparison in (first, second))
         facts.append(("the unigram perplexity of valid", one.unigram_perplexity, other.unigram_perplexity))
     for field in ("device", "precision"):
@@ -143,11 +143,18 @@ def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> li
     return [fact for fact in facts if fact[1] != fact[2]]
 
 
+def _decide_tokens(keys: Sequence[str], shared: Mapping[str, Any]) -> bool:
+    """Whether cells that differ in these keys may have other tokens, or other counts of them in train."""
+    deciding = {"corpus.name", "corpus.tokenizer", "corpus.vocabulary"}
+    if shared.get("corpus.vocabulary") == "fraction":
+        deciding |= {"corpus.fraction", "corpus.fraction_seed", "corpus.seq_length"}
+    return not deciding.isdisjoint(keys)
+
+
 def _shared(comparison: Comparison) -> dict[str, Any]:
-    """What is equal in all arms, the neutral values of interventions too, which are not written."""
+    """What is equal in all arms, neutral values too, which are not written."""
     overridden = {place for summary in comparison.arms.values() for place in summary.overrides}
-    neutral = {f"intervention.{key}": value for key, value in NEUTRAL.items()}
-    return _without(neutral, tuple(overridden)) | comparison.shared_config
+    return _without(neutral_values(), tuple(overridden)) | comparison.shared_config
 
 
 def _without(fields: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
-from tiedlm.config.strict import Strict
+from tiedlm.config.strict import NeutralUnwritten, Strict
 from tiedlm.config.train_config import TrainConfig
 
 
@@ -56,3 +56,20 @@ class RunConfig(Strict):
             for section, part in (*sections, ("intervention", self.intervention))
             for key in type(part).model_fields
         }
+
+
+def neutral_values() -> dict[str, Any]:
+    """`section.key` → the value that is not written, of every key that has one."""
+    sections = (
+        ("model", ModelConfig),
+        ("corpus", CorpusConfig),
+        ("train", TrainConfig),
+        ("intervention", Intervention),
+    )
+    return {
+        f"{section}.{key}": field.default
+        for section, model in sections
+        if issubclass(model, NeutralUnwritten)
+        for key, field in model.model_fields.items()
+        if not field.is_required()
+    }

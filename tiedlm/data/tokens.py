@@ -29,6 +29,7 @@ from tiedlm.data.tokenizer import (
     Vocabulary,
     given_vocabulary,
     read_tokenizer,
+    read_vocabulary,
     sha256_of,
     telling_unknown_words,
     tokenizer_file,
@@ -36,6 +37,7 @@ from tiedlm.data.tokenizer import (
     trained_vocabulary,
 )
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
+from tiedlm.data.train_part import PartOfTrain, chosen_blocks
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK, UNK_ID
 from tiedlm.processes.guarded_process import Guard, NoGuard, run_guarded
@@ -78,12 +80,9 @@ class TokenizedCorpus:
         shape = (config.num_blocks(self.num_tokens[split]), seq_length)
         # "c": what is written stays in memory; torch takes no array that may not be written to
         blocks = torch.from_numpy(np.memmap(self._ids_file(split), dtype=ID_TYPE, mode="c", shape=shape))
-        if split != "train" or config.fraction == 1.0:
+        if split != "train" or config.num_train_blocks(self.num_tokens[split]) == len(blocks):
             return blocks
-        from tiedlm.generators import make_generator  # as above
-
-        order = torch.randperm(len(blocks), generator=make_generator(0, "fraction"))
-        return blocks[order[: config.num_train_blocks(self.num_tokens[split])].sort().values]
+        return blocks[chosen_blocks(config, self.num_tokens[split])]
 
     def token_ids(self, split: str) -> npt.NDArray[np.int32]:
         """(num_tokens,), memory-mapped."""
@@ -122,6 +121,8 @@ def unigram_perplexity(train_counts: npt.NDArray[np.int64], counts: npt.NDArray[
 def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = None) -> TokenizedCorpus:
     """Train the tokenizer on the train split or read the one given, encode every split, and keep both in the cache.
 
+    With `vocabulary = "fraction"`, the train split is the part of it that is trained on.
+
     Raises:
         InputError: a split is shorter than one block, or has no two distinct words; or the tokenizer cannot be had.
     """
@@ -135,10 +136,11 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
         if path is not None and given is not None:
             run_guarded(f"--tokenizer {path}", partial(_fill_by_given, folder, corpus, path, given))
         else:
-            vocabulary = trained_vocabulary(lambda: _texts(corpus.batches("train")), config.tokenizer)
-            _write_tokens(folder, corpus, vocabulary, NoGuard())
+            trained_on = text_trained_on(corpus, config)
+            vocabulary = trained_vocabulary(lambda: _texts(trained_on.batches("train")), config.tokenizer)
+            _write_tokens(folder, trained_on, vocabulary, NoGuard())
 
-    folder = cached_folder(_ingredients(made_of, corpus.sha256), fill)
+    folder = cached_folder(_ingredients(made_of, corpus.sha256, config), fill)
     tokenized = _in_cache(folder, corpus.name, corpus.source, corpus.documents)
     kind, _, size = config.tokenizer.partition(":")
     if kind == "bpe" and tokenized.vocab_size < int(size):
@@ -161,25 +163,43 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
     return tokenized
 
 
+def text_trained_on(corpus: Corpus, config: CorpusConfig) -> Corpus:
+    """The corpus itself, or, with `vocabulary = "fraction"`, the same with the part of train that is trained on.
+
+    Raises:
+        InputError: the part has no two distinct words.
+    """
+    if config.vocabulary == "whole":
+        return corpus
+    of_whole = config.model_copy(update={"vocabulary": "whole"})
+    whole = tokenize(corpus, of_whole)
+    part = PartOfTrain.of(
+        corpus, of_whole, read_vocabulary(whole.tokenizer_text(), config.tokenizer), whole.num_tokens["train"]
+    )
+    _check_words(part)
+    return part
+
+
 def find_tokens(
-    name: str, tokenizer: str, tokenizer_sha256: str, text_sha256: dict[str, str]
+    name: str, config: CorpusConfig, tokenizer_sha256: str, text_sha256: dict[str, str]
 ) -> TokenizedCorpus | None:
     """A corpus that was tokenized on this machine, found without its text; None if the cache has it not.
 
     Args:
         name: of the corpus.
-        tokenizer: its `corpus.tokenizer`.
+        config: how it was tokenized.
         tokenizer_sha256: of the tokenizer that must have made the tokens.
         text_sha256: of each split.
     """
-    made_of = tokenizer_sha256 if tokenizer_is_given(tokenizer) else tokenizer
-    folder = find_cached(_ingredients(made_of, text_sha256))
+    made_of = tokenizer_sha256 if tokenizer_is_given(config.tokenizer) else config.tokenizer
+    folder = find_cached(_ingredients(made_of, text_sha256, config))
     found = None if folder is None else _in_cache(folder, name, "the cache")
     return found if found is not None and found.tokenizer_sha256 == tokenizer_sha256 else None
 
 
-def _ingredients(made_of: str, text_sha256: dict[str, str]) -> list[Any]:
-    return ["tokens", CACHE_FORMAT, made_of, {split: text_sha256[split] for split in SPLITS}]
+def _ingredients(made_of: str, text_sha256: dict[str, str], config: CorpusConfig) -> list[Any]:
+    part = [] if config.vocabulary == "whole" else [config.fraction, config.fraction_seed, config.seq_length]
+    return ["tokens", CACHE_FORMAT, made_of, {split: text_sha256[split] for split in SPLITS}, *part]
 
 
 def _in_cache(folder: Path, name: str, source: str, documents: Documents | None = None) -> TokenizedCorpus:

@@ -11,6 +11,8 @@ SURE_BPE_SIZE = 8_192  # merges that every known corpus is large enough for
 
 def declared_vocab_size(config: CorpusConfig) -> int | None:
     """The vocabulary that a configuration promises, or None where only the text can tell."""
+    if config.vocabulary == "fraction":
+        return None
     kind, _, size = config.tokenizer.partition(":")
     num_words = KNOWN[config.name].num_words if config.name in KNOWN else None
     if kind == "word" and num_words:
