@@ -13,7 +13,7 @@ from pydantic import Field
 from tiedlm.config.strict import NeutralUnwritten, words_of_pattern
 
 OUTPUT_ROWS_PATTERN = words_of_pattern(
-    r"^(own|identity|(band|any|rotated):\d{1,9})$", "own, identity, band:N, any:N or rotated:N, e.g. band:0"
+    r"^(own|identity|map|(band|any|rotated):\d{1,9})$", "own, identity, map, band:N, any:N or rotated:N, e.g. band:0"
 )
 Occurrences = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -23,9 +23,9 @@ class Intervention(NeutralUnwritten):
 
     output_rows: Annotated[str, Field(pattern=OUTPUT_ROWS_PATTERN)] = "own"
     """Whose row of the output matrix, and bias, scores a token: its `own`, or that of another, drawn once by the number
-    N. `band:N`: of one about as frequent in train; `any:N`: of any; `identity`: its own, by the same code. Special
-    tokens keep theirs. `rotated:N`: its own, after one random rotation of all rows: which tokens are alike stays, where
-    their rows point does not."""
+    N. `band:N`: of one about as frequent in train; `any:N`: of any; `identity`: its own, by the same code; `map`: as
+    the text's folder says in `map.json`, word by word. Special tokens keep theirs. `rotated:N`: its own, after one
+    random rotation of all rows: which tokens are alike stays, where their rows point does not."""
     halved: bool = False
     """Both matrices of an untied model have H/2 columns, and a map to or from H beside them: as many parameters as one
     table of H, and H² more, but no row has two uses."""
@@ -69,7 +69,7 @@ class Intervention(NeutralUnwritten):
     @property
     def needs_token_counts(self) -> bool:
         """Whether how often each token occurs in train decides something."""
-        is_permuted = self.output_rows != "own" and not self.output_rows.startswith("rotated:")
+        is_permuted = self.output_rows.startswith(("band:", "any:"))
         return is_permuted or self.ties_some_rows or self.gradient_scales_below is not None
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tiedlm.comparison.comparability import check_runtime, check_text
 from tiedlm.config.experiment import Experiment
+from tiedlm.data.output_map import read_output_map
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
@@ -43,6 +44,8 @@ def prepare_jobs(
     for record in records:
         _check_tokenizer(record, corpus)
     arms = {run.arm: experiment.arm_config(run.arm) for run in runs}
+    if any(arm.config.intervention.output_rows == "map" for arm in arms.values()):
+        read_output_map(corpus)
     if options.resume:
         for run in runs:
             CheckpointFiles(out, run).check(run_key(experiment.name, run, arms[run.arm].config, corpus, runtime))

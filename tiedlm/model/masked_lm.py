@@ -117,6 +117,7 @@ def build_model(
     seed: int,
     token_counts: npt.NDArray[np.int64] | None = None,
     intervention: Intervention = PLAIN,
+    output_map: npt.NDArray[np.int64] | None = None,
 ) -> MaskedLM:
     """Build a model whose every tensor is drawn once, from a generator that its own name seeds.
 
@@ -124,7 +125,7 @@ def build_model(
     normal with std `initializer_range`, norms start at one, biases at zero. To the head's dense layer a part of the
     identity may be added; an output matrix may start as a copy of the table; maps to and from halves are orthogonal.
     `token_counts` (V,), how often each token occurs in train, is needed where tokens are scored by others' rows, or
-    rare ones are treated otherwise.
+    rare ones are treated otherwise; an `output_map` (V,) where it says by which.
     """
     assert token_counts is not None or not intervention.needs_token_counts
     rows = None
@@ -151,8 +152,12 @@ def build_model(
         if intervention.output_matrix_start == "copied":
             model.head.decoder.weight.copy_(model.embeddings.word_embeddings.weight)
         if model.head.output_rows is not None:
-            assert token_counts is not None
-            model.head.output_rows.copy_(draw_output_rows(intervention.output_rows, token_counts))
+            if intervention.output_rows == "map":
+                assert output_map is not None
+                model.head.output_rows.copy_(torch.from_numpy(output_map))
+            else:
+                assert token_counts is not None
+                model.head.output_rows.copy_(draw_output_rows(intervention.output_rows, token_counts))
         if model.head.rotation is not None:
             model.head.rotation.copy_(draw_rotation(intervention.output_rows, config.hidden_size))
         if intervention.gradient_scales_below is not None:

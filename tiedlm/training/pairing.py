@@ -33,10 +33,15 @@ class BatchChain:
 
 
 def start_values(model: MaskedLM) -> dict[str, str]:
-    """Name → shape and SHA-256 of every tensor of an untrained model; one that is shared has its first name."""
+    """Name → shape and SHA-256 of every tensor of an untrained model; one that is shared has its first name.
+
+    Rows that a file says are among them, as nothing else of a record tells which they were.
+    """
+    tensors: dict[str, Tensor] = dict(model.named_parameters())
+    if model.intervention.output_rows == "map" and model.head.output_rows is not None:
+        tensors["head.output_rows"] = model.head.output_rows
     return {
-        name: f"{'×'.join(map(str, parameter.shape))} {_sha256('', parameter.detach())}"
-        for name, parameter in model.named_parameters()
+        name: f"{'×'.join(map(str, tensor.shape))} {_sha256('', tensor.detach())}" for name, tensor in tensors.items()
     }
 
 

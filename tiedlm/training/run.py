@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
 from tiedlm.config.experiment import ArmConfig
+from tiedlm.data.output_map import read_output_map
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
@@ -52,7 +53,9 @@ def train_run(
     """
     config = arm.config
     key = run_key(experiment, run, config, corpus, runtime)
-    model = build_model(config.model, corpus.vocab_size, run.seed, corpus.token_counts("train"), config.intervention)
+    output_map = read_output_map(corpus) if config.intervention.output_rows == "map" else None
+    counts = corpus.token_counts("train")
+    model = build_model(config.model, corpus.vocab_size, run.seed, counts, config.intervention, output_map)
     started_from = start_values(model)
     model = model.to(runtime.device)
     monitor = Monitor(key, corpus, model, runtime, on_progress, on_point)
