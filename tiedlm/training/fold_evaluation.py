@@ -33,7 +33,7 @@ class EvalTotals:
     band_nll_nats: Tensor
     band_num_tokens: Tensor
     band_num_correct: Tensor
-    """(num_bands,) each: the same sums by how often the predicted token occurs in train."""
+    """(num_bands,) each: the same sums by the band of the predicted token."""
 
     @property
     def masked_lm_loss_nats(self) -> float:
@@ -74,7 +74,8 @@ def evaluate(
 ) -> EvalTotals:
     """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look.
 
-    `bands` (V,) has the frequency band of each token (`data/frequency_bands.py`); without it, all are of the first.
+    `bands` (V,) has the band of each token, by its frequency (`data/frequency_bands.py`) or any other; without it, all
+    are of the first.
     `on_batch` is told the share of the blocks that is done.
     """
     device = next(model.parameters()).device
@@ -83,7 +84,8 @@ def evaluate(
     ranks = fold_ranks(blocks, eval_mask_seed)
     nll = torch.zeros(len(blocks), dtype=torch.float64)
     num_tokens, num_correct, unk_nll, num_unk = (torch.zeros_like(nll) for _ in range(4))
-    of_bands = torch.zeros(3, len(LEAST_COUNTS), dtype=torch.float64)
+    num_bands = len(LEAST_COUNTS) if bands is None else max(len(LEAST_COUNTS), int(bands.max()) + 1)
+    of_bands = torch.zeros(3, num_bands, dtype=torch.float64)
     rows_per_batch = max(1, TOKENS_PER_BATCH // blocks.shape[1])
     for start in range(0, len(blocks), rows_per_batch):
         rows = slice(start, start + rows_per_batch)
