@@ -69,7 +69,7 @@ class Intervention(NeutralUnwritten):
     @property
     def needs_token_counts(self) -> bool:
         """Whether how often each token occurs in train decides something."""
-        is_permuted = self.output_rows.startswith(("band:", "any:"))
+        is_permuted = self.output_rows.startswith(("identity", "band:", "any:"))
         return is_permuted or self.ties_some_rows or self.gradient_scales_below is not None
 
     @property
