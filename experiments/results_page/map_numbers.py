@@ -1,0 +1,161 @@
+"""Numbers of maps and of tunings, whose cells are combinations of values, as a page shows them.
+
+A difference is untied − tied on valid, in nats a token. A map's cells have too few seeds for an interval of each, so
+what is said of a row is a weighted sum over its cells. Its interval takes the variance over seeds to be the same in
+them, and the cells to be independent.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from loaded import Value, chosen, comparison, scan
+
+from tiedlm.comparison.paired_statistics import t_test
+from tiedlm.comparison.scan_result import ScanCell
+from tiedlm.comparison.tuning_table import TunedCell, best_values
+from tiedlm.errors import InputError
+from tiedlm.report.wording import with_interval
+
+
+def cells(folder: str, split: str = "valid", **values: float) -> str:
+    """The means of a map's cells that have these values, as cells of a table: `+0.118 | +0.107 | +0.122`.
+
+    In parentheses: token frequencies beat one of the arms.
+    """
+    return " | ".join(_mean(cell, split) for cell in _cells(folder, values))
+
+
+def over_cells(folder: str, **values: float) -> str:
+    """The mean over the cells that have these values: `+0.116 [+0.082, +0.150]`. Exploratory."""
+    found = _cells(folder, values)
+    return _weighted(found, [1 / len(found)] * len(found))
+
+
+def slope(folder: str, key: str, **values: float) -> str:
+    """The change with each doubling of a key, by least squares over the cells that have these values. Exploratory."""
+    found = _cells(folder, values)
+    steps = [math.log2(_by_short_name(cell.values)[key]) for cell in found]
+    middle = statistics.fmean(steps)
+    spread = sum((step - middle) ** 2 for step in steps)
+    return _weighted(found, [(step - middle) / spread for step in steps])
+
+
+def scanned(folder: str, key: str) -> str:
+    """The values that a map has of a key, as cells of a table: `64 | 128 | 256`."""
+    return " | ".join(f"{value:,}" for value in _by_short_name(scan(folder).design.values)[key])
+
+
+def cell_epochs(folder: str, **values: float) -> str:
+    """How many times a run reads its text in the one cell of these values: `26`."""
+    return f"{comparison(_only(folder, values)).trained_on.epochs:.2g}"
+
+
+def cell_ppls(folder: str, **values: float) -> str:
+    """The perplexities of tied and untied in the cells of these values, the lowest and the highest: `139 to 168`."""
+    found = [value for cell in _cells(folder, values) for value in cell.perplexities.values()]
+    return f"{min(found):,.0f} to {max(found):,.0f}"
+
+
+def num_ahead(folder: str, arm: str) -> int:
+    """In how many cells the mean finds an arm ahead, of those in which both have learned something."""
+    found = [_delta(cell, "valid") for cell in scan(folder).cells if _has_learned(cell)]
+    return sum((value > 0) == (arm == "tied") for value in found)
+
+
+def cell_folder(folder: str, **values: float) -> str:
+    """The folder of the one cell of these values, for the functions that take a folder."""
+    return _only(folder, values)
+
+
+def tuned(folder: str, arm: str, **values: float) -> str:
+    """Perplexities of an arm in the cells of its tuning that have these values: `55.8 to 57.7`."""
+    return _range([math.exp(statistics.fmean(cell.losses_nats[arm])) for cell in _tuning(folder, values)], ".1f")
+
+
+def tuned_lead(folder: str, **values: float) -> str:
+    """untied − tied in the cells of a tuning that have these values, the lowest and the highest: `0.07 to 0.10`."""
+    pairs = [(cell.losses_nats["untied"], cell.losses_nats["tied"]) for cell in _tuning(folder, values)]
+    return _range([statistics.fmean(untied) - statistics.fmean(tied) for untied, tied in pairs], ".2f")
+
+
+def tuned_gain(folder: str, arm: str, key: str, before: float, after: float) -> str:
+    """By how much an arm's loss falls in a tuning from one value of a key to another, all else equal."""
+    found = {value: _tuning(folder, {key: value}) for value in (before, after)}
+    losses = [[statistics.fmean(cell.losses_nats[arm]) for cell in of_value] for of_value in found.values()]
+    return _range([one - other for one, other in zip(*losses, strict=True)], ".2f")
+
+
+def best(folder: str, arm: str) -> str:
+    """An arm's best values in its tuning, with those on an edge of what was tried: `learning_rate 0.01 (edge)`."""
+    table = _tuning(folder, {})
+    shown = []
+    for key, value in _by_short_name(best_values(table, arm)).items():
+        tried = [_by_short_name(cell.values)[key] for cell in table]
+        shown.append(f"{key} {value:g}" + (" (edge)" if value in (min(tried), max(tried)) else ""))
+    return ", ".join(shown)
+
+
+def _weighted(found: Sequence[ScanCell], weights: Sequence[float]) -> str:
+    values = [_values(cell, "valid") for cell in found]
+    estimate = sum(weight * statistics.fmean(of_cell) for weight, of_cell in zip(weights, values, strict=True))
+    freedom = sum(len(of_cell) - 1 for of_cell in values)
+    variance = sum((len(of_cell) - 1) * statistics.variance(of_cell) for of_cell in values) / freedom
+    error = math.sqrt(variance * sum(w * w / len(of_cell) for w, of_cell in zip(weights, values, strict=True)))
+    half_width = t_test(estimate, error, freedom).half_width
+    return with_interval(estimate, (estimate - half_width, estimate + half_width))
+
+
+def _mean(cell: ScanCell, split: str) -> str:
+    shown = f"{_delta(cell, split):+.3f}"
+    return shown if _has_learned(cell) else f"({shown})"
+
+
+def _delta(cell: ScanCell, split: str) -> float:
+    return statistics.fmean(_values(cell, split))
+
+
+def _values(cell: ScanCell, split: str) -> list[float]:
+    """Of each seed."""
+    (found,) = (item for item in cell.differences if (item.split, item.arms) == (split, ("tied", "untied")))
+    return found.delta_nats.values
+
+
+def _has_learned(cell: ScanCell) -> bool:
+    return max(cell.perplexities.values()) < cell.unigram_perplexity
+
+
+def _cells(folder: str, values: dict[str, float]) -> list[ScanCell]:
+    found = [cell for cell in scan(folder).cells if _has(cell.values, values)]
+    if not found:
+        raise InputError(f"results/{folder}: has no cell of {values}; give values that it scanned")
+    return found
+
+
+def _only(folder: str, values: dict[str, float]) -> str:
+    (cell,) = _cells(folder, values)
+    return f"{folder}/{cell.folder}"
+
+
+def _tuning(folder: str, values: dict[str, float]) -> list[TunedCell]:
+    found = [cell for cell in comparison(folder).tuning or [] if _has(cell.values, values)]
+    if not found:
+        raise InputError(f"results/{folder}: has no tuning over {values}; give values that it tried")
+    return found
+
+
+def _has(of_cell: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+    return all(chosen(_by_short_name(of_cell), key, "a cell") == value for key, value in wanted.items())
+
+
+def _by_short_name(values: Mapping[str, Value]) -> dict[str, Value]:
+    """`num_steps` for `train.num_steps`."""
+    return {key.rpartition(".")[2]: value for key, value in values.items()}
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    """The lowest and the highest as they are shown; one number where these are the same."""
+    ends = dict.fromkeys(f"{value:z{form}}" for value in (min(values), max(values)))
+    return " to ".join(ends)

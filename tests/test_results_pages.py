@@ -1,0 +1,221 @@
+"""The pages of results/ and the README's first screen have no number that does not follow from the records."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.conftest import REPOSITORY
+from tiedlm.errors import InputError
+
+sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
+import file_numbers
+import map_numbers
+import record_numbers
+from make_pages import PAGE, SOURCE, page_of, render, with_minus
+
+SOURCES = sorted((REPOSITORY / "results").rglob(SOURCE))
+README = (REPOSITORY / "README.md").read_text()
+
+EXPRESSIONS = r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"
+FENCES = r"^```.*?^```$|^    .*?$"
+CODE = r"`[A-Za-z-][^`]*`"  # a name or a command, and no number alone
+LINKS = r"\]\([^)]*\)"
+ALLOWED = ["95 %", "Chung et al. 2021"]
+NAMES = r"\b(bf16|fp32|avx2|AVX2|beta2|WikiText-2|wikitext-2-tuned)\b"
+
+FIRST_SCREEN = [
+    *(
+        f"| {models}, {{{{ seeds('{folder}') }}}} seeds | {{{{ ppl('{folder}', 'tied') }}}} | "
+        f"{{{{ ppl('{folder}', 'untied') }}}} | {{{{ delta('{folder}') }}}} | {{{{ verdict('{folder}') }}}} |"
+        for folder, models in {
+            "ptb-tuned": "Penn Treebank, fast encoder",
+            "wikitext-2-tuned": "WikiText-2, fast encoder",
+            "ptb-bert-tuned": "Penn Treebank, BERT's own layers",
+        }.items()
+    ),
+    "three tenths that are read {{ cell_epochs('ptb-map-steps', fraction=0.3, num_steps=2400) }} times",
+    "{{ mean('ptb-arms', 'tied-permuted-any') | unsigned }} to {{ mean('ptb-arms', 'tied-permuted') | unsigned }} nats "
+    "worse than tied",
+    "(intervals from {{ delta('ptb-arms', 'tied-permuted-again')[9:14] }} to "
+    "{{ delta('ptb-arms', 'tied-permuted')[17:22] }})",
+    "untied is {{ delta('ptb-arms') | unsigned }} worse",
+    "as small as the tied one is {{ delta('ptb-arms', 'untied-same-size') | unsigned }} worse",
+    "tokens that train has fewer than 1,000 times",
+    "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
+    "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
+]
+"""Every sentence with a number before the README's second heading."""
+
+
+def numbers_left(text: str) -> list[str]:
+    """The words with a digit that stand in prose or a table: not in an expression, code, a link or an allowed name."""
+    for pattern in (EXPRESSIONS, FENCES, CODE, LINKS, NAMES, "|".join(map(re.escape, ALLOWED))):
+        text = re.sub(pattern, " ", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\S*\d\S*", text)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.parent.name)
+def test_a_page_equals_what_its_source_makes(source: Path) -> None:
+    again = "python experiments/results_page/make_pages.py makes it again; look at what changed before you commit it"
+    assert source.with_name(PAGE).read_text() == page_of(source), again
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.parent.name)
+def test_a_source_has_no_number_of_its_own(source: Path) -> None:
+    assert numbers_left(source.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("is {{ ppl('ptb-tuned', 'tied') }}, not 51.3 ± 0.9", ["51.3", "0.9"]),
+        ("`51.3` | +0.099 |", ["`51.3`", "+0.099"]),
+        ("`tiedlm compare --seeds 10` of 95 % in [map](ptb-map/1,2) on WikiText-2 in bf16", []),
+        ("text\n    tiedlm compare --seeds 10\n5 seeds", ["5"]),
+    ],
+)
+def test_a_number_is_found(text: str, found: list[str]) -> None:
+    assert numbers_left(text) == found
+
+
+def test_the_page_names_every_folder_with_a_report() -> None:
+    page = (REPOSITORY / "results" / PAGE).read_text()
+    folders = [path.parent.name for path in (REPOSITORY / "results").glob("*/REPORT.md")]
+    assert [name for name in folders if f"]({name}/REPORT.md)" not in page] == []
+
+
+def test_the_readme_s_first_screen_has_the_numbers_of_the_records() -> None:
+    first_screen = re.sub(r"\s+", " ", re.sub(FENCES, " ", README.partition("\n## ")[0], flags=re.MULTILINE))
+    shown = first_screen.replace("−", "-")
+    for sentence in FIRST_SCREEN:
+        said = render(sentence).replace("−", "-")
+        assert said in shown, sentence
+        shown = shown.replace(said, " ")
+    assert numbers_left(shown) == []
+
+
+# ---- the functions, each by another computation
+
+
+@functools.cache
+def losses(folder: str, arm: str, split: str = "valid") -> np.ndarray[Any, Any]:
+    """Of each seed, from the records' JSON."""
+    found = [
+        json.loads(path.read_text()) for path in sorted((REPOSITORY / "results" / folder).glob(f"{arm}-seed?.json"))
+    ]
+    return np.array([raw["metrics"][split]["total_nll_nats"] / raw["metrics"][split]["num_tokens"] for raw in found])
+
+
+def shown(mean: float, low: float, high: float) -> str:
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+@pytest.mark.parametrize(("second", "first"), [("untied", "tied"), ("tied-permuted", "untied")])
+def test_a_difference_is_that_of_scipy(second: str, first: str) -> None:
+    test = stats.ttest_rel(losses("ptb-arms", second), losses("ptb-arms", first))
+    mean = (losses("ptb-arms", second) - losses("ptb-arms", first)).mean()
+    assert record_numbers.delta("ptb-arms", second, first) == shown(mean, *test.confidence_interval())
+    assert record_numbers.p("ptb-arms", second, first) == f"p = {test.pvalue:.3f}"
+
+
+def test_a_seed_is_left_out() -> None:
+    values = (losses("ptb-tuned", "untied") - losses("ptb-tuned", "tied"))[1:]
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    assert record_numbers.delta("ptb-tuned", without=0) == shown(values.mean(), *interval)
+
+
+def test_a_weighted_sum_of_arms_is_that_of_scipy() -> None:
+    values = (losses("ptb-arms", "tied-permuted") + losses("ptb-arms", "tied-permuted-any")) / 2
+    values = values - losses("ptb-arms", "untied")
+    weights = {"tied-permuted": 0.5, "tied-permuted-any": 0.5, "untied": -1.0}
+    interval = stats.ttest_1samp(values, 0).confidence_interval()
+    assert record_numbers.combined("ptb-arms", weights) == shown(values.mean(), *interval)
+
+
+def test_the_width_of_pairs_is_over_that_of_welch() -> None:
+    pair = losses("ptb-tuned", "untied"), losses("ptb-tuned", "tied")
+    paired, welch = stats.ttest_rel(*pair), stats.ttest_ind(*pair, equal_var=False)
+    widths = [test.confidence_interval().high - test.confidence_interval().low for test in (paired, welch)]
+    assert record_numbers.paired_width("ptb-tuned") == f"{100 * (widths[0] / widths[1] - 1):.0f} %"
+    assert record_numbers.correlation("ptb-tuned") == f"{stats.pearsonr(*pair).statistic:+.2f}"
+
+
+@pytest.mark.parametrize("of", ["mean", "slope"])
+def test_a_row_of_a_map_is_that_of_least_squares(of: str) -> None:
+    """A line, or a mean, through cells of one variance: by the normal equations, with the scatter inside the cells."""
+    steps = [600, 1200, 2400, 4800]
+    cells = [f"ptb-map-steps/fraction=0.3,num_steps={number}" for number in steps]
+    values = np.array([losses(cell, "untied") - losses(cell, "tied") for cell in cells])
+    design = np.column_stack([np.ones(4), np.log2(steps)] if of == "slope" else [np.ones(4)])
+    inverse = np.linalg.inv(design.T @ design)
+    estimate = (inverse @ design.T @ values.mean(axis=1))[-1]
+    error = math.sqrt(inverse[-1, -1] * values.var(axis=1, ddof=1).mean() / values.shape[1])
+    ends = stats.t.interval(0.95, values.size - len(values), loc=estimate, scale=error)
+    found = (
+        map_numbers.slope("ptb-map-steps", "num_steps", fraction=0.3)
+        if of == "slope"
+        else map_numbers.over_cells("ptb-map-steps", fraction=0.3)
+    )
+    assert found == shown(estimate, *ends)
+
+
+def test_the_share_of_rare_tokens_is_that_of_the_records() -> None:
+    folder, shares = REPOSITORY / "results/ptb-tuned", []
+    for below in (100, 10**9):
+        total = 0.0
+        for path in folder.glob("*tied-seed?.json"):
+            raw = json.loads(path.read_text())
+            bands = [band for band in raw["metrics"]["valid"]["bands"] if band["least_count"] < below]
+            total += (1 if raw["arm"] == "untied" else -1) * sum(band["total_nll_nats"] for band in bands)
+        shares.append(total)
+    assert record_numbers.band_share("ptb-tuned", 100) == f"{100 * shares[0] / shares[1]:.0f} %"
+
+
+def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:
+    assert map_numbers.best("ptb-tuned", "untied") == "learning_rate 0.005, adam_epsilon 1e-05 (edge)"
+    assert map_numbers.best("ptb-tuned", "tied") == "learning_rate 0.01 (edge), adam_epsilon 1e-05 (edge)"
+
+
+def test_a_prediction_is_quoted_word_by_word() -> None:
+    assert file_numbers.predicted("ptb-arms", "tied 64.5; untied 75") == "tied 64.5; untied 75"
+    with pytest.raises(InputError, match=r"does not say 'tied 64\.6'"):
+        file_numbers.predicted("ptb-arms", "tied 64.6")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("ppl('ptb-tuned', 'tide')", "ptb-tuned: has no tide; give one of tied, untied"),
+        ("over_cells('ptb-map-width', fraction=0.2)", "has no cell of {'fraction': 0.2}"),
+        ("cells('ptb-map-width', width=64)", "has no width; give one of fraction, hidden_size"),
+        ("tuned('pydoc', 'tied')", "has no tuning"),
+        ("delta('ptb-tuned', split='train')", "has no untied"),
+        ("speed_ratio('speed', 'best')", "results/speed/cpu.json: is no file"),
+    ],
+)
+def test_an_expression_without_records_is_refused(expression: str, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        render(f"{{{{ {expression} }}}}")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("-0.046", "−0.046"),
+        ("+0.1 [-0.2, -0.1]", "+0.1 [−0.2, −0.1]"),
+        ("(-0.3)", "(−0.3)"),
+        ("ptb-2 1e-05", "ptb-2 1e-05"),
+    ],
+)
+def test_a_hyphen_before_a_number_is_a_minus(value: str, text: str) -> None:
+    assert with_minus(value) == text
