@@ -21,7 +21,9 @@ sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
 import file_numbers
 import map_numbers
 import record_numbers
+import size_numbers
 from make_pages import PAGE, SOURCE, page_of, render, with_minus
+from wrapping import NO_BREAK, wrapped
 
 SOURCES = sorted((REPOSITORY / "results").rglob(SOURCE))
 README = (REPOSITORY / "README.md").read_text()
@@ -98,7 +100,7 @@ def test_the_readme_s_first_screen_has_the_numbers_of_the_records() -> None:
     first_screen = re.sub(r"\s+", " ", re.sub(FENCES, " ", README.partition("\n## ")[0], flags=re.MULTILINE))
     shown = first_screen.replace("−", "-")
     for sentence in FIRST_SCREEN:
-        said = render(sentence).replace("−", "-")
+        said = render(sentence).replace(NO_BREAK, " ").replace("−", "-")
         assert said in shown, sentence
         shown = shown.replace(said, " ")
     assert numbers_left(shown) == []
@@ -181,6 +183,69 @@ def test_the_share_of_rare_tokens_is_that_of_the_records() -> None:
     assert record_numbers.band_share("ptb-tuned", 100) == f"{100 * shares[0] / shares[1]:.0f} %"
 
 
+def test_the_end_of_the_curves_on_train_is_that_of_the_records() -> None:
+    ends = [
+        [
+            json.loads(path.read_text())["curve"][-1]["train_loss_nats"]
+            for path in sorted(folder.glob(f"{arm}-seed?.json"))
+        ]
+        for folder in [REPOSITORY / "results/wikitext-2-tuned"]
+        for arm in ("untied", "tied")
+    ]
+    assert record_numbers.train_end("wikitext-2-tuned") == f"{np.mean(ends[0]) - np.mean(ends[1]):+.2f}"
+
+
+def test_accuracy_on_frequent_tokens_is_that_of_the_records() -> None:
+    shares: dict[str, list[float]] = {"tied": [], "untied": []}
+    for path in sorted((REPOSITORY / "results/ptb-tuned").glob("*tied-seed?.json")):
+        raw = json.loads(path.read_text())
+        last = raw["metrics"]["valid"]["bands"][-1]
+        shares[raw["arm"]].append(100 * last["num_correct"] / last["num_tokens"])
+    test = stats.ttest_rel(shares["untied"], shares["tied"])
+    low, high = test.confidence_interval()
+    mean = np.mean(shares["untied"]) - np.mean(shares["tied"])
+    assert record_numbers.accuracy_delta("ptb-tuned", 10_000) == f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def test_holm_leaves_the_arms_that_a_step_down_test_leaves() -> None:
+    arms = sorted({path.name.rpartition("-seed")[0] for path in (REPOSITORY / "results/ptb-arms").glob("*-seed0.json")})
+    others = [arm for arm in arms if arm != "tied"]
+    p_values = {arm: stats.ttest_rel(losses("ptb-arms", arm), losses("ptb-arms", "tied")).pvalue for arm in others}
+    found = []
+    for place, arm in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        if p_values[arm] >= 0.05 / (len(p_values) - place):
+            break
+        found.append(f"`{arm}`")
+    assert record_numbers.told_apart("ptb-arms") == ", ".join(found)
+
+
+def test_the_runs_of_a_map_are_counted_once() -> None:
+    digests = [
+        {
+            (raw := json.loads(path.read_text()))["sha256"]: raw["cost"]["total_seconds"]
+            for path in folder.rglob("*-seed?.json")
+        }
+        for folder in (REPOSITORY / "results/ptb-map-steps", REPOSITORY / "results/ptb-map-width")
+    ]
+    own = digests[0].keys() - digests[1].keys()
+    assert size_numbers.num_runs("ptb-map-steps", "ptb-map-width") == len(own)
+    minutes = sum(digests[0][digest] for digest in own) / 60
+    assert size_numbers.run_minutes("ptb-map-steps", "ptb-map-width") == f"{minutes:.0f} minutes"
+
+
+@pytest.mark.parametrize("folder", ["throughput", "throughput/amx", "throughput/avx2"])
+def test_ratios_of_speed_are_those_of_the_benchmark_s_table(folder: str) -> None:
+    table = (REPOSITORY / "results" / folder / "cpu.md").read_text().partition("\n\n| size | variant")[0]
+    rows = [[cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines() if line.startswith("| H")]
+    best, gathered, plain, _, bound, *_ = (
+        [cell.split(" ")[0] for cell in column if cell != "–"] for column in zip(*rows, strict=True)
+    )
+    assert file_numbers.speed_ratios(folder, "best") == " | ".join(best)
+    assert file_numbers.speed_ratios(folder, "compiled, gathered") == " | ".join(gathered)
+    assert file_numbers.speed_ratios(folder, "transformers fp32") == " | ".join(plain)
+    assert file_numbers.speed_bounds(folder) == " | ".join(bound)
+
+
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:
     assert map_numbers.best("ptb-tuned", "untied") == "learning_rate 0.005, adam_epsilon 1e-05 (edge)"
     assert map_numbers.best("ptb-tuned", "tied") == "learning_rate 0.01 (edge), adam_epsilon 1e-05 (edge)"
@@ -198,7 +263,8 @@ def test_a_prediction_is_quoted_word_by_word() -> None:
         ("ppl('ptb-tuned', 'tide')", "ptb-tuned: has no tide; give one of tied, untied"),
         ("over_cells('ptb-map-width', fraction=0.2)", "has no cell of {'fraction': 0.2}"),
         ("cells('ptb-map-width', width=64)", "has no width; give one of fraction, hidden_size"),
-        ("tuned('pydoc', 'tied')", "has no tuning"),
+        ("tuned('pydoc', 'tied')", "results/pydoc/tune/tune.json: is no file"),
+        ("tuned('ptb-tuned', 'tied', learning_rate=1)", "its tuning has no cell of {'learning_rate': 1}"),
         ("delta('ptb-tuned', split='train')", "has no untied"),
         ("speed_ratio('speed', 'best')", "results/speed/cpu.json: is no file"),
     ],
@@ -218,4 +284,27 @@ def test_an_expression_without_records_is_refused(expression: str, message: str)
     ],
 )
 def test_a_hyphen_before_a_number_is_a_minus(value: str, text: str) -> None:
-    assert with_minus(value) == text
+    assert with_minus(value).replace(NO_BREAK, " ") == text
+
+
+def test_prose_is_in_lines_of_one_width_and_the_rest_as_it_was() -> None:
+    number, words = f"+0.1{NO_BREAK}[-0.2,{NO_BREAK}-0.1]", " ".join(["word"] * 23)
+    prose = f"{words} {number}\nlast\n- one\n  item {words}\n- two\n"
+    text = f"# head\n\n{prose}\n| {words} {words} |\n    code\n\n```sh\n- a\nb\n```\n"
+    assert wrapped(text).splitlines() == [
+        "# head",
+        "",
+        words,
+        "+0.1 [-0.2, -0.1] last",
+        f"- one item {' '.join(['word'] * 22)}",
+        "  word",
+        "- two",
+        "",
+        f"| {words} {words} |",
+        "    code",
+        "",
+        "```sh",
+        "- a",
+        "b",
+        "```",
+    ]

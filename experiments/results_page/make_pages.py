@@ -22,9 +22,11 @@ import record_numbers
 import size_numbers
 from jinja2 import Environment, StrictUndefined
 from loaded import REPOSITORY, RESULTS
+from wrapping import NO_BREAK, wrapped
 
 from tiedlm.atomic_file import write_atomically
 
+NUMBER = re.compile(r"[-−+±%\d.,() \[\]]+")
 MODULES = (record_numbers, size_numbers, map_numbers, file_numbers)
 SOURCE, PAGE = "README.in.md", "README.md"
 NOTICE = "<!-- Made from README.in.md by `python experiments/results_page/make_pages.py`; do not edit. -->\n"
@@ -37,8 +39,9 @@ def functions_of(module: ModuleType) -> Mapping[str, Callable[..., Any]]:
 
 
 def with_minus(value: object) -> str:
-    """A number's hyphen as a minus, as the page prints it: `-0.04` → `−0.04`."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "−", str(value))
+    """A number's hyphen as a minus: `-0.04` → `−0.04`; a number and its interval are kept in one line."""
+    shown = re.sub(r"(?<![\w.-])-(?=\d)", "−", str(value))
+    return shown.replace(" ", NO_BREAK) if NUMBER.fullmatch(shown) else shown
 
 
 def unsigned(text: str) -> str:
@@ -62,7 +65,7 @@ def render(source: str) -> str:
 
 def page_of(source: Path) -> str:
     """The page that a source makes, with a notice on its first line that it is made."""
-    return NOTICE + render(source.read_text())
+    return wrapped(NOTICE + render(source.read_text()))
 
 
 def main() -> None:

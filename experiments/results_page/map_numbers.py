@@ -11,13 +11,15 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from loaded import Value, chosen, comparison, scan
+from loaded import Value, all_records, chosen, comparison, document, scan
 
 from tiedlm.comparison.paired_statistics import t_test
 from tiedlm.comparison.scan_result import ScanCell
-from tiedlm.comparison.tuning_table import TunedCell, best_values
 from tiedlm.errors import InputError
 from tiedlm.report.wording import with_interval
+
+Values = tuple[tuple[str, float], ...]
+"""Of a cell of a tuning, by the last part of their keys."""
 
 
 def cells(folder: str, split: str = "valid", **values: float) -> str:
@@ -72,28 +74,26 @@ def cell_folder(folder: str, **values: float) -> str:
 
 def tuned(folder: str, arm: str, **values: float) -> str:
     """Perplexities of an arm in the cells of its tuning that have these values: `55.8 to 57.7`."""
-    return _range([math.exp(statistics.fmean(cell.losses_nats[arm])) for cell in _tuning(folder, values)], ".1f")
+    return _range([math.exp(losses[arm]) for losses in _tuning(folder, values).values()], ".1f")
 
 
 def tuned_lead(folder: str, **values: float) -> str:
     """untied − tied in the cells of a tuning that have these values, the lowest and the highest: `0.07 to 0.10`."""
-    pairs = [(cell.losses_nats["untied"], cell.losses_nats["tied"]) for cell in _tuning(folder, values)]
-    return _range([statistics.fmean(untied) - statistics.fmean(tied) for untied, tied in pairs], ".2f")
+    return _range([losses["untied"] - losses["tied"] for losses in _tuning(folder, values).values()], ".2f")
 
 
 def tuned_gain(folder: str, arm: str, key: str, before: float, after: float) -> str:
     """By how much an arm's loss falls in a tuning from one value of a key to another, all else equal."""
-    found = {value: _tuning(folder, {key: value}) for value in (before, after)}
-    losses = [[statistics.fmean(cell.losses_nats[arm]) for cell in of_value] for of_value in found.values()]
-    return _range([one - other for one, other in zip(*losses, strict=True)], ".2f")
+    found = [_tuning(folder, {key: value}).values() for value in (before, after)]
+    return _range([one[arm] - other[arm] for one, other in zip(*found, strict=True)], ".2f")
 
 
 def best(folder: str, arm: str) -> str:
     """An arm's best values in its tuning, with those on an edge of what was tried: `learning_rate 0.01 (edge)`."""
     table = _tuning(folder, {})
     shown = []
-    for key, value in _by_short_name(best_values(table, arm)).items():
-        tried = [_by_short_name(cell.values)[key] for cell in table]
+    for key, value in min(table, key=lambda cell: table[cell][arm]):
+        tried = [dict(cell)[key] for cell in table]
         shown.append(f"{key} {value:g}" + (" (edge)" if value in (min(tried), max(tried)) else ""))
     return ", ".join(shown)
 
@@ -139,11 +139,19 @@ def _only(folder: str, values: dict[str, float]) -> str:
     return f"{folder}/{cell.folder}"
 
 
-def _tuning(folder: str, values: dict[str, float]) -> list[TunedCell]:
-    found = [cell for cell in comparison(folder).tuning or [] if _has(cell.values, values)]
-    if not found:
-        raise InputError(f"results/{folder}: has no tuning over {values}; give values that it tried")
-    return found
+def _tuning(folder: str, values: dict[str, float]) -> dict[Values, dict[str, float]]:
+    """The mean loss on valid of each arm, in each cell of a folder's tuning that has these values."""
+    losses: dict[Values, dict[str, list[float]]] = {}
+    keys = document(f"{folder}/tune/tune.json")["values"]
+    for record in all_records(f"{folder}/tune"):
+        config = record.config.every_key()
+        cell = {key: config[key] for key in keys}
+        if _has(cell, values):
+            of_cell = losses.setdefault(tuple(_by_short_name(cell).items()), {})
+            of_cell.setdefault(record.arm, []).append(record.metrics["valid"].masked_lm_loss_nats)
+    if not losses:
+        raise InputError(f"results/{folder}: its tuning has no cell of {values}; give values that it tried")
+    return {cell: {arm: statistics.fmean(found) for arm, found in arms.items()} for cell, arms in losses.items()}
 
 
 def _has(of_cell: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
