@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 from tiedlm.errors import InputError
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
+import contrast_numbers
 import file_numbers
 import map_numbers
 import record_numbers
@@ -244,6 +245,40 @@ def test_ratios_of_speed_are_those_of_the_benchmark_s_table(folder: str) -> None
     assert file_numbers.speed_ratios(folder, "compiled, gathered") == " | ".join(gathered)
     assert file_numbers.speed_ratios(folder, "transformers fp32") == " | ".join(plain)
     assert file_numbers.speed_bounds(folder) == " | ".join(bound)
+
+
+def test_planned_contrasts_are_shown_with_what_was_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = {
+        "mean": 0.0612,
+        "ci95": (0.0241, 0.0983),
+        "p_holm": 0.0191,
+        "seeds": [10, 11, 12],
+        "verdict": "as predicted",
+    }
+    sign = {
+        "name": "lead",
+        "formula": "untied − tied",
+        "contrast": {"predicted": "positive"},
+        "split": "valid",
+        **tested,
+    }
+    equal = {"name": "equal", "contrast": {"predicted": None, "equal_within_nats": 0.03}, "verdict": "inconclusive"}
+    untested = {"name": "none", "mean": None, "ci95": None, "p_holm": None, "seeds": [], "verdict": "no verdict"}
+    results = [sign, {**sign, "split": "test", "mean": 0.5}, {**sign, **equal}, {**sign, **untested}]
+    monkeypatch.setattr(contrast_numbers, "results_of", lambda folder: results if folder == "planned" else [])
+    assert contrast_numbers.contrast_rows("planned").splitlines() == [
+        "| lead | untied − tied | above 0 | +0.061 [+0.024, +0.098] | p = 0.019 | as predicted | 3 |",
+        "| equal | untied − tied | within ± 0.03 | +0.061 [+0.024, +0.098] | p = 0.019 | inconclusive | 3 |",
+        "| none | untied − tied | above 0 | – | – | no verdict | 0 |",
+    ]
+    assert contrast_numbers.contrast("planned", "lead", "test") == "+0.500 [+0.024, +0.098]"
+    assert contrast_numbers.contrast_p("planned", "lead") == "p = 0.019"
+    assert contrast_numbers.contrast_verdict("planned", "equal") == "inconclusive"
+    assert contrast_numbers.contrast_seeds("planned", "lead") == 3
+    with pytest.raises(InputError, match="contrasts of planned: has no gain; give one of lead, equal, none"):
+        contrast_numbers.contrast("planned", "gain")
+    with pytest.raises(InputError, match="results/pydoc: plans no contrasts on valid"):
+        contrast_numbers.contrast_rows("pydoc")
 
 
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:

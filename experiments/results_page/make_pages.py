@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import contrast_numbers
 import file_numbers
 import map_numbers
 import record_numbers
@@ -27,7 +28,7 @@ from wrapping import NO_BREAK, wrapped
 from tiedlm.atomic_file import write_atomically
 
 NUMBER = re.compile(r"[-−+±%\d.,() \[\]]+")
-MODULES = (record_numbers, size_numbers, map_numbers, file_numbers)
+MODULES = (record_numbers, contrast_numbers, size_numbers, map_numbers, file_numbers)
 SOURCE, PAGE = "README.in.md", "README.md"
 NOTICE = "<!-- Made from README.in.md by `python experiments/results_page/make_pages.py`; do not edit. -->\n"
 
