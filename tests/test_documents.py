@@ -23,7 +23,7 @@ from tests.exchange.test_export import trained
 from tiedlm import export
 from tiedlm.api.count import list_counts
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.designs import load_scan_design
+from tiedlm.comparison.designs import load_scan_design, load_tune
 from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.tuning_table import TUNE_FOLDER, read_tuning
 from tiedlm.config.corpus_config import CorpusConfig
