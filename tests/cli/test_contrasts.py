@@ -68,6 +68,12 @@ def test_contrasts_are_written_down_before_the_first_run_and_stay(tmp_path: Path
     first = run_tiedlm(tmp_path, f"{command} --json")
     assert first.returncode == 0, first.stderr
     assert "were decided on after" not in first.stdout
+    found = json.loads(first.stdout)
+    assert [(item["name"], item["split"], item["formula"], item["seeds"]) for item in found["contrasts"]] == [
+        ("lead", "valid", "untied − tied", [0, 1]),
+        ("lead", "test", "untied − tied", [0, 1]),
+    ]
+    assert {item["verdict"] for item in found["differences"]} == {"exploratory"}
     path = tmp_path / "out/contrasts.json"
     content, document = path.read_text(), json.loads(path.read_text())
     for run in ("tied-seed0", "untied-seed1"):
@@ -85,6 +91,37 @@ def test_contrasts_are_written_down_before_the_first_run_and_stay(tmp_path: Path
     more = run_tiedlm(tmp_path, "compare out --seeds 3 --json")  # the folder's own experiment has them too
     assert more.returncode == 0, more.stderr
     assert json.loads((tmp_path / "out/tied-seed2.json").read_text())["design_sha256"] == record["design_sha256"]
+
+
+@pytest.mark.slow
+def test_every_form_of_a_report_has_the_contrasts_first(tmp_path: Path) -> None:
+    write(tmp_path, experiment("planned", PLANNED))
+    told = run_tiedlm(tmp_path, "compare planned.toml --arms tied,untied --seeds 3 --out out")
+    assert told.returncode == 0, told.stderr
+    page = run_tiedlm(tmp_path, "report out --html page.html")
+    assert page.returncode == 0, page.stderr
+    markdown = run_tiedlm(tmp_path, "report out --markdown").stdout
+    for text in (told.stdout, (tmp_path / "out/REPORT.md").read_text(), (tmp_path / "page.html").read_text(), markdown):
+        assert text.lower().index("planned contrasts") < text.index("exploratory")
+        assert "untied − tied" in text
+    last = told.stdout.strip().splitlines()[-2:]
+    assert last[0].startswith("On valid, ")
+    assert "lead" in last[0]
+    assert "as predicted" in run_tiedlm(tmp_path, "ls out").stdout
+
+
+@pytest.mark.slow
+def test_a_width_is_that_of_the_contrasts(tmp_path: Path) -> None:
+    """An arm that no contrast has may scatter as it likes: the seeds follow from the contrasts."""
+    write(tmp_path, experiment("planned", PLANNED))
+    command = "compare planned.toml --seeds 3 --to-within 1e-9 --max-seeds 4 --out out --json"
+    found = run_tiedlm(tmp_path, command)
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["seeds"] == [0, 1, 2, 3]
+    assert any("wider than ± 1e-09" in note and "lead on valid" in note for note in document["notes"])
+    assert not any("other on valid" in note for note in document["notes"])
+    assert "two-stage" in document["contrasts"][0]["method"]
 
 
 @pytest.mark.slow
@@ -107,6 +144,14 @@ def test_the_contrasts_of_a_scan_lie_beside_its_design(tmp_path: Path) -> None:
     assert_refused(tmp_path, f"{command}0.5 --quiet", "contrasts.lead.slope_per_doubling_of", "add them to --scan")
     first = run_tiedlm(tmp_path, f"{command}0.5,1.0 --json")
     assert first.returncode == 0, first.stderr
+    scan = json.loads(first.stdout)
+    assert [(item["split"], item["formula"]) for item in scan["contrasts"]] == [
+        ("valid", "slope of untied − tied per doubling of fraction"),
+        ("test", "slope of untied − tied per doubling of fraction"),
+    ]
+    assert "Planned contrasts" in (tmp_path / "map/REPORT.md").read_text()
+    in_cell = run_tiedlm(tmp_path, "report map/fraction=0.5").stdout
+    assert "the planned contrasts are tested over all cells" in " ".join(in_cell.split())
     path = tmp_path / "map/contrasts.json"
     digest = json.loads(path.read_text())["sha256"]
     record = json.loads((tmp_path / "map/fraction=0.5/tied-seed0.json").read_text())

@@ -20,7 +20,7 @@ MAX_ARMS_NAMED = 2
 STYLES = {"complete": "", "incomplete": "yellow", "unfinished": "yellow", "running": "cyan", "damaged": "bold red"}
 LEGEND = (
     "Answers are on valid. Per cent: how far the perplexity of untied is above that of tied. Of a scan: in how many of "
-    "its cells each arm is ahead."
+    "its cells each arm is ahead. Of planned contrasts: how many came out as predicted."
 )
 
 

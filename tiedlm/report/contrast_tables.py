@@ -31,14 +31,14 @@ def contrast_reasons(results: Sequence[ContrastResult]) -> list[str]:
     return [*told, *missed]
 
 
-def contrast_lines(results: Sequence[ContrastResult]) -> list[str]:
+def contrast_lines(results: Sequence[ContrastResult]) -> list[tuple[str, str]]:
     """Two lines a contrast, for a narrow form: its verdict, and what it rests on."""
     lines = []
     for item in results:
         p = "" if item.p_holm is None else f", Holm's {p_value(item.p_holm)}"
         number = f", {count_seeds(len(item.seeds))}" if item.seeds else ""
-        lines.append(f"{item.split:<6}{item.verdict}: {item.name}")
-        lines.append(f"{'':6}{item.formula} = {contrast_value(item)}, predicted {item.contrast.prediction}{p}{number}")
+        basis = f"{item.formula} = {contrast_value(item)}, predicted {item.contrast.prediction}{p}{number}"
+        lines.append((f"{item.split:<6}{item.verdict}: {item.name}", basis))
     return lines
 
 

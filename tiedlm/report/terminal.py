@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -30,6 +31,7 @@ from tiedlm.report.wording import (
 )
 
 MAX_COLUMNS = 3  # arms beside each other in 80 columns
+INDENT = 6
 LARGEST_GROUPS = ("total", "decoder_weight")
 
 
@@ -58,10 +60,13 @@ def contrast_parts(results: Sequence[ContrastResult]) -> list[RenderableType]:
     """The planned contrasts, two lines each, and why some are not decided; nothing where there are none."""
     if not results:
         return []
-    verdicts = Text("\n".join(map(printable, contrast_lines(results))))
-    verdicts.highlight_regex(r"\b(as predicted|equal within ± \S+)(?=: )", "bold green")
-    verdicts.highlight_regex(r"\b(inconclusive|no verdict|contrary to the prediction)(?=: )", "bold yellow")
-    return [Text("Planned contrasts, nats a token"), verdicts, *map(Text, contrast_reasons(results)), Text()]
+    parts: list[RenderableType] = [Text("Planned contrasts, nats a token")]
+    for verdict, basis in contrast_lines(results):
+        line = Text(verdict)
+        line.highlight_regex(r"\b(as predicted|equal within ± \S+)(?=: )", "bold green")
+        line.highlight_regex(r"\b(inconclusive|no verdict|contrary to the prediction)(?=: )", "bold yellow")
+        parts += [line, Padding(Text(printable(basis)), (0, 0, 0, INDENT))]
+    return [*parts, *map(Text, contrast_reasons(results)), Text()]
 
 
 def _tuning_parts(comparison: Comparison) -> list[RenderableType]:
