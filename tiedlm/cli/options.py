@@ -182,7 +182,7 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         metavar=" ",
-        help="Try the [tune] of the experiment's file in each arm, and compare each arm at its lowest loss on valid.",
+        help="Try the \\[tune] of the experiment's file in each arm, and compare each arm at its lowest loss on valid.",
         rich_help_panel=TRAINED,
     ),
 ]
