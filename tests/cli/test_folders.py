@@ -133,7 +133,7 @@ def test_what_is_committed_is_listed_with_its_answers() -> None:
     assert found["results/ptb-tuned"].endswith(f"tied ahead {per_cent} %")
     assert found["results/ptb-bert-tuned"].endswith("not decided")
     assert found["results/ptb-arms"].endswith("1 of 11 differ from tied")
-    assert found["results/ptb-map-steps"].endswith("tied 5, untied 4 of 12 cells")
+    assert found["results/ptb-map-steps"].endswith("not decided")
     assert not any("=" in path for path in found)  # no cell has a row
 
 
