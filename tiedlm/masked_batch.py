@@ -29,6 +29,10 @@ class MaskedBatch:
     masked_lm_weights: Tensor
     """(B, P), 1.0 for a real prediction and 0.0 for a filler."""
 
+    def part(self, rows: slice) -> MaskedBatch:
+        """Some of its rows."""
+        return MaskedBatch(**{name: tensor[rows] for name, tensor in vars(self).items()})
+
     def to(self, device: torch.device) -> MaskedBatch:
         """The same batch on another device."""
         return MaskedBatch(**{name: tensor.to(device) for name, tensor in vars(self).items()})

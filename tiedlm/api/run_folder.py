@@ -29,7 +29,9 @@ from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import locked
+from tiedlm.execution.listener import Listener
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.processes.ranks import ranks_of_environment
 from tiedlm.processes.start_method import clear_temporary_folders, start_server
 from tiedlm.record.divergence import Divergence, load_divergences
 from tiedlm.record.record_file import load_records
@@ -89,8 +91,16 @@ class RunFolder:
             InputError: the text or the folder is unfit.
             RunsFailed: some runs failed.
         """
+        ranks = ranks_of_environment()
+        if ranks.number > 1 and len(runs) > 1:
+            raise InputError(
+                "torchrun starts several processes for one run, and this command has several runs; give tiedlm train"
+            )
         if sealed_tune(self.place) is not None:
             check_not_tuned(runs)
+        if not ranks.is_first:
+            self._compute_along(runs)
+            return
         clear_temporary_folders()
         contrasts = self._contrasts()
         if contrasts is not None:
@@ -132,6 +142,14 @@ class RunFolder:
         if failures:
             raise RunsFailed(failures, len(jobs))
 
+    def _compute_along(self, runs: Sequence[RunId]) -> None:
+        """What the first rank trains, as one of the others, which write nothing and tell nothing."""
+        records = self._reusable_records()
+        if missing := self._missing(records, runs):
+            jobs, plan = self._prepare(missing, records)
+            if failures := _executor(plan).run(jobs, Listener()):
+                raise RunsFailed(failures, len(jobs))
+
     def _contrasts(self) -> Sealed[Contrasts] | None:
         """The contrasts that the runs are trained for; a cell of a scan or a tuning has none of its own."""
         return None if is_cell(self.place) else planned_contrasts(self.experiment, self.place)
@@ -166,7 +184,8 @@ class RunFolder:
     def _prepare(self, runs: Sequence[RunId], records: list[RunRecord]) -> tuple[list[Job], Plan]:
         """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
         corpus = self.tokenized()
-        start_server()
+        if ranks_of_environment().number == 1:
+            start_server()
 
         from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
         from tiedlm.execution.preflight import prepare_jobs
@@ -188,6 +207,11 @@ class RunFolder:
 
 def _executor(plan: Plan) -> Executor:
     """The engine that makes the runs of a plan."""
-    from tiedlm.execution.local.scheduler import LocalProcesses  # here, since it imports torch
+    ranks = ranks_of_environment()
+    if ranks.number > 1:
+        from tiedlm.execution.ddp.one_rank import OneRank  # here, as below: it imports torch
+
+        return OneRank(ranks)
+    from tiedlm.execution.local.scheduler import LocalProcesses
 
     return LocalProcesses(plan.side_by_side)

@@ -111,6 +111,15 @@ CheckpointOption = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+MicroBatchOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Blocks of a batch that go through the model at a time: less memory, the same result but for rounding.",
+        show_default="the whole batch",
+        rich_help_panel=RUN,
+    ),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option(

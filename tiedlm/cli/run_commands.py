@@ -41,6 +41,7 @@ from tiedlm.cli.options import (
     JsonOption,
     LogOption,
     MarkdownOption,
+    MicroBatchOption,
     OutOption,
     PrecisionOption,
     QuietOption,
@@ -110,6 +111,7 @@ def compare(
     precision: PrecisionOption = "auto",
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
+    micro_batch: MicroBatchOption = None,
     dry_run: DryRunOption = False,
     log: LogOption = None,
     tensorboard: TensorboardOption = None,
@@ -149,7 +151,7 @@ def compare(
     display = ProgressDisplay(stderr, quiet)
     folder = scan_folder(loaded, out) if scanned else folder
     listener = with_trackers(display, log, tensorboard, folder)
-    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener)
+    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener, micro_batch)
     runs = chosen_runs(loaded, names, numbers)
     if tune:
         check_not_tuned(runs)
@@ -239,6 +241,7 @@ def train(
     precision: PrecisionOption = "auto",
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
+    micro_batch: MicroBatchOption = None,
     dry_run: DryRunOption = False,
     log: LogOption = None,
     tensorboard: TensorboardOption = None,
@@ -257,6 +260,7 @@ def train(
     from tiedlm.comparison.stages import seeds_option
     from tiedlm.config.experiment import BUILT_IN_ARMS
     from tiedlm.execution.trackers import with_trackers
+    from tiedlm.processes.ranks import ranks_of_environment
     from tiedlm.record.run_id import RunId
     from tiedlm.report.closing import NextCommand
     from tiedlm.report.terminal import render_record
@@ -267,14 +271,17 @@ def train(
     check_seed(seed)
     run = RunId(name, seed)
     place, _ = going_on(experiment, out, seed)
-    folder, display = out_folder(loaded, place), ProgressDisplay(stderr, quiet)
-    listener = with_trackers(display, log, tensorboard, folder)
-    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener)
+    ranks = ranks_of_environment()  # the first one alone tells
+    folder, display = out_folder(loaded, place), ProgressDisplay(stderr, quiet or not ranks.is_first)
+    listener = with_trackers(display, *((log, tensorboard) if ranks.is_first else (None, None)), folder)
+    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener, micro_batch)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
         show_plan(run_folder(loaded, folder, data_dir, text_column, options).plan([run]), as_json)
         return
     record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    if not ranks.is_first:
+        return
     if not (display.plan or quiet):
         tell_nothing_trained(f"{run} has its record already", folder, resume)
     if as_json:

@@ -28,5 +28,7 @@ class Job:
     checkpoint_seconds: float
     design_sha256: dict[DesignOption, str] | None = None
     """For its record."""
+    micro_batch: int | None = None
+    """Blocks that go through the model at a time; None: the whole batch."""
     divergence_counts: bool = False
     """Whether that it diverges is its result, which is written down, and no failure: so it is in a tuning."""

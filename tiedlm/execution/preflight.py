@@ -13,6 +13,7 @@ from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.available_cpus import available_cpus
+from tiedlm.processes.ranks import check_rows, ranks_of_environment
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
@@ -46,6 +47,7 @@ def prepare_jobs(
     arms = {run.arm: experiment.arm_config(run.arm) for run in runs}
     if any(arm.config.intervention.output_rows == "map" for arm in arms.values()):
         read_output_map(corpus)
+    check_rows(ranks_of_environment(), experiment.train.batch_size)
     if options.resume:
         for run in runs:
             CheckpointFiles(out, run).check(run_key(experiment.name, run, arms[run.arm].config, corpus, runtime))
@@ -58,7 +60,8 @@ def prepare_jobs(
     num_threads = max(1, available_cpus() // num_side_by_side)
     command = command_line()
     rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
-    return [Job(experiment.name, run, arms[run.arm], *rest) for run in runs], num_side_by_side
+    jobs = [Job(experiment.name, run, arms[run.arm], *rest, micro_batch=options.micro_batch) for run in runs]
+    return jobs, num_side_by_side
 
 
 def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:

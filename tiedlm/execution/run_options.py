@@ -28,6 +28,8 @@ class RunOptions:
     checkpoint_seconds: float = 60.0
     """Seconds of training between two checkpoints of a run."""
     listener: Listener = field(default_factory=Listener)
+    micro_batch: int | None = None
+    """Blocks of a batch that go through the model at a time, so that a large batch needs less memory; None: all."""
 
     def __post_init__(self) -> None:
         """Refuse what does not exist before anything is read.
@@ -41,5 +43,7 @@ class RunOptions:
                 like = ALSO_CALLED.get(value.lower()) or next(iter(get_close_matches(value, known, n=1)), None)
                 hint = f" (did you mean {like}?)" if like else ""
                 raise InputError(f"--{name} {value!r} is not one of {', '.join(known)}{hint}; choose one of these")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise InputError(f"--micro-batch {self.micro_batch} is no number of blocks from 1 on; give e.g. 8")
         if not self.checkpoint_seconds >= 0:
             raise InputError(f"--save-every {self.checkpoint_seconds} is no number of seconds from 0 on; give e.g. 60")

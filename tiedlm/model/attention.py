@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tiedlm.config.model_config import ModelConfig
+from tiedlm.model.dropout import dropout, is_divided
 from tiedlm.model.linear_and_norm import linear
 
 
@@ -72,13 +73,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, is_padding: Tensor | None,
 
     On the CPU the plain formula is several times faster than the fused kernel for short blocks.
     """
-    if query.is_cuda:
+    if query.is_cuda and not (dropout_prob and is_divided()):  # the kernel's zeros depend on the shape
         mask = None if is_padding is None else ~is_padding[:, None, None, :]
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_prob)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, A, P, T)
     if is_padding is not None:
         scores = scores.masked_fill(is_padding[:, None, None, :], -torch.inf)
-    return F.dropout(scores.softmax(-1), dropout_prob) @ value
+    return dropout(scores.softmax(-1), dropout_prob) @ value
 
 
 @functools.cache

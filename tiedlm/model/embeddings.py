@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tiedlm.config.interventions import PLAIN, Intervention
 from tiedlm.config.model_config import ModelConfig
+from tiedlm.model.dropout import Dropout
 from tiedlm.model.gradient_scale import GradientScale
 from tiedlm.model.linear_and_norm import layer_norm, product_precision
 
@@ -67,7 +68,7 @@ class Embeddings(nn.Module):
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
             self.token_type_embeddings = nn.Embedding(TYPE_VOCAB_SIZE, config.hidden_size)
         self.norm = layer_norm(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.has_learned_positions = config.encoder == "bert"
 
     def forward(self, input_ids: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.model.attention import SelfAttention, gather_positions
+from tiedlm.model.dropout import Dropout
 from tiedlm.model.linear_and_norm import layer_norm, linear
 
 
@@ -29,7 +30,7 @@ class BertLayer(nn.Module):
         self.intermediate = linear(config, config.hidden_size, config.intermediate_size)
         self.output = linear(config, config.intermediate_size, config.hidden_size)
         self.output_norm = layer_norm(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
         """(B, T, H) → (B, P, H)."""
@@ -52,7 +53,7 @@ class ModernBertLayer(nn.Module):
         self.mlp_norm = layer_norm(config)
         self.intermediate = linear(config, config.hidden_size, 2 * config.intermediate_size)
         self.output = linear(config, config.intermediate_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, positions: Tensor | None, is_padding: Tensor | None) -> Tensor:
         """(B, T, H) → (B, P, H)."""

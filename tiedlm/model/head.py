@@ -67,10 +67,20 @@ class MaskedLMHead(nn.Module):
         scores = self.decoder(self.guess(hidden_states))  # of each row
         return scores if self.output_rows is None else scores[..., self.output_rows]  # type: ignore[no-any-return]
 
-    def loss(self, hidden_states: Tensor, masked_lm_ids: Tensor, masked_lm_weights: Tensor) -> Tensor:
-        """`masked_lm_loss` of the logits, which are never all there: (B, P, H), (B, P) and (B, P) → (), in nats."""
+    def loss(
+        self,
+        hidden_states: Tensor,
+        masked_lm_ids: Tensor,
+        masked_lm_weights: Tensor,
+        sum_of_weights: float | None = None,
+    ) -> Tensor:
+        """`masked_lm_loss` of the logits, which are never all there: (B, P, H), (B, P) and (B, P) → (), in nats.
+
+        Of a part of a batch, `sum_of_weights` is that of the whole, and the parts' losses add up to the whole's.
+        """
         guesses = self.guess(hidden_states).flatten(0, 1)
-        scales, rows = loss_scales(masked_lm_weights).flatten(), self._rows(masked_lm_ids).flatten()
+        scales = loss_scales(masked_lm_weights, sum_of_weights).flatten()
+        rows = self._rows(masked_lm_ids).flatten()
         weight = self.decoder.weight
         if self.training and self.gradient_scale.acts:
             weight = self.gradient_scale(weight)
@@ -118,6 +128,6 @@ def masked_lm_loss(logits: Tensor, masked_lm_ids: Tensor, masked_lm_weights: Ten
     return (nll * loss_scales(masked_lm_weights)).sum()
 
 
-def loss_scales(masked_lm_weights: Tensor) -> Tensor:
+def loss_scales(masked_lm_weights: Tensor, sum_of_weights: float | None = None) -> Tensor:
     """What each prediction counts, (B, P): its weight over their sum, with the source's guard against a sum of 0."""
-    return masked_lm_weights / (masked_lm_weights.sum() + 1e-5)
+    return masked_lm_weights / ((masked_lm_weights.sum() if sum_of_weights is None else sum_of_weights) + 1e-5)

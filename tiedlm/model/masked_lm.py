@@ -90,13 +90,17 @@ class MaskedLM(nn.Module):
         """Logits at the masked positions: (B, T) and (B, P) → (B, P, V)."""
         return self.head(self.hidden_states(input_ids, masked_lm_positions))  # type: ignore[no-any-return]
 
-    def loss(self, batch: MaskedBatch) -> Tensor:
-        """The masked-LM loss of a batch, in nats, in training with what `intervention.pull` adds: ()."""
+    def loss(self, batch: MaskedBatch, sum_of_weights: float | None = None) -> Tensor:
+        """The masked-LM loss of a batch, in nats, in training with what `intervention.pull` adds: ().
+
+        Of a part of a batch, `sum_of_weights` is that of the whole, and the parts' losses add up to the whole's.
+        """
         hidden_states = self.hidden_states(batch.input_ids, batch.masked_lm_positions)
-        loss = self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights)
+        loss = self.head.loss(hidden_states, batch.masked_lm_ids, batch.masked_lm_weights, sum_of_weights)
         if self.training and self.intervention.pull:
             apart = self.head.decoder.weight - self.embeddings.word_embeddings.weight
-            loss = loss + self.intervention.pull * apart.square().sum()
+            share = 1.0 if sum_of_weights is None else batch.masked_lm_weights.sum() / sum_of_weights
+            loss = loss + share * self.intervention.pull * apart.square().sum()
         return loss
 
     def score(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tiedlm.config.strict import Strict
+from tiedlm.config.strict import NeutralUnwritten, Strict
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.metrics import Count
 
@@ -60,7 +60,7 @@ class Code(Strict):
     torch: str
 
 
-class Provenance(Code):
+class Provenance(Code, NeutralUnwritten):
     """Where the run came from; `device` and `precision` must agree between the runs of a comparison."""
 
     command: str
@@ -69,3 +69,5 @@ class Provenance(Code):
     processor: str
     precision: str
     num_threads: Count
+    num_ranks: Annotated[int, Field(gt=0)] = 1
+    """Processes that trained it together, each on a part of every batch (`torchrun`)."""

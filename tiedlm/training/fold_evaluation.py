@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.data.masking import NUM_FOLDS, fold_batch, fold_ranks
 from tiedlm.masked_batch import UNK_ID, MaskedBatch
+from tiedlm.processes.ranks import ALONE, Ranks
 
 TOKENS_PER_BATCH = 8192  # of the encoder; bounds memory, does not change the result
 
@@ -71,26 +72,28 @@ def evaluate(
     bands: Tensor | None = None,
     folds: range = range(NUM_FOLDS),
     on_batch: Callable[[float], None] = lambda _: None,
+    ranks: Ranks = ALONE,
 ) -> EvalTotals:
     """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look.
 
     `bands` (V,) has the band of each token, by its frequency (`data/frequency_bands.py`) or any other; without it, all
     are of the first.
-    `on_batch` is told the share of the blocks that is done.
+    `on_batch` is told the share of the blocks that is done. Of several `ranks` each predicts a part, and all have the
+    sums.
     """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    ranks = fold_ranks(blocks, eval_mask_seed)
+    order = fold_ranks(blocks, eval_mask_seed)
     nll = torch.zeros(len(blocks), dtype=torch.float64)
     num_tokens, num_correct, unk_nll, num_unk = (torch.zeros_like(nll) for _ in range(4))
     num_bands = len(LEAST_COUNTS) if bands is None else max(len(LEAST_COUNTS), int(bands.max()) + 1)
     of_bands = torch.zeros(3, num_bands, dtype=torch.float64)
     rows_per_batch = max(1, TOKENS_PER_BATCH // blocks.shape[1])
-    for start in range(0, len(blocks), rows_per_batch):
+    for number, start in enumerate(range(0, len(blocks), rows_per_batch)):
         rows = slice(start, start + rows_per_batch)
-        for fold in folds:
-            batch = fold_batch(blocks[rows], ranks[rows], fold).to(device)
+        for fold in folds if ranks.is_mine(number) else ():
+            batch = fold_batch(blocks[rows], order[rows], fold).to(device)
             with autocast:  # (B, P) each
                 batch_nll, is_correct = model.score(batch)
             weights = batch.masked_lm_weights.double()
@@ -105,4 +108,5 @@ def evaluate(
             of_bands.index_add_(1, torch.zeros_like(ids) if bands is None else bands[ids], sums)
         on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
+    ranks.add_up([nll, num_tokens, num_correct, unk_nll, num_unk, of_bands])
     return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk, *of_bands)

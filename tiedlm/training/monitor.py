@@ -12,6 +12,7 @@ from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import MaskedLM
+from tiedlm.processes.ranks import ALONE, Ranks
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.metrics import MAX_NATS, BandMetrics, SplitMetrics
 from tiedlm.training.checkpoint import RunKey
@@ -36,10 +37,11 @@ class Monitor:
         runtime: Runtime,
         on_progress: Callable[[Progress], None],
         on_point: Callable[[CurvePoint], None],
+        ranks: Ranks = ALONE,
     ) -> None:
         self.run, self.config = key.run, key.config
         self.corpus, self.model, self.runtime = corpus, model, runtime
-        self.on_progress, self.on_point = on_progress, on_point
+        self.on_progress, self.on_point, self.ranks = on_progress, on_point, ranks
         self.bands = torch.from_numpy(frequency_bands(corpus.token_counts("train")))
         num_steps, num_evaluations = self.config.train.num_steps, self.config.train.num_evaluations
         self.curve_steps = {round(num_steps * (index + 1) / num_evaluations) for index in range(num_evaluations)}
@@ -124,7 +126,7 @@ class Monitor:
 
     def _evaluate(self, blocks: Tensor, **options: Any) -> EvalTotals:
         seed = self.config.train.eval_mask_seed
-        totals = evaluate(self.model, blocks, seed, self.runtime.autocast(), self.bands, **options)
+        totals = evaluate(self.model, blocks, seed, self.runtime.autocast(), self.bands, ranks=self.ranks, **options)
         loss_nats = totals.masked_lm_loss_nats
         if not loss_nats < MAX_NATS:  # nor is NaN
             raise Diverged(

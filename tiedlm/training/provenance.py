@@ -32,7 +32,7 @@ def present_code() -> Code:
     )
 
 
-def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
+def provenance(command: str, runtime: Runtime, code: Code, num_ranks: int = 1) -> Provenance:
     """Where and with what a run was made that ends now."""
     return Provenance(
         **code.model_dump(),
@@ -42,6 +42,7 @@ def provenance(command: str, runtime: Runtime, code: Code) -> Provenance:
         processor=processor(runtime),
         precision=runtime.precision,
         num_threads=torch.get_num_threads(),
+        num_ranks=num_ranks,
     )
 
 

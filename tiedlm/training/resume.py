@@ -11,6 +11,7 @@ import torch
 from tiedlm.config.run_config import RunConfig
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.model.masked_lm import check_tie
+from tiedlm.processes.ranks import ALONE, Ranks
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Data
 from tiedlm.record.run_id import RunId
@@ -38,6 +39,8 @@ class CheckpointPolicy:
     """Asked after every step."""
     warn: Callable[[str], None] = lambda _: None
     """Told what is wrong with a checkpoint; the run goes on without it."""
+    ranks: Ranks = ALONE
+    """Of which the first alone writes; all of them stop after the same step."""
 
 
 def run_key(experiment: str, run: RunId, config: RunConfig, corpus: TokenizedCorpus, runtime: Runtime) -> RunKey:
@@ -83,9 +86,10 @@ class CheckpointManager:
 
     def resume(self) -> list[CurvePoint]:
         """Restore the newest checkpoint that is whole and return its learning curve; empty if the run begins now."""
-        if not self.policy.resume:
+        is_first = self.policy.ranks.is_first
+        if not self.policy.resume and is_first:
             self.files.delete()
-        for path in self.files.candidates():
+        for path in self.files.candidates() if self.policy.resume else ():
             try:
                 header, tensors = load_checkpoint(path)
                 if header.key != self.key or header.step > self.key.config.train.num_steps:
@@ -95,14 +99,16 @@ class CheckpointManager:
             except (DamagedCheckpoint, StateError) as error:
                 words = str(error) if isinstance(error, DamagedCheckpoint) else f"{path}: {error}"
                 self.policy.warn(f"{words}; it is not used")
-                path.unlink(missing_ok=True)  # or the next one would push out the good one before it
+                if is_first:
+                    path.unlink(missing_ok=True)  # or the next one would push out the good one before it
             else:
                 self._go_on(header)
                 return header.curve
         return []
 
     def _go_on(self, header: CheckpointHeader) -> None:
-        torch.set_num_threads(header.num_threads)
+        if self.policy.ranks.number == 1:
+            torch.set_num_threads(header.num_threads)
         self.seconds_before, self.bytes_before = header.total_seconds, header.peak_memory_bytes
         if header.code != self.code:
             changed = ", ".join(
@@ -123,7 +129,7 @@ class CheckpointManager:
         """
         if not self.files.out.is_dir():
             raise RunFailed(f"step {self.state.step}: {self.files.out} is gone, where the record was to be written")
-        must_stop = self.policy.should_stop()
+        must_stop = self.policy.ranks.any(self.policy.should_stop())
         is_trained = self.state.step == self.key.config.train.num_steps
         if must_stop or is_trained or time.monotonic() - self.saved_at >= self.policy.checkpoint_seconds:
             self._save(curve)
@@ -132,6 +138,9 @@ class CheckpointManager:
 
     def _save(self, curve: list[CurvePoint]) -> None:
         check_tie(self.state.model, f"at the checkpoint of step {self.state.step}")
+        self.saved_at = time.monotonic()
+        if not self.policy.ranks.is_first:
+            return
         header = CheckpointHeader(
             checkpoint_format=5,
             key=self.key,

@@ -13,7 +13,7 @@ from tiedlm.model.masked_lm import build_model, check_tie, measure_parameters
 from tiedlm.model.saved_model import save_model
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Cost, DesignOption, Pairing
-from tiedlm.record.record_file import save_record
+from tiedlm.record.record_file import load_record, save_record
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
@@ -21,6 +21,7 @@ from tiedlm.training.device import Runtime
 from tiedlm.training.loop import Step, train
 from tiedlm.training.monitor import Monitor
 from tiedlm.training.pairing import eval_masks, start_values
+from tiedlm.training.parts import Division
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import provenance
 from tiedlm.training.resume import CheckpointManager, CheckpointPolicy, run_key
@@ -39,11 +40,13 @@ def train_run(
     policy: CheckpointPolicy = CheckpointPolicy(),  # noqa: B008 (frozen)
     on_point: Callable[[CurvePoint], None] = lambda _: None,
     design_sha256: dict[DesignOption, str] | None = None,
+    micro_batch: int | None = None,
 ) -> RunRecord:
     """Train and evaluate one arm of an experiment with one seed; write its model and, last, its record to `out`.
 
     `on_point` is told each point of the learning curve that is made here. `design_sha256` are the digests of the
-    designs that led to the run, by option.
+    designs that led to the run, by option. Of several ranks of the `policy` each has a part of every batch, and the
+    first one alone writes; `micro_batch` is how many blocks go through the model at a time.
 
     Raises:
         Diverged: the loss is not finite, or beyond all bounds.
@@ -58,20 +61,26 @@ def train_run(
     model = build_model(config.model, corpus.vocab_size, run.seed, counts, config.intervention, output_map)
     started_from = start_values(model)
     model = model.to(runtime.device)
-    monitor = Monitor(key, corpus, model, runtime, on_progress, on_point)
+    monitor = Monitor(key, corpus, model, runtime, on_progress, on_point, policy.ranks)
     blocks = corpus.blocks("train", config.corpus)
     state = TrainingState(model, len(blocks), config.train, run.seed, runtime.product_dtype)
     checkpoints = CheckpointManager(CheckpointFiles(out, run), key, state, runtime, policy)
-    monitor.begin(checkpoints.resume(), state.step, state.train_seconds)
+    curve = checkpoints.resume()
+    policy.ranks.check_agree("the step", state.step)
+    monitor.begin(curve, state.step, state.train_seconds)
     check_tie(model, "before training")
 
     def on_step(step: Step) -> None:
         monitor.on_step(step)
         checkpoints.on_step(monitor.curve)
 
-    train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step)
+    division = Division(policy.ranks, micro_batch)
+    train(state, blocks, config.train, corpus.vocab_size, runtime.autocast(), on_step, division)
     check_tie(model, "after training")
     metrics = {split: monitor.measure(split) for split in EVALUATED_SPLITS}
+    if not policy.ranks.is_first:
+        policy.ranks.wait()
+        return load_record(out / run.record_file)
     saved = save_model(model, corpus.vocab_size, out / run.model_file)
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -103,8 +112,9 @@ def train_run(
             peak_memory_bytes=checkpoints.peak_memory_bytes,
             checkpoint_bytes=saved.num_bytes,
         ),
-        provenance=provenance(command, runtime, checkpoints.code),
+        provenance=provenance(command, runtime, checkpoints.code, policy.ranks.number),
     ).sealed()
     save_record(record, out)
     checkpoints.files.delete()
+    policy.ranks.wait()
     return record

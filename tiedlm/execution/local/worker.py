@@ -58,7 +58,7 @@ def work(job: Job, sender: Connection) -> None:
     policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, lambda sentence: tell(Notice(sentence)))
     try:
         made_of = (job.experiment, job.run, job.arm, job.corpus, job.runtime, job.out, job.command)
-        train_run(*made_of, tell, policy, tell, job.design_sha256)
+        train_run(*made_of, tell, policy, tell, job.design_sha256, job.micro_batch)
     except Interrupted:
         pass  # it has saved, and the parent knows the step
     except Diverged as error:
