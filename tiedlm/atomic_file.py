@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import platform
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 PARTIAL_SUFFIX = ".partial"
-PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,10})-[a-z0-9_]{8}\.partial")
+PARTIAL_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d{1,10})(@(?P<host>[^@]*))?-[a-z0-9_]{8}\.partial")
+SECONDS_OF_A_WRITER = 86_400.0
+"""A partial file of another host that is older than this has no writer any more; whether its process lives, that host
+alone knows."""
 
 TEMPORARY_PREFIX, HELD_FILE = "tiedlm-", ".held-by-tiedlm"
 
@@ -25,7 +30,8 @@ def replacement(path: Path) -> Iterator[Path]:
     What killed writers of the same file left is removed.
     """
     remove_partial_files(path.parent, path.name)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-", suffix=PARTIAL_SUFFIX)
+    prefix = f".{path.name}.{os.getpid()}@{_host()}-"
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=PARTIAL_SUFFIX)
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -52,7 +58,7 @@ def remove_partial_files(folder: Path, name: str = "") -> None:
     """
     for path in folder.glob(f".{glob.escape(name)}*{PARTIAL_SUFFIX}"):
         matched = PARTIAL_NAME.fullmatch(path.name)
-        if matched and name in ("", matched["name"]) and not _is_alive(int(matched["pid"])):
+        if matched and name in ("", matched["name"]) and _is_abandoned(path, matched):
             path.unlink(missing_ok=True)
 
 
@@ -105,6 +111,21 @@ def remove_abandoned_folders(place: Path, prefix: str) -> None:
             continue
         finally:
             os.close(descriptor)
+
+
+def _is_abandoned(path: Path, matched: re.Match[str]) -> bool:
+    """Whether the writer of a partial file is gone; one without a host is this one's."""
+    if matched["host"] in (None, _host()):
+        return not _is_alive(int(matched["pid"]))
+    try:
+        return time.time() - path.stat().st_mtime > SECONDS_OF_A_WRITER
+    except OSError:  # it has been renamed into place
+        return False
+
+
+def _host() -> str:
+    """The name of this machine, in letters that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", platform.node())[:64]
 
 
 def _is_alive(pid: int) -> bool:

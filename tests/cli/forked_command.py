@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,26 +36,39 @@ READ_AT_IMPORT = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")  # by typer, and
 
 def run_forked(folder: Path, arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run` would answer to the command in a folder and an environment."""
-    words = shlex.split(arguments)
+    return run_together(folder, [arguments], environment)[0]
+
+
+def run_together(
+    folder: Path, commands: Sequence[str], environment: dict[str, str]
+) -> list[subprocess.CompletedProcess[str]]:
+    """The same of several commands, begun at the same moment."""
     with tempfile.TemporaryDirectory() as place:
-        streams = [Path(place, name) for name in ("stdout", "stderr")]
-        order = {
-            "arguments": words,
-            "folder": str(folder),
-            "environment": environment,
-            "streams": [str(path) for path in streams],
-        }
+        streams = [[Path(place, f"{name}{number}") for name in ("out", "err")] for number in range(len(commands))]
+        orders = [
+            {
+                "arguments": shlex.split(arguments),
+                "folder": str(folder),
+                "environment": environment,
+                "streams": [str(path) for path in of_command],
+            }
+            for arguments, of_command in zip(commands, streams, strict=True)
+        ]
         server = _server()
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(json.dumps(order) + "\n")
+        server.stdin.write(json.dumps(orders) + "\n")
         server.stdin.flush()
         if not select.select([server.stdout], [], [], HANG_SECONDS)[0]:
             server.kill()
-            raise subprocess.TimeoutExpired(words, HANG_SECONDS)
-        status = int(server.stdout.readline())
-        stdout, stderr = (path.read_text(encoding="utf-8") for path in streams)
-    return subprocess.CompletedProcess(["tiedlm", *words], status, stdout, stderr)
+            raise subprocess.TimeoutExpired(list(commands), HANG_SECONDS)
+        statuses = json.loads(server.stdout.readline())
+        return [
+            subprocess.CompletedProcess(
+                ["tiedlm", *shlex.split(arguments)], status, *(path.read_text(encoding="utf-8") for path in of_command)
+            )
+            for arguments, status, of_command in zip(commands, statuses, streams, strict=True)
+        ]
 
 
 @functools.cache
@@ -76,17 +90,15 @@ def _server() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """Fork a process for each order of stdin, and tell its exit status."""
+    """Fork a process for each order of a line of stdin, and tell their exit statuses."""
     for name in PRELOADED:
         importlib.import_module(name)
     assert not {"huggingface_hub", "datasets", "tiedlm.cli.console", "tiedlm.execution.local.scheduler"} & set(
         sys.modules
     )
     for line in iter(sys.stdin.readline, ""):
-        process = os.fork()
-        if process == 0:
-            _become(json.loads(line))
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        processes = [os.fork() or _become(order) for order in json.loads(line)]
+        print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
 
 
 def _become(order: dict[str, Any]) -> NoReturn:

@@ -25,8 +25,9 @@ from tiedlm.comparison.trials import tuned_folders
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import LOCK_FILE, is_held
+from tiedlm.execution.run_lock import held_runs
 from tiedlm.record.record_file import load_record
-from tiedlm.record.run_id import CHECKPOINTS_FOLDER, RunId
+from tiedlm.record.run_id import CHECKPOINTS_FOLDER, LOCKS_FOLDER, RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.report.short_answer import short_answer, short_scan_answer
 
@@ -86,7 +87,7 @@ def _folders_below(place: Path) -> Iterator[Path]:
     if any(map(RunId.of_record_file, names)) or has_mark:
         yield place
         is_scan = SCAN_DESIGN_FILE in names
-        own = (CHECKPOINTS_FOLDER, TUNE_FOLDER)
+        own = (CHECKPOINTS_FOLDER, LOCKS_FOLDER, TUNE_FOLDER)
         folders = [path for path in folders if path.name not in own and not (is_scan and "=" in path.name)]
     for folder in folders:
         yield from _folders_below(folder)
@@ -121,7 +122,7 @@ def _read(folder: Path) -> ListedFolder:
     state: State = "complete" if len(finished) == expected > 0 else "unfinished" if unfinished else "incomplete"
     if answer.is_damaged:
         state = "damaged"
-    if any(map(is_held, [*places, *(tuning or [])])):
+    if any(is_held(place) or held_runs(place) for place in [*places, *(tuning or [])]):
         state = "running"
     return ListedFolder(
         path=str(folder),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.api.planned_contrasts import planned_contrasts
+from tiedlm.api.run_queue import Prepared, make_runs
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.comparability import check_reusable, check_runtime, check_text, missing_runs
 from tiedlm.comparison.designs import (
@@ -28,8 +29,9 @@ from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.errors import InputError, RunsFailed
-from tiedlm.execution.folder_lock import locked
+from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.listener import Listener
+from tiedlm.execution.planned_runs import add_planned
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.ranks import ranks_of_environment
 from tiedlm.processes.start_method import clear_temporary_folders, start_server
@@ -84,8 +86,8 @@ class RunFolder:
     def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] | None = None) -> None:
         """Train those runs that have no record, by the designs that lie beside the folder.
 
-        `decide` writes a design down, once everything else is checked and before the first run, while no other command
-        trains there.
+        Other commands may train in the folder at the same time: a run is made by one of them. `decide` writes a design
+        down, once everything else is checked and before the first run, while no other command decides there.
 
         Raises:
             InputError: the text or the folder is unfit.
@@ -96,11 +98,25 @@ class RunFolder:
             raise InputError(
                 "torchrun starts several processes for one run, and this command has several runs; give tiedlm train"
             )
-        if sealed_tune(self.place) is not None:
-            check_not_tuned(runs)
         if not ranks.is_first:
             self._compute_along(runs)
             return
+        prepared = self.prepare(runs, decide)
+        if prepared is not None:
+            make_runs([prepared], prepared.plan, _executor, self.options.listener)
+
+    def prepare(
+        self, runs: Sequence[RunId], decide: Callable[[], None] | None = None, cell: str = ""
+    ) -> Prepared | None:
+        """Check everything that `train_missing` needs; None where no run is missing.
+
+        `cell` names the folder, where its runs are made in one queue with those of others.
+
+        Raises:
+            InputError: as `train_missing`.
+        """
+        if sealed_tune(self.place) is not None:
+            check_not_tuned(runs)
         clear_temporary_folders()
         contrasts = self._contrasts()
         if contrasts is not None:
@@ -115,32 +131,36 @@ class RunFolder:
             if any(self.place.glob("*.safetensors")) and not (self.place / TOKENIZER_FILE).exists():
                 self._keep_tokenizer(self.tokenized())
             if decide is not None or (contrasts is not None and not (self.place / CONTRASTS_FILE).exists()):
-                with locked(self.place):
+                with locked(self.place, PATIENCE_SECONDS):
                     self._decide(contrasts, decide)
-            return
+            return None
         jobs, plan = self._prepare(runs, records)
+        jobs = [dataclasses.replace(job, cell=cell, divergence_counts=self.divergence_counts) for job in jobs]
+        return Prepared(self.place, jobs, plan, lambda: self._begin(jobs, runs, contrasts, decide))
 
-        from tiedlm.execution.output_folder import clear_leftovers, make_folder
+    def _begin(
+        self,
+        jobs: list[Job],
+        runs: Sequence[RunId],
+        contrasts: Sealed[Contrasts] | None,
+        decide: Callable[[], None] | None,
+    ) -> list[Job]:
+        """Decide, while the folder is locked: what other commands have done there since it was read is checked again.
 
-        make_folder(self.place)
-        with locked(self.place):
-            if any((self.place / job.run.record_file).exists() for job in jobs):
-                raise InputError(f"--out {self.place}: another command has just trained there; give this one again")
-            clear_leftovers(self.place)
-            self._keep_tokenizer(jobs[0].corpus)
-            self._decide(contrasts, decide)
-            led_by = designs_beside(self.place)
-            jobs = [
-                dataclasses.replace(job, design_sha256=led_by, divergence_counts=self.divergence_counts) for job in jobs
-            ]
-            self.options.listener.begin(plan)
-            try:
-                failures = _executor(plan).run(jobs, self.options.listener)
-            finally:
-                self.options.listener.end()
-                clear_leftovers(self.place)
-        if failures:
-            raise RunsFailed(failures, len(jobs))
+        Raises:
+            InputError: another command trains, or has trained, what does not fit.
+        """
+        from tiedlm.execution.output_folder import clear_leftovers  # here, as below: they import torch
+        from tiedlm.execution.preflight import check_holders, check_records
+
+        check_holders(self.place, self.experiment, jobs[0].runtime)
+        check_records(self._reusable_records(), jobs[0].corpus, jobs[0].runtime)
+        clear_leftovers(self.place)
+        self._keep_tokenizer(jobs[0].corpus)
+        self._decide(contrasts, decide)
+        add_planned(self.place, runs)
+        led_by = designs_beside(self.place)
+        return [dataclasses.replace(job, design_sha256=led_by) for job in jobs]
 
     def _compute_along(self, runs: Sequence[RunId]) -> None:
         """What the first rank trains, as one of the others, which write nothing and tell nothing."""

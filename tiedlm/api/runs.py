@@ -18,6 +18,7 @@ from tiedlm.comparison.designs import put_back
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.errors import InputError, RunsFailed
+from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId
@@ -94,12 +95,14 @@ def compare(
         folder.train_missing(runs)
     except RunsFailed as failed:
         try:
-            failed.comparison = update_report(place, runs=None if compares_all else runs)
+            with locked(place, PATIENCE_SECONDS):
+                failed.comparison = update_report(place, runs=None if compares_all else runs)
         except InputError as error:  # what is left cannot be compared
             raise failed from error
         raise
-    measure_similarity(place, lambda: folder.tokenized().token_counts("train"))
-    return update_report(place, runs=None if compares_all else runs)
+    with locked(place, PATIENCE_SECONDS):  # whoever finishes last writes the whole
+        measure_similarity(place, lambda: folder.tokenized().token_counts("train"))
+        return update_report(place, runs=None if compares_all else runs)
 
 
 def _both_stages(folder: RunFolder, first_stage: list[RunId], to_within: float, max_seeds: int) -> list[RunId]:

@@ -1,4 +1,4 @@
-"""One command at a time in a folder of records: a lock of the operating system, which ends with its holder."""
+"""One command at a time decides in a folder of records: a lock of the operating system, which ends with its holder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from tiedlm.regular_file import read_regular_file
 
 LOCK_FILE, HOLDER_FILE = ".lock", ".lock-holder"
 MAX_HOLDER_BYTES = 200
+PATIENCE_SECONDS = 600.0
+"""For a lock that is held for a moment: to write down what is decided, or to draw a report."""
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold a folder. Who holds it is written beside the lock, for whoever is refused; it decides nothing.
 
     Where the file system has no locks, the library warns and takes the mere presence of a file for one.
 
     Raises:
-        InputError: another process holds it, or what lies in the lock's place is no file.
+        InputError: another process holds it, and still does after so many seconds, or what lies in the lock's place is
+            no file.
     """
     path, holder = folder / LOCK_FILE, folder / HOLDER_FILE
     for place in (path, holder):
         if place.is_symlink() or (place.exists() and not place.is_file()):
             raise InputError(f"{place}: is no regular file, and the lock of the folder shall lie there; remove it")
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=patience_seconds)
     try:
         lock.acquire()
     except Timeout as error:

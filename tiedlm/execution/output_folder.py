@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
 from tiedlm.atomic_file import remove_partial_files
 from tiedlm.errors import InputError
+from tiedlm.execution.run_lock import failure_path, held_runs, remove_free_locks
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER
 from tiedlm.training.checkpoint import CheckpointFiles
@@ -28,14 +30,17 @@ def make_folder(out: Path) -> None:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what ended processes left in a folder that is locked: partial files, checkpoints of finished runs."""
+    """Remove what ended processes left in a folder: partial files, checkpoints of finished runs, locks of nobody."""
     if not folder.is_dir():  # it was moved away, which the runs have told
         return
     remove_partial_files(folder)
     for record in load_records(folder, may_be_empty=True):
         CheckpointFiles(folder, record.run).delete()
+        failure_path(folder, record.run).unlink(missing_ok=True)
     checkpoints = folder / CHECKPOINTS_FOLDER
     if checkpoints.is_dir():
         remove_partial_files(checkpoints)
-        if not any(checkpoints.iterdir()):
-            checkpoints.rmdir()
+        with contextlib.suppress(OSError):  # it is not empty
+            if not held_runs(folder):
+                checkpoints.rmdir()
+    remove_free_locks(folder)

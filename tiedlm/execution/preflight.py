@@ -11,6 +11,7 @@ from tiedlm.data.output_map import read_output_map
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
+from tiedlm.execution.run_lock import held_runs
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.available_cpus import available_cpus
 from tiedlm.processes.ranks import check_rows, ranks_of_environment
@@ -40,10 +41,7 @@ def prepare_jobs(
             or the checkpoints of unfinished runs.
     """
     runtime = resolve_runtime(options.device, options.precision)
-    check_runtime(records, runtime.device, runtime.precision)
-    check_text(records, corpus.name, corpus.text_sha256)
-    for record in records:
-        _check_tokenizer(record, corpus)
+    check_records(records, corpus, runtime)
     arms = {run.arm: experiment.arm_config(run.arm) for run in runs}
     if any(arm.config.intervention.output_rows == "map" for arm in arms.values()):
         read_output_map(corpus)
@@ -62,6 +60,44 @@ def prepare_jobs(
     rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
     jobs = [Job(experiment.name, run, arms[run.arm], *rest, micro_batch=options.micro_batch) for run in runs]
     return jobs, num_side_by_side
+
+
+def check_records(records: list[RunRecord], corpus: TokenizedCorpus, runtime: Runtime) -> None:
+    """Refuse a corpus and a device that do not fit the records of a folder.
+
+    Raises:
+        InputError: naming the record.
+    """
+    check_runtime(records, runtime.device, runtime.precision)
+    check_text(records, corpus.name, corpus.text_sha256)
+    for record in records:
+        _check_tokenizer(record, corpus)
+
+
+def check_holders(out: Path, experiment: Experiment, runtime: Runtime) -> None:
+    """Refuse to train beside another command that trains something else in the folder now.
+
+    Raises:
+        InputError: naming who, and the first field that differs.
+    """
+    for run, holder in held_runs(out).items():
+        if holder is None:
+            continue
+        theirs = {"experiment": holder.experiment, "device": holder.device, "precision": holder.precision}
+        mine: dict[str, object] = {
+            "experiment": experiment.name,
+            "device": runtime.device,
+            "precision": runtime.precision,
+        }
+        if run.arm in experiment.arm_names:
+            mine |= experiment.run_config(run.arm).every_key()
+            theirs |= holder.config.every_key()
+        for field, value in mine.items():
+            if value != theirs.get(field):
+                raise InputError(
+                    f"--out {out}: {holder} is training {run} there with {field}={theirs.get(field)!r}, now it is "
+                    f"{value!r}; set it back, wait for it or choose another --out"
+                )
 
 
 def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:

@@ -10,6 +10,8 @@ FILE_PATTERN = re.compile(r"(?P<arm>[a-z0-9][a-z0-9-]*)-seed(?P<seed>\d+)")
 MODEL_SUFFIX, RECORD_SUFFIX, DIVERGENCE_SUFFIX = ".safetensors", ".json", "-diverged.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 """Below the folder of the runs: there the checkpoints of unfinished runs have the names of their models."""
+LOCKS_FOLDER, LOCK_SUFFIX, FAILURE_SUFFIX = "locks", ".lock", ".failed"
+"""Below the folder of the runs: a file for each run that is being made, and one for each that failed."""
 
 
 class RunId(NamedTuple):
@@ -35,6 +37,16 @@ class RunId(NamedTuple):
     def model_file(self) -> str:
         """The name of its model, beside the record."""
         return self.stem + MODEL_SUFFIX
+
+    @property
+    def lock_file(self) -> str:
+        """The name of what its holder locks, in the folder of locks."""
+        return self.stem + LOCK_SUFFIX
+
+    @property
+    def failure_file(self) -> str:
+        """The name of what says why it failed, in the folder of locks."""
+        return self.stem + FAILURE_SUFFIX
 
     @property
     def divergence_file(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from torch import distributed
 
 from tiedlm.errors import Stopped
 from tiedlm.execution.job import Job
+from tiedlm.execution.job_queue import as_queue
 from tiedlm.execution.listener import Listener
 from tiedlm.model.masked_lm import TieError
 from tiedlm.processes.ranks import Ranks
@@ -33,29 +34,35 @@ class OneRank:
 
     ranks: Ranks
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
-        """Make all runs; return one sentence for each that failed. A signal stops after the step under way.
+    def run(self, jobs: Iterable[Job], listener: Listener) -> list[str]:
+        """Make the runs; return one sentence for each that failed. A signal stops after the step under way.
 
         Raises:
             Stopped: a signal came; the checkpoint is written.
         """
         failures = []
-        with _stop_signals() as stop, _process_group(jobs[0].runtime):
-            torch.set_num_threads(self.ranks.num_threads)
-            for job in jobs:
-                try:
-                    self._make(job, listener, stop)
-                except Interrupted as error:
-                    listener.notice(f"{job.run} is saved; the same command goes on from there")
-                    raise Stopped(stop.number) from error
-                except (RunFailed, TieError) as error:
-                    failures.append(f"{job.run}: {error}")
-                except RuntimeError as error:
-                    if not _tells_of_a_lost_rank(error):
-                        raise
-                    failures.append(f"{job.run}: another rank has ended, so the run stops at its last checkpoint")
-                    return failures
+        queue = as_queue(jobs)
+        while (job := queue.take()) is not None:
+            failure = self._failure_of(job, listener)
+            queue.release(job, failure)
+            failures += [] if failure is None else [failure]
         return failures
+
+    def _failure_of(self, job: Job, listener: Listener) -> str | None:
+        with _stop_signals() as stop, _process_group(job.runtime):
+            torch.set_num_threads(self.ranks.num_threads)
+            try:
+                self._make(job, listener, stop)
+            except Interrupted as error:
+                listener.notice(f"{job} is saved; the same command goes on from there")
+                raise Stopped(stop.number) from error
+            except (RunFailed, TieError) as error:
+                return f"{job}: {error}"
+            except RuntimeError as error:
+                if not _tells_of_a_lost_rank(error):
+                    raise
+                return f"{job}: another rank has ended, so the run stops at its last checkpoint"
+        return None
 
     def _make(self, job: Job, listener: Listener, stop: _Stop) -> None:
         policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, listener.notice, self.ranks)

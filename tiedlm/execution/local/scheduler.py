@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from tiedlm.errors import memory_limit_bytes
 from tiedlm.execution.job import Job
+from tiedlm.execution.job_queue import SECONDS_BETWEEN_LOOKS, JobQueue, as_queue
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.worker import Failure, Notice, work
 from tiedlm.processes.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
@@ -25,18 +27,22 @@ class LocalProcesses:
 
     num_side_by_side: int
 
-    def run(self, jobs: Sequence[Job], listener: Listener) -> list[str]:
-        """Make all runs; return one sentence for each that failed.
+    def run(self, jobs: Iterable[Job], listener: Listener) -> list[str]:
+        """Make all runs that nobody else makes; return one sentence for each that failed.
 
         A failed run does not stop the others. An interrupt stops them all after the step under way; finished runs have
         their records, the others their checkpoints. A second interrupt kills them.
         """
-        waiting, workers = list(jobs), _Workers(listener)
+        queue = as_queue(jobs)
+        workers = _Workers(listener, queue)
         try:
-            while waiting or workers.running:
-                while waiting and len(workers.running) < self.num_side_by_side:
-                    workers.start(waiting.pop(0))
-                workers.listen()
+            while True:
+                while len(workers.running) < self.num_side_by_side and (job := queue.take()) is not None:
+                    workers.start(job)
+                if not workers.running:
+                    break
+                has_room = queue.waiting and len(workers.running) < self.num_side_by_side
+                workers.listen(SECONDS_BETWEEN_LOOKS if has_room else None)
         except BaseException:
             workers.stop()
             raise
@@ -46,16 +52,16 @@ class LocalProcesses:
 class _Workers:
     """The processes that run, and what they have told."""
 
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
+    def __init__(self, listener: Listener, queue: JobQueue) -> None:
+        self.listener, self.queue = listener, queue
         self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
-        self.failures: dict[RunId, str] = {}
-        self.last_progress: dict[RunId, Progress] = {}
+        self.failures: dict[tuple[Path, RunId], str] = {}
+        self.last_progress: dict[tuple[Path, RunId], Progress] = {}
         self.is_stopping = False
 
     def start(self, job: Job) -> None:
         receiver, sender = CONTEXT.Pipe(duplex=False)
-        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=str(job.run), daemon=True)
+        process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=str(job), daemon=True)
         with main_module_left_out(), nothing_of_the_current_folder():
             try:
                 process.start()
@@ -64,9 +70,9 @@ class _Workers:
         sender.close()  # the worker holds the other end; its death is then an end of file here
         self.running[receiver] = (job, process)
 
-    def listen(self) -> None:
-        """Wait for news and take one from each process that has some."""
-        ready = wait(list(self.running))
+    def listen(self, timeout_seconds: float | None = None) -> None:
+        """Wait for news, no longer than this, and take one from each process that has some."""
+        ready = wait(list(self.running), timeout_seconds)
         for receiver in [receiver for receiver in self.running if receiver in ready]:
             job, process = self.running[receiver]
             try:
@@ -77,14 +83,14 @@ class _Workers:
                 continue
             match message:
                 case Progress():
-                    self.last_progress[job.run] = message
+                    self.last_progress[job.key] = message
                     self.listener.update(message)
                 case CurvePoint():
                     self.listener.evaluated(job.run, message)
                 case Notice(sentence):
-                    self.listener.notice(f"{job.run}: {sentence}")
+                    self.listener.notice(f"{job}: {sentence}")
                 case Failure(sentence):
-                    self.failures[job.run] = f"{job.run}: {sentence}"
+                    self.failures[job.key] = f"{job}: {sentence}"
 
     def stop(self) -> None:
         """Let every process finish its step and save; listen on, since a full pipe would hold it up."""
@@ -104,22 +110,21 @@ class _Workers:
 
     def _end(self, job: Job, process: BaseProcess) -> None:
         process.join()
-        last = self.last_progress.get(job.run)
+        last = self.last_progress.get(job.key)
+        if not job.has_result and not self.is_stopping and job.key not in self.failures:
+            place = f" at step {last.step:,}" if last else ""
+            cause = f"was stopped{place}; the same command goes on with it"
+            self.failures[job.key] = f"{job}: {_death(process.exitcode, place) if process.exitcode else cause}"
+        failure = self.failures.get(job.key)
+        self.queue.release(job, None if job.has_result else failure)
         record = job.out / job.run.record_file
         if record.exists():
             self.listener.finish(load_record(record))
-            return
-        if job.divergence_counts and (job.out / job.run.divergence_file).exists():
-            return  # as it has said
-        if self.is_stopping:
-            if job.run in self.failures:
-                self.listener.notice(self.failures[job.run])
+        elif self.is_stopping and not job.has_result:
+            if failure is not None:
+                self.listener.notice(failure)
             place = f"stands at step {last.step:,} of {last.num_steps:,}" if last else "has done no step"
-            self.listener.notice(f"{job.run} {place}; the same command goes on from there")
-        elif job.run not in self.failures:
-            place = f" at step {last.step:,}" if last else ""
-            cause = f"was stopped{place}; the same command goes on with it"
-            self.failures[job.run] = f"{job.run}: {_death(process.exitcode, place) if process.exitcode else cause}"
+            self.listener.notice(f"{job} {place}; the same command goes on from there")
 
 
 def _death(exit_code: int, place: str) -> str:
