@@ -67,6 +67,7 @@ def test_the_readme_has_commands() -> None:
         "train",
         "report",
         "ls",
+        "status",
         "explain",
         "export",
         "evaluate",

@@ -66,6 +66,7 @@ class Stopped(BaseException):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
+        self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
 
@@ -83,6 +84,10 @@ def told(source: str, what: str, remedy: str) -> Iterator[None]:
     except BaseException as error:  # a panic of Rust code is no Exception
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{source}: {what} ({said}); {remedy}") from error
+
+
+class DivergedTrial(Exception):
+    """A run of a tuning has no record, and is done: that it diverges is its result, which is written down."""
 
 
 class RunsFailed(Exception):

@@ -21,13 +21,14 @@ from tiedlm.atomic_file import replacement
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.interventions import NEUTRAL
 from tiedlm.config.older_schemas import MOVED_IN_6
+from tiedlm.config.saved_model_config import METADATA_KEY
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.scheduler import LocalProcesses
 from tiedlm.execution.local.worker import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
-from tiedlm.model.saved_model import METADATA_KEY, write_tensors
+from tiedlm.model.saved_model import write_tensors
 from tiedlm.processes.start_method import start_server
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord

@@ -21,6 +21,8 @@ class Cell:
 
     values: dict[str, Any]
     """By `section.key`."""
+    changes: dict[str, Any]
+    """The same by where they are set: in the experiment, or in each of some arms."""
     experiment: Experiment
     folder: str
     """`fraction=0.1,hidden_size=64`, below the folder of all cells."""
@@ -79,7 +81,8 @@ def make_cells_of(
         InputError: a cell is no experiment.
     """
     places = [""] if arms is None else [f"arms.{arm}." for arm in arms]
-    return [
-        Cell(of_cell, changed(experiment, {place + key: of_cell[key] for place in places for key in of_cell}), folder)
-        for folder, of_cell in folders.items()
-    ]
+    cells = []
+    for folder, of_cell in folders.items():
+        changes = {place + key: of_cell[key] for place in places for key in of_cell}
+        cells.append(Cell(of_cell, changes, changed(experiment, changes), folder))
+    return cells

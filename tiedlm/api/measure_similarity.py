@@ -25,7 +25,7 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
     Each run's input and output matrix is held to the table of the tied run of its seed, the tied arm's to that of the
     next seed. `count_tokens` gives how often each token occurs in train, (V,); the most frequent 5,000 are compared.
     """
-    records = {record.run: record for record in load_records(folder)}
+    records = {record.run: record for record in load_records(folder, may_be_empty=True)}
     earlier = load_similarity(folder)
     pairs = {} if earlier is None else {(pair.arm, pair.matrix, pair.records_sha256): pair for pair in earlier.pairs}
     wanted = [(record, tied) for record in records.values() if (tied := _tied_run(record, records)) is not None]

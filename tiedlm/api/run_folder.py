@@ -41,6 +41,9 @@ from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tiedlm.data.tokens import TokenizedCorpus
     from tiedlm.execution.executor import Executor
     from tiedlm.execution.job import Job
@@ -71,17 +74,25 @@ class RunFolder:
 
         return tokenize(self.find_text(), self.experiment.corpus, self.options.listener)
 
+    def token_counts(self) -> npt.NDArray[np.int64]:
+        """How often each token occurs in train, (V,)."""
+        return self.tokenized().token_counts("train")
+
     def plan(self, runs: Sequence[RunId]) -> Plan:
         """What `train_missing` would train, and how long that takes by a few timed steps; nothing is written.
 
         Raises:
             InputError: as `train_missing`.
         """
-        from tiedlm.execution.dry_run import time_plan
-
         self._contrasts()
         jobs, plan = self._prepare(runs, self._reusable_records())
-        return time_plan(plan, jobs, _executor(plan)) if jobs else plan
+        return self.timed(Prepared(self.place, jobs, plan)) if jobs else plan
+
+    def timed(self, prepared: Prepared) -> Plan:
+        """A plan with its time, by a few steps of as many runs as go side by side."""
+        from tiedlm.execution.dry_run import time_plan
+
+        return time_plan(prepared.plan, prepared.jobs, _executor(prepared.plan))
 
     def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] | None = None) -> None:
         """Train those runs that have no record, by the designs that lie beside the folder.
@@ -93,17 +104,23 @@ class RunFolder:
             InputError: the text or the folder is unfit.
             RunsFailed: some runs failed.
         """
-        ranks = ranks_of_environment()
-        if ranks.number > 1 and len(runs) > 1:
-            raise InputError(
-                "torchrun starts several processes for one run, and this command has several runs; give tiedlm train"
-            )
-        if not ranks.is_first:
+        _check_ranks(len(runs))
+        if not ranks_of_environment().is_first:
             self._compute_along(runs)
             return
         prepared = self.prepare(runs, decide)
         if prepared is not None:
-            make_runs([prepared], prepared.plan, _executor, self.options.listener)
+            self.make([prepared], prepared.plan)
+
+    def make(self, prepared: Sequence[Prepared], plan: Plan) -> None:
+        """Make the prepared runs of this folder, or of many with the same options.
+
+        Raises:
+            InputError: as `train_missing`.
+            RunsFailed: some runs failed.
+        """
+        _check_ranks(len(plan.to_train))
+        make_runs(prepared, plan, _executor, self.options.listener)
 
     def prepare(
         self, runs: Sequence[RunId], decide: Callable[[], None] | None = None, cell: str = ""
@@ -136,7 +153,7 @@ class RunFolder:
             return None
         jobs, plan = self._prepare(runs, records)
         jobs = [dataclasses.replace(job, cell=cell, divergence_counts=self.divergence_counts) for job in jobs]
-        return Prepared(self.place, jobs, plan, lambda: self._begin(jobs, runs, contrasts, decide))
+        return Prepared(self.place, jobs, plan, lambda jobs: self._begin(jobs, runs, contrasts, decide))
 
     def _begin(
         self,
@@ -223,6 +240,18 @@ class RunFolder:
     def _keep_tokenizer(self, corpus: TokenizedCorpus) -> None:
         """Write the tokenizer beside the models, which are of no use without it."""
         write_atomically(self.place / TOKENIZER_FILE, corpus.tokenizer_text())
+
+
+def _check_ranks(num_runs: int) -> None:
+    """Refuse several runs where torchrun has started the processes of one.
+
+    Raises:
+        InputError: it has, and there are several.
+    """
+    if ranks_of_environment().number > 1 and num_runs > 1:
+        raise InputError(
+            "torchrun starts several processes for one run, and this command has several runs; give tiedlm train"
+        )
 
 
 def _executor(plan: Plan) -> Executor:

@@ -27,7 +27,7 @@ class Prepared:
     place: Path
     jobs: list[Job]
     plan: Plan
-    begin: Callable[[], list[Job]]
+    begin: Callable[[list[Job]], list[Job]] = list
     """Writes down what is decided on before the first run, while the folder is locked; returns the jobs by that."""
 
 
@@ -75,9 +75,25 @@ def _begin(prepared: Sequence[Prepared], held: ExitStack, listener: Listener) ->
         make_folder(part.place)
         with ExitStack() as moment:
             moment.enter_context(locked(part.place, PATIENCE_SECONDS if queue.has_locks else 0.0))
-            queue.add(part.begin())
+            queue.add(part.begin(part.jobs))
             if not queue.taken:
                 queue.reserve()
             if not queue.has_locks:
                 held.enter_context(moment.pop_all())
     return queue
+
+
+def decide_alone(prepared: Sequence[Prepared]) -> list[Job]:
+    """Write down what is decided on, as before the first run, and return the jobs; nothing is trained.
+
+    Raises:
+        InputError: as `make_runs`.
+    """
+    from tiedlm.execution.output_folder import make_folder
+
+    jobs: list[Job] = []
+    for part in prepared:
+        make_folder(part.place)
+        with locked(part.place, PATIENCE_SECONDS):
+            jobs += part.begin(part.jobs)
+    return jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,10 @@ from tiedlm.api.places import RUNS_FOLDER
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, decide, plan_stages, stages_sentence
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.designs import put_back
+from tiedlm.comparison.designs import is_trial, put_back
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import load_corpus
-from tiedlm.errors import InputError, RunsFailed
+from tiedlm.errors import DivergedTrial, InputError, RunsFailed
 from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_record
@@ -48,6 +48,7 @@ def train(
     Raises:
         InputError: the experiment, the arm, the text or the folder is unfit.
         RunsFailed: the run failed.
+        DivergedTrial: it has diverged, in a cell of a tuning.
     """
     out, _ = going_on(experiment, out, seed)
     experiment = as_experiment(experiment)
@@ -56,6 +57,8 @@ def train(
     run = RunId(arm, seed)
     folder = run_folder(experiment, out, data_dir, text_column, options)
     folder.train_missing([run])
+    if folder.divergence_counts and (folder.place / run.divergence_file).exists():
+        raise DivergedTrial(f"{folder.place / run.divergence_file}: {run} has diverged, which is its result")
     return load_record(folder.place / run.record_file)
 
 
@@ -101,7 +104,7 @@ def compare(
             raise failed from error
         raise
     with locked(place, PATIENCE_SECONDS):  # whoever finishes last writes the whole
-        measure_similarity(place, lambda: folder.tokenized().token_counts("train"))
+        measure_similarity(place, folder.token_counts)
         return update_report(place, runs=None if compares_all else runs)
 
 
@@ -110,14 +113,34 @@ def _both_stages(folder: RunFolder, first_stage: list[RunId], to_within: float, 
     place, contrasts = folder.place, folder.experiment.contrasts
     design = plan_stages(first_stage, to_within, max_seeds, place, contrasts)
     put_back("to-within", design, place)
-
-    def plan_anew() -> None:  # while nobody else trains there: another command may have begun a second stage since
-        decide(plan_stages(first_stage, to_within, max_seeds, place, contrasts), place)
-
-    folder.train_missing(first_stage, plan_anew)
+    folder.train_missing(first_stage, _decision(folder, first_stage, to_within, max_seeds))
     stages = both_stages(first_stage, design.design, place, contrasts)
     folder.options.listener.notice(stages_sentence(stages, design.design))
     return stages.runs
+
+
+def stages_to_train(
+    folder: RunFolder, first_stage: list[RunId], to_within: float, max_seeds: int
+) -> tuple[list[RunId], Callable[[], None], bool]:
+    """The runs that `--to-within` takes as far as they are known, what writes its plan down, and if the first stage is
+    all that is known.
+
+    Raises:
+        InputError: as `compare`.
+    """
+    place, contrasts = folder.place, folder.experiment.contrasts
+    design = plan_stages(first_stage, to_within, max_seeds, place, contrasts)
+    put_back("to-within", design, place)
+    stages = both_stages(first_stage, design.design, place, contrasts)
+    folder.options.listener.notice(stages_sentence(stages, design.design))
+    decide = _decision(folder, first_stage, to_within, max_seeds)
+    return stages.runs, decide, stages.seeds_needed is None
+
+
+def _decision(folder: RunFolder, first_stage: list[RunId], to_within: float, max_seeds: int) -> Callable[[], None]:
+    """Writes the plan down, made anew while the folder is locked: another command may have begun a second stage."""
+    place, contrasts = folder.place, folder.experiment.contrasts
+    return lambda: decide(plan_stages(first_stage, to_within, max_seeds, place, contrasts), place)
 
 
 def plan_comparison(
@@ -183,7 +206,8 @@ def run_folder(
     """
     options, data_place = options or RunOptions(), None if data_dir is None else Path(data_dir)
     find_text = functools.cache(lambda: load_corpus(experiment.corpus.name, data_place, text_column, options.listener))
-    return RunFolder(experiment, out_folder(experiment, out), find_text, options)
+    place = out_folder(experiment, out)
+    return RunFolder(experiment, place, find_text, options, divergence_counts=is_trial(place))
 
 
 def as_experiment(given: Experiment | str | Path | None) -> Experiment:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tiedlm.api.cell_experiments import make_cells
+from tiedlm.api.cell_queue import CellRuns, make_cells_runs
+from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.planned_contrasts import check_of_scan, planned_contrasts
-from tiedlm.api.runs import as_experiment, compare, out_folder
+from tiedlm.api.runs import as_experiment, out_folder, run_folder
+from tiedlm.api.seeds import chosen_runs
 from tiedlm.comparison.designs import CONTRASTS_FILE, SCAN_DESIGN_FILE, check_new_design, sealed_scan
 from tiedlm.comparison.scan_result import Scan, ScanDesign
-from tiedlm.comparison.sealed_design import save_decision, seal
+from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.strict import validated
-from tiedlm.errors import InputError
+from tiedlm.data.sources.corpus import Corpus
+from tiedlm.errors import InputError, RunsFailed
+from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.report.write_scan import update_scan
 
@@ -32,19 +38,72 @@ def scan(
 ) -> Scan:
     """Compare the arms for every combination of values, by `section.key`, each in a folder of its own below `out`.
 
-    Cells that have their records are not trained again, so an interrupted scan goes on, and one over more values of
-    the same keys adds to it. `out` is by default `runs/NAME-scan`. The rest is as for `compare`.
+    The runs of all cells are one queue. Cells that have their records are not trained again, so an interrupted scan
+    goes on, and one over more values of the same keys adds to it. `out` is by default `runs/NAME-scan`. The rest is as
+    for `compare`.
 
     Raises:
         InputError: a combination is no experiment, or `out` holds another scan.
-        RunsFailed: runs of a cell failed; the cells before it are kept.
+        RunsFailed: some runs failed; the other cells are kept, and put together where that can be done.
+    """
+    options = options or RunOptions()
+    folder, cells = decide_scan(
+        experiment, values, arms, seeds, out=out, data_dir=data_dir, text_column=text_column, options=options
+    )
+    try:
+        make_cells_runs(cells, folder, options)
+    except RunsFailed:
+        with contextlib.suppress(InputError):  # what is left cannot be put together
+            _put_together(cells, folder)
+        raise
+    return _put_together(cells, folder)
+
+
+def decide_scan(
+    experiment: Experiment | str | Path | None,
+    values: Mapping[str, Sequence[Any]],
+    arms: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    options: RunOptions,
+) -> tuple[Path, list[CellRuns]]:
+    """The folder of a scan, in which it is written down what is scanned, and the runs of its cells.
+
+    Raises:
+        InputError: as `scan`.
     """
     experiment = as_experiment(experiment)
-    options = options or RunOptions()
     folder = scan_folder(experiment, out)
     document = {"experiment": experiment.name, "values": {key: list(of_key) for key, of_key in values.items()}}
     design = validated(ScanDesign, document, "--scan")
     cells = make_cells(experiment, values)
+    check_of_scan(experiment, values)
+    _seal(design, folder)  # what cannot be is refused before a folder is made
+    planned_contrasts(experiment, folder)
+    runs = chosen_runs(experiment, arms, seeds)
+
+    from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
+
+    make_folder(folder)
+    with locked(folder, PATIENCE_SECONDS):
+        save_decision(_seal(design, folder), folder / SCAN_DESIGN_FILE)
+        contrasts = planned_contrasts(experiment, folder)
+        if contrasts is not None:
+            save_decision(contrasts, folder / CONTRASTS_FILE)
+    finders: dict[str, Callable[[], Corpus]] = {}  # a text is read once
+    parts = []
+    for cell in cells:
+        of_cell = run_folder(cell.experiment, folder / cell.folder, data_dir, text_column, options)
+        of_cell.find_text = finders.setdefault(cell.experiment.corpus.name, of_cell.find_text)
+        parts.append(CellRuns(cell, of_cell, runs))
+    return folder, parts
+
+
+def _seal(design: ScanDesign, folder: Path) -> Sealed[ScanDesign]:
+    """The design of a command, which may only add to that of the folder."""
     earlier = sealed_scan(folder)
     if earlier is not None and not design.has_all_of(earlier.design):
         raise InputError(
@@ -53,20 +112,15 @@ def scan(
         )
     sealed = seal(design, earlier)
     check_new_design("scan", sealed, folder)
-    check_of_scan(experiment, values)
-    contrasts = planned_contrasts(experiment, folder)
+    return sealed
 
-    from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
-    make_folder(folder)
-    save_decision(sealed, folder / SCAN_DESIGN_FILE)
-    if contrasts is not None:
-        save_decision(contrasts, folder / CONTRASTS_FILE)
-    for number, cell in enumerate(cells, 1):
-        options.listener.notice(f"cell {number} of {len(cells)}: {cell.folder}")
-        place = folder / cell.folder
-        compare(cell.experiment, arms, seeds, out=place, data_dir=data_dir, text_column=text_column, options=options)
-    return update_scan(folder)
+def _put_together(cells: Sequence[CellRuns], folder: Path) -> Scan:
+    """Whoever finishes last writes the whole."""
+    with locked(folder, PATIENCE_SECONDS):
+        for part in cells:
+            measure_similarity(part.folder.place, part.folder.token_counts)
+        return update_scan(folder)
 
 
 def scan_folder(experiment: Experiment, out: str | Path | None) -> Path:

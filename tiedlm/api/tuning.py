@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tiedlm.api.cell_experiments import Cell, make_cells, make_cells_of
+from tiedlm.api.cell_queue import CellRuns, make_cells_runs
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.runs import as_experiment, out_folder, run_folder
 from tiedlm.comparison.designs import TUNE_FILE, check_designs, check_new_design, sealed_tune
@@ -15,6 +18,7 @@ from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED, TUNE_FOLDER, read_
 from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
+from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
@@ -43,32 +47,80 @@ def tuned(
         InputError: the experiment has no such `[tune]`, or a cell of it is none in which arms may differ.
         RunsFailed: runs failed, and not since they diverged.
     """
+    options = options or RunOptions()
+    tuning = decide_tuning(
+        experiment, arms, trials=trials, out=out, data_dir=data_dir, text_column=text_column, options=options
+    )
+    options.listener.notice(f"tuning, in {len(tuning.cells)} cells")
+    make_cells_runs(tuning.cells, tuning.folder / TUNE_FOLDER, options)
+    return choose(tuning, options)[0]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned, and the runs that it takes."""
+
+    experiment: Experiment
+    arms: list[str]
+    tune: Tune
+    folder: Path
+    """Of the comparison; that of the tuning lies in it."""
+    cells: list[CellRuns]
+
+
+def decide_tuning(
+    experiment: Experiment | str | Path | None,
+    arms: Sequence[str] | None = None,
+    *,
+    trials: int | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    options: RunOptions,
+) -> Tuning:
+    """Write down what is tuned, and tell the runs.
+
+    Raises:
+        InputError: as `tuned`.
+    """
     experiment = as_experiment(experiment)
     if experiment.tune is None:
         raise InputError(f"experiment {experiment.name!r} has no [tune], so there is nothing to tune; add one")
     tune = experiment.tune.design(trials, experiment.name)
-    options = options or RunOptions()
     folder = tuned_folder(experiment, out)
     names = list(experiment.arm_names if arms is None else arms)
-    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + tune.seeds)
     cells = _cells(experiment, tune, names)
-    sealed = _sealed(tune, folder)
+    _sealed(tune, folder)  # what cannot be is refused before a folder is made
     find_text = run_folder(experiment, folder, data_dir, text_column, options).find_text
 
     from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
-    make_folder(folder / TUNE_FOLDER)
-    save_decision(sealed, folder / TUNE_FOLDER / TUNE_FILE)
-    for number, cell in enumerate(cells, 1):
-        options.listener.notice(f"tuning, cell {number} of {len(cells)}: {cell.folder}")
-        runs = [RunId(arm, seed) for seed in seeds for arm in names]
-        place = folder / TUNE_FOLDER / cell.folder
-        RunFolder(cell.experiment, place, find_text, options, divergence_counts=True).train_missing(runs)
-    tuning = read_tuning(folder / TUNE_FOLDER, tune, check_designs)
-    for arm in names:
-        options.listener.notice(lowest_sentence(tuning, arm))
-    found = {f"arms.{arm}.{key}": value for arm in names for key, value in tuning.lowest[arm].values.items()}
-    return changed(experiment, found)
+    place = folder / TUNE_FOLDER
+    make_folder(place)
+    with locked(place, PATIENCE_SECONDS):
+        save_decision(_sealed(tune, folder), place / TUNE_FILE)
+    seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + tune.seeds)
+    runs = [RunId(arm, seed) for seed in seeds for arm in names]
+    of_cells = [
+        CellRuns(
+            cell, RunFolder(cell.experiment, place / cell.folder, find_text, options, divergence_counts=True), runs
+        )
+        for cell in cells
+    ]
+    return Tuning(experiment, names, tune, folder, of_cells)
+
+
+def choose(tuning: Tuning, options: RunOptions) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment with the values of each arm's lowest loss, of all runs of the tuning, and these values.
+
+    Raises:
+        InputError: a run has no result.
+    """
+    found = read_tuning(tuning.folder / TUNE_FOLDER, tuning.tune, check_designs)
+    for arm in tuning.arms:
+        options.listener.notice(lowest_sentence(found, arm))
+    values = {f"arms.{arm}.{key}": value for arm in tuning.arms for key, value in found.lowest[arm].values.items()}
+    return changed(tuning.experiment, values), values
 
 
 def _cells(experiment: Experiment, tune: Tune, arms: Sequence[str]) -> list[Cell]:

@@ -9,6 +9,8 @@ from typing import Literal
 from tiedlm.errors import InputError
 
 Form = Literal["text", "json", "csv", "markdown"]
+PLAN_FORMS = ("text", "slurm")
+MAX_TASK_MINUTES = 10_000.0
 
 
 def as_text(given: str, what: str) -> str:
@@ -106,6 +108,32 @@ def check_together(given: dict[str, bool]) -> None:
     for (one, other), reason in reasons.items():
         if given[one] and given[other]:
             raise InputError(f"{one} and {other} do not go together: {reason}; leave one of them out")
+
+
+def with_plan_form(arguments: list[str]) -> list[str]:
+    """The words of a command, where `--plan` alone stands for `--plan text`."""
+    following = [*arguments[1:], ""]
+    is_alone = [word == "--plan" and after not in PLAN_FORMS for word, after in zip(arguments, following, strict=True)]
+    return [f"{word}=text" if alone else word for word, alone in zip(arguments, is_alone, strict=True)]
+
+
+def check_plan(plan: str | None, task_minutes: float | None, given: dict[str, bool]) -> None:
+    """Refuse what does not go with `--plan`, and forms that it has not.
+
+    Raises:
+        InputError: naming the option.
+    """
+    if plan not in (None, *PLAN_FORMS):
+        raise InputError(f"--plan {plan!r} is not one of {', '.join(PLAN_FORMS)}; choose one of these")
+    if task_minutes is not None and plan != "slurm":
+        raise InputError(
+            f"--task-minutes {task_minutes:g} is for --plan slurm, which is not given; give both or neither"
+        )
+    if task_minutes is not None and not 0 < task_minutes < MAX_TASK_MINUTES:
+        raise InputError(f"--task-minutes {task_minutes:g} is not a number from above 0 to 10,000; give e.g. 60")
+    for option, is_given in given.items():
+        if plan is not None and is_given:
+            raise InputError(f"--plan and {option} do not go together: a plan is commands; leave one of them out")
 
 
 def chosen_form(as_json: bool, as_csv: bool, as_markdown: bool) -> Form:

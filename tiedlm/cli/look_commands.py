@@ -1,4 +1,4 @@
-"""`report`, `ls`, `config` and `doctor`, which train nothing."""
+"""`report`, `ls`, `status`, `config` and `doctor`, which train nothing."""
 
 from __future__ import annotations
 
@@ -106,6 +106,30 @@ def list_runs(
     where = " or ".join(map(str, asked)) if places else f"{RUNS_FOLDER} or {RESULTS_FOLDER}"
     none = f"no runs in {printable(where)}; tiedlm compare trains the first, in a few minutes"
     show(document, render_folders(found, stdout.width) if found else Text(none), as_json)
+
+
+@app.command()
+def status(
+    directory: Annotated[
+        str, typer.Argument(metavar="DIR", help="A folder of runs, of a scan's cells, or of a tuning.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say of each run of a folder whether it is done, running (where, since when, at which step), failed or missing.
+
+    Example: tiedlm status runs/pydoc
+
+    Exit status 0: all runs are done; 1: some are not.
+    """
+    from dataclasses import asdict
+
+    from tiedlm.api.run_states import STATES_SCHEMA_VERSION, run_states
+    from tiedlm.cli.state_table import render_states
+
+    found = run_states(as_folder(directory, "DIR"))
+    show({"schema_version": STATES_SCHEMA_VERSION, **asdict(found)}, render_states(found), as_json)
+    if not found.is_complete:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -11,18 +11,27 @@ import time
 
 import typer
 
+from tiedlm.cli.arguments import with_plan_form
 from tiedlm.cli.commands import app
 from tiedlm.cli.console import complain, stderr
+from tiedlm.cli.exit_status import AGAIN
 from tiedlm.cli.lack_of_memory import STATUS_WITHOUT_MEMORY, tell_lack_of_memory, watched_where_memory_is_limited
 from tiedlm.cli.streams import make_streams_safe
 from tiedlm.errors import InputError, RunsFailed, Stopped, is_lack_of_memory
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+OF_UNIX = ("SIGHUP", "SIGUSR1")
+STOP_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM),
+    *(getattr(signal, name) for name in OF_UNIX if hasattr(signal, name)),
+)
 SECONDS_OF_ONE_STOP = 1.0
 
 
 def main() -> None:
-    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 128 + N stopped by signal N."""
+    """The `tiedlm` command: 0 done, 1 a run failed, 2 wrong usage or input, 128 + N stopped by signal N.
+
+    SIGUSR1, by which queues say that the time is over, ends it with `AGAIN`.
+    """
     make_streams_safe()
     end_orderly = watched_where_memory_is_limited(STOP_SIGNALS)
     try:
@@ -48,6 +57,7 @@ def run_command() -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # as for a job in the background
             signal.signal(number, stop)
     try:
+        sys.argv[1:] = with_plan_form(sys.argv[1:])
         check_options(sys.argv[1:])
         app()
     except (InputError, RunsFailed) as error:
@@ -62,7 +72,8 @@ def run_command() -> None:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
         stderr.print("tiedlm: interrupted")
-        sys.exit(stopped.exit_code)
+        is_told_by_queue = stopped.signal_number == getattr(signal, "SIGUSR1", None)
+        sys.exit(AGAIN if is_told_by_queue else stopped.exit_code)
 
 
 def tell_os_error(error: OSError) -> int:

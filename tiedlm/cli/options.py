@@ -129,6 +129,24 @@ DryRunOption = Annotated[
         rich_help_panel=SHOWN,
     ),
 ]
+PlanOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="text|slurm",
+        help="Train nothing, and print the commands that train it: one a line, or a script for sbatch.",
+        show_default=False,
+        rich_help_panel=SHOWN,
+    ),
+]
+TaskMinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="N",
+        help="Minutes that a task of --plan slurm lasts at least; short runs are packed.",
+        show_default="60",
+        rich_help_panel=SHOWN,
+    ),
+]
 LogOption = Annotated[
     Path | None,
     typer.Option(

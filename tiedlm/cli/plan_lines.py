@@ -20,9 +20,11 @@ def plan_lines(plan: Plan) -> list[str]:
     there = f", {len(plan.already_there)} are there" if plan.already_there else ""
     parameters = ", ".join(f"{arm} {number:,}" for arm, number in plan.parameters.items())
     slow = "" if plan.has_bf16 else "; this processor has no bf16, which makes it slower"
+    cells = "" if plan.num_cells is None else f" in {plan.num_cells} cells"
     lines = [
         *width,
-        f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}; records go to {plan.out}",
+        f"{plan.experiment}: {runs(len(plan.to_train))} to train{there}{cells}; records go to {plan.out}",
+        *([] if plan.num_cells is None else ["  of the first cell:"]),
         f"  text: {count_tokens(plan.corpus_tokens)}; vocabulary {plan.vocab_size:,}",
         *([] if plan.documents is None else [f"  documents: {_count_documents(plan.documents)}"]),
         f"  {plan.num_steps:,} steps, {plan.train_tokens:,} tokens a run, {count_epochs(plan.epochs)}",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_ESTIMATE = 5.0
 LINES_OF_A_FETCH = 4  # where there is no terminal
+CellRun = tuple[str, RunId]
 
 
 BAR_COLUMNS = (
@@ -57,11 +58,11 @@ class ProgressDisplay(Listener):
         self.console, self.quiet = console, quiet
         self.plan: Plan | None = None
         self.noted: set[str] = set()  # of this plan and of those before it
-        self.finished: dict[RunId, RunRecord] = {}
-        self.state: dict[RunId, Progress] = {}
-        self.steps_before: dict[RunId, int] = {}  # of a run that goes on, made by another process
-        self.task_ids: dict[RunId, TaskID] = {}
-        self.line_times: dict[RunId, float] = {}
+        self.finished: dict[CellRun, RunRecord] = {}
+        self.state: dict[CellRun, Progress] = {}
+        self.steps_before: dict[CellRun, int] = {}  # of a run that goes on, made by another process
+        self.task_ids: dict[CellRun, TaskID] = {}
+        self.line_times: dict[CellRun, float] = {}
         self.shows_bars = console.is_terminal and not quiet
         self.fetching: NarrowBars | None = None
         self.fetched_part = 0
@@ -119,7 +120,7 @@ class ProgressDisplay(Listener):
 
     def update(self, progress: Progress) -> None:
         """Take one run's news."""
-        run = progress.run
+        run = (self.cell, progress.run)
         if not self.state:
             self.started = time.monotonic()  # of the first step: loading torch and text says nothing of the pace
         is_new_phase = run not in self.state or self.state[run].phase != progress.phase
@@ -132,7 +133,7 @@ class ProgressDisplay(Listener):
         loss = f"loss {progress.loss_nats:.3f}" if is_training else progress.phase
         if self.shows_bars:
             if run not in self.task_ids:
-                self.task_ids[run] = self.bars.add_task(str(run), total=1.0, figures="")
+                self.task_ids[run] = self.bars.add_task(self._name(progress.run), total=1.0, figures="")
             figures = f"{progress.step:,}/{progress.num_steps:,}  {loss}  {progress.tokens_per_second:,.0f} tok/s"
             done = progress.step / progress.num_steps if is_training else progress.evaluated
             figures = figures if is_training else f"{progress.phase}  {progress.evaluated:.0%}"
@@ -141,7 +142,7 @@ class ProgressDisplay(Listener):
         elif is_new_phase or time.monotonic() - self.line_times[run] > SECONDS_BETWEEN_LINES:
             self.line_times[run] = time.monotonic()
             self.console.print(
-                f"{run}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
+                f"{self._name(progress.run)}  step {progress.step:,}/{progress.num_steps:,}  {loss}  "
                 f"{progress.tokens_per_second:,.0f} tok/s  all runs: {self._time_left()}",
                 highlight=False,
                 soft_wrap=True,
@@ -150,23 +151,25 @@ class ProgressDisplay(Listener):
     def finish(self, record: RunRecord) -> None:
         """Once all arms of a seed have their records, say how they differ; one seed decides nothing."""
         assert self.plan is not None
-        self.finished[record.run] = record
-        if record.run in self.task_ids:
-            self.bars.remove_task(self.task_ids.pop(record.run))
+        of_cell = (self.cell, record.run)
+        self.finished[of_cell] = record
+        if of_cell in self.task_ids:
+            self.bars.remove_task(self.task_ids.pop(of_cell))
         if not self.quiet:
             perplexity, seconds = record.metrics["valid"].masked_lm_perplexity, record.cost.total_seconds
-            self._say(f"{record.run}: {perplexity:,.1f} on valid, in {duration(seconds)}")
+            self._say(f"{self._name(record.run)}: {perplexity:,.1f} on valid, in {duration(seconds)}")
         first, *others = self.plan.parameters
-        runs = {arm: RunId(arm, record.seed) for arm in (first, *others)}
+        runs = {arm: (self.cell, RunId(arm, record.seed)) for arm in (first, *others)}
         if self.quiet or not self.finished.keys() >= set(runs.values()):
             return
         losses = {arm: self.finished[run].metrics["valid"].masked_lm_loss_nats for arm, run in runs.items()}
         differences = ", ".join(f"{arm} {percent_more(losses[arm] - losses[first])} %" for arm in others)
         num_seeds = len({run.seed for run in (*self.plan.to_train, *self.plan.already_there)})
-        is_last = self.finished.keys() >= {*self.plan.to_train}
+        is_last = len(self.finished) >= len(self.plan.to_train)
         wait = "" if num_seeds == 1 or is_last else f"; no verdict before {num_seeds} seeds"
         if others:
-            self._say(f"seed {record.seed}: {differences} perplexity on valid{wait}")
+            cell = f"{self.cell}: " if self.cell else ""
+            self._say(f"{cell}seed {record.seed}: {differences} perplexity on valid{wait}")
 
     def notice(self, sentence: str) -> None:
         """Say something above the bars, quiet or not."""
@@ -175,7 +178,7 @@ class ProgressDisplay(Listener):
     def _estimate(self, progress: Progress) -> None:
         """Say once, when the first steps of all that go were timed, how long the whole takes."""
         assert self.plan is not None
-        if not self.pace.is_known and not self.finished:
+        if not self.pace.is_known and not self.finished and self.plan.num_cells is None:
             self.pace.update(progress)
             if self.pace.is_known:
                 seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
@@ -185,6 +188,10 @@ class ProgressDisplay(Listener):
         for line in lines:
             whole = not self.console.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
             self.console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=whole)
+
+    def _name(self, run: RunId) -> str:
+        """With its cell, where there are several."""
+        return f"{self.cell}: {run}" if self.cell else str(run)
 
     def _runs_done(self) -> float:
         """In runs; one half done is half a run."""

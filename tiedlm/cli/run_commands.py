@@ -10,6 +10,7 @@ import typer
 from tiedlm.cli.app import app
 from tiedlm.cli.arguments import (
     all_settings,
+    check_plan,
     check_together,
     chosen_form,
     one_arm,
@@ -43,19 +44,22 @@ from tiedlm.cli.options import (
     MarkdownOption,
     MicroBatchOption,
     OutOption,
+    PlanOption,
     PrecisionOption,
     QuietOption,
     ResumeOption,
     ScanOption,
     SetOption,
     StepsOption,
+    TaskMinutesOption,
     TensorboardOption,
     TextColumnOption,
     TokenizerOption,
     TrialsOption,
     TuneOption,
 )
-from tiedlm.errors import InputError, RunsFailed
+from tiedlm.cli.planned_lines import show_commands
+from tiedlm.errors import DivergedTrial, InputError, RunsFailed
 
 MAX_SEEDS_OF_A_WIDTH = 20
 
@@ -113,6 +117,8 @@ def compare(
     checkpoint_seconds: CheckpointOption = 60.0,
     micro_batch: MicroBatchOption = None,
     dry_run: DryRunOption = False,
+    plan: PlanOption = None,
+    task_minutes: TaskMinutesOption = None,
     log: LogOption = None,
     tensorboard: TensorboardOption = None,
     quiet: QuietOption = False,
@@ -127,6 +133,7 @@ def compare(
     from tiedlm import RunOptions, compare, load_experiment
     from tiedlm.api.cell_experiments import parse_scan
     from tiedlm.api.load_experiment import going_on
+    from tiedlm.api.plan_of_compare import Wanted, plan_of_compare
     from tiedlm.api.runs import out_folder, plan_comparison
     from tiedlm.api.scan import scan, scan_folder
     from tiedlm.api.seeds import chosen_runs
@@ -136,6 +143,9 @@ def compare(
     from tiedlm.execution.trackers import with_trackers
 
     form = chosen_form(as_json, as_csv, as_markdown)
+    check_plan(
+        plan, task_minutes, {"--dry-run": dry_run, "--json": as_json, "--csv": as_csv, "--markdown": as_markdown}
+    )
     given = {"--dry-run": dry_run, "--to-within": to_within is not None, "--tune": tune, "--scan": bool(scanned)}
     check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
     if max_seeds is not None and to_within is None:
@@ -156,6 +166,17 @@ def compare(
     if tune:
         check_not_tuned(runs)
     display.announce(loaded.name, loaded.corpus.name)
+    most = MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds
+    if plan is not None:
+        shared = options_of(corpus=corpus, data_dir=data_dir, text_column=text_column, tokenizer=tokenizer)
+        shared += options_of(set=all_settings(settings, steps), device=device, precision=precision)
+        shared += options_of(micro_batch=micro_batch)
+        shared += ["--save-every", f"{checkpoint_seconds:g}", *([] if resume else ["--no-resume"]), "--quiet"]
+        wanted = Wanted(loaded, names, numbers, runs, to_within, most, folder, data_dir, text_column, options)
+        found_commands = plan_of_compare(wanted, parse_scan(scanned) if scanned else None, tune, trials)
+        words = [*([] if experiment is None else [experiment]), *shared]
+        show_commands(found_commands, loaded.name, words, plan, task_minutes)
+        return
     if scanned:
         values = parse_scan(scanned)
         found = scan(
@@ -167,9 +188,8 @@ def compare(
         loaded = tuned(
             loaded, names, trials=trials, out=folder, data_dir=data_dir, text_column=text_column, options=options
         )
-    most = MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds
     if dry_run:
-        plan = plan_comparison(
+        dry = plan_comparison(
             loaded,
             names,
             numbers,
@@ -180,7 +200,7 @@ def compare(
             text_column=text_column,
             options=options,
         )
-        show_plan(plan, as_json)
+        show_plan(dry, as_json)
         return
     needed_again = options_of(
         data_dir=data_dir, text_column=text_column, arms=arms, device=device, precision=precision, jobs=jobs
@@ -242,6 +262,10 @@ def train(
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
     micro_batch: MicroBatchOption = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of the run.", show_default="all processors", rich_help_panel=RUN),
+    ] = None,
     dry_run: DryRunOption = False,
     log: LogOption = None,
     tensorboard: TensorboardOption = None,
@@ -274,12 +298,16 @@ def train(
     ranks = ranks_of_environment()  # the first one alone tells
     folder, display = out_folder(loaded, place), ProgressDisplay(stderr, quiet or not ranks.is_first)
     listener = with_trackers(display, *((log, tensorboard) if ranks.is_first else (None, None)), folder)
-    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener, micro_batch)
+    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener, micro_batch, threads)
     display.announce(loaded.name, loaded.corpus.name)
     if dry_run:
         show_plan(run_folder(loaded, folder, data_dir, text_column, options).plan([run]), as_json)
         return
-    record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    try:
+        record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
+    except DivergedTrial as diverged:
+        display.notice(str(diverged))
+        return
     if not ranks.is_first:
         return
     if not (display.plan or quiet):

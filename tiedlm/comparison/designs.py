@@ -193,6 +193,12 @@ def is_cell(folder: Path) -> bool:
     return "=" in place.name and (above.name == TUNE_FOLDER or (above / SCAN_DESIGN_FILE).exists())
 
 
+def is_trial(folder: Path) -> bool:
+    """Whether the runs of a folder are one cell of a tuning, where a run that diverges has a result."""
+    place = folder if folder.name not in ("", "..") else folder.resolve()
+    return "=" in place.name and place.parent.name == TUNE_FOLDER and (place.parent / TUNE_FILE).exists()
+
+
 class _Place(NamedTuple):
     """Where the design of an option lies, for the records of one folder."""
 

@@ -12,6 +12,8 @@ from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.older_schemas import from_5
 from tiedlm.config.strict import Strict
 
+METADATA_KEY = "tiedlm"
+"""Of our words in the header of a `.safetensors` file: a model's, and a checkpoint's."""
 MODEL_SCHEMA_VERSION: Literal[6] = 6
 
 

@@ -44,8 +44,15 @@ class Listener(Watcher):
         compare("ptb-quick", options=RunOptions(listener=WandbListener()))
     """
 
+    cell = ""
+    """The cell, of a scan or a tuning, of the run that is told of; empty where there are none."""
+
     def begin(self, plan: Plan) -> None:
-        """These runs are to be made now; `--scan` and `--tune` make several plans, one after the other."""
+        """These runs are to be made now, and those of all cells together; `--tune` has another plan afterwards."""
+
+    def turn_to(self, cell: str) -> None:
+        """What follows is of a run of this cell: the folder's name below `plan.out`, or empty."""
+        self.cell = cell
 
     def update(self, progress: Progress) -> None:
         """A step of one run is done, or, in the phase `evaluating SPLIT`, a part of its evaluation."""
@@ -81,6 +88,11 @@ class Listeners(Listener):
         """These runs are to be made now."""
         for listener in self.all:
             listener.begin(plan)
+
+    def turn_to(self, cell: str) -> None:
+        """What follows is of a run of this cell."""
+        for listener in self.all:
+            listener.turn_to(cell)
 
     def update(self, progress: Progress) -> None:
         """A step of one run is done."""

@@ -63,16 +63,36 @@ class Plan:
     estimated_seconds: float | None = None
     width: PlannedWidth | None = None
     """None without `--to-within`."""
+    num_cells: int | None = None
+    """Of a scan or a tuning, whose sizes above are those of its first cell; None of one comparison."""
 
     def document(self) -> dict[str, object]:
         """The JSON of `--dry-run --json`."""
         runs = {"to_train": [*map(str, self.to_train)], "already_there": [*map(str, self.already_there)]}
         return dataclasses.asdict(self) | runs
 
+    @property
+    def tokens_of_run(self) -> float:
+        """Of training, and of evaluation as much training as takes as long."""
+        return self.train_tokens + FORWARD_SHARE * self.evaluation_tokens
+
     def estimate_seconds(self, tokens_per_second: float, start_seconds: float = 0.0) -> float:
         """How long all runs take at the pace of one run in training while others go beside it."""
-        of_run = (self.train_tokens + FORWARD_SHARE * self.evaluation_tokens) / tokens_per_second
+        of_run = self.tokens_of_run / tokens_per_second
         return start_seconds + of_run * -(-len(self.to_train) // max(1, self.side_by_side))
+
+
+def plan_of_cells(plans: Sequence[Plan], out: Path, side_by_side: int, num_cells: int) -> Plan:
+    """The plans of cells as one, in the folder of all of them."""
+    return dataclasses.replace(
+        plans[0],
+        out=str(out),
+        to_train=[run for plan in plans for run in plan.to_train],
+        already_there=[run for plan in plans for run in plan.already_there],
+        side_by_side=side_by_side,
+        notes=list(dict.fromkeys(note for plan in plans for note in plan.notes)),
+        num_cells=num_cells,
+    )
 
 
 def make_plan(

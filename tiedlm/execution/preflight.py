@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,17 +50,27 @@ def prepare_jobs(
     if options.resume:
         for run in runs:
             CheckpointFiles(out, run).check(run_key(experiment.name, run, arms[run.arm].config, corpus, runtime))
-    num_side_by_side = options.jobs
+    command = command_line()
+    rest = (corpus, runtime, out, command, 1, options.resume, options.checkpoint_seconds)
+    jobs = [Job(experiment.name, run, arms[run.arm], *rest, micro_batch=options.micro_batch) for run in runs]
+    return share_machine(jobs, options)
+
+
+def share_machine(jobs: list[Job], options: RunOptions) -> tuple[list[Job], int]:
+    """The jobs with the threads that each has, and how many run side by side.
+
+    Raises:
+        InputError: they need more memory than there is.
+    """
+    runtime, num_side_by_side = jobs[0].runtime, options.jobs
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
         num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
-    num_side_by_side = min(num_side_by_side, len(runs))
-    costs = {name: expected_cost(arm.config, corpus) for name, arm in arms.items()}
-    _check_memory([costs[run.arm] for run in runs], num_side_by_side, runtime)
-    num_threads = max(1, available_cpus() // num_side_by_side)
-    command = command_line()
-    rest = (corpus, runtime, out, command, num_threads, options.resume, options.checkpoint_seconds)
-    jobs = [Job(experiment.name, run, arms[run.arm], *rest, micro_batch=options.micro_batch) for run in runs]
-    return jobs, num_side_by_side
+    num_side_by_side = min(num_side_by_side, len(jobs))
+    kinds = {(job.out, job.run.arm): job for job in jobs}
+    costs = {kind: expected_cost(job.arm.config, job.corpus) for kind, job in kinds.items()}
+    _check_memory([costs[job.out, job.run.arm] for job in jobs], num_side_by_side, runtime)
+    num_threads = options.num_threads or max(1, available_cpus() // num_side_by_side)
+    return [dataclasses.replace(job, num_threads=num_threads) for job in jobs], num_side_by_side
 
 
 def check_records(records: list[RunRecord], corpus: TokenizedCorpus, runtime: Runtime) -> None:

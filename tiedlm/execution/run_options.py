@@ -9,6 +9,7 @@ from tiedlm.errors import InputError
 from tiedlm.execution.listener import Listener
 
 KNOWN = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
+MAX_THREADS = 1_024
 ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16", "16": "bf16", "fp16": "bf16"}
 """What else people write, and what it is called here."""
 
@@ -30,12 +31,14 @@ class RunOptions:
     listener: Listener = field(default_factory=Listener)
     micro_batch: int | None = None
     """Blocks of a batch that go through the model at a time, so that a large batch needs less memory; None: all."""
+    num_threads: int | None = None
+    """Threads of each run; None is its share of the processors. On a CPU, sums are equal bit for bit only if it is."""
 
     def __post_init__(self) -> None:
         """Refuse what does not exist before anything is read.
 
         Raises:
-            InputError: there is no such device or precision, or the time is negative.
+            InputError: there is no such device or precision, or a number is out of range.
         """
         for name, known in KNOWN.items():
             value = getattr(self, name)
@@ -45,5 +48,7 @@ class RunOptions:
                 raise InputError(f"--{name} {value!r} is not one of {', '.join(known)}{hint}; choose one of these")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise InputError(f"--micro-batch {self.micro_batch} is no number of blocks from 1 on; give e.g. 8")
+        if self.num_threads is not None and not 0 < self.num_threads <= MAX_THREADS:
+            raise InputError(f"--threads {self.num_threads} is not a number from 1 to {MAX_THREADS:,}; give one")
         if not self.checkpoint_seconds >= 0:
             raise InputError(f"--save-every {self.checkpoint_seconds} is no number of seconds from 0 on; give e.g. 60")

@@ -82,14 +82,15 @@ class StepLog(Listener):
 
     def _write(self, run: RunId, step: int, values: dict[str, Any]) -> None:
         assert self.file is not None
-        of_folder = (self.out, run)
+        out = str(Path(self.out, self.cell))
+        of_folder = (out, run)
         if of_folder not in self.begun:
             self.begun.add(of_folder)
             if step <= self.last_steps.get(of_folder, -1):
                 self.file.close()
                 self._open(of_folder, step)
         self.last_steps[of_folder] = step
-        self.file.write(json.dumps({"out": self.out, **run._asdict(), "step": step, **values}) + "\n")
+        self.file.write(json.dumps({"out": out, **run._asdict(), "step": step, **values}) + "\n")
 
     def _open(self, again: Run | None = None, from_step: int = 0) -> None:
         """For appending, without the steps that a run makes again."""

@@ -35,11 +35,11 @@ class TensorBoard(Listener):
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise InputError(f"--tensorboard {folder}: no folder can be made there; choose another")
         self.folder, self.out = folder, out
-        self.writers: dict[RunId, SummaryWriter] = {}
+        self.writers: dict[tuple[str, RunId], SummaryWriter] = {}
 
     def begin(self, plan: Plan) -> None:
-        """Know the cell."""
-        self.cell = Path(plan.out).relative_to(self.out)
+        """Know whether the plan is of a tuning."""
+        self.place = self.folder / Path(plan.out).relative_to(self.out)
 
     def update(self, progress: Progress) -> None:
         """The scalars of a step; evaluations at the end are in the record."""
@@ -56,7 +56,7 @@ class TensorBoard(Listener):
 
     def finish(self, record: RunRecord) -> None:
         """Close the run's file."""
-        writer = self.writers.pop(record.run, None)
+        writer = self.writers.pop((self.cell, record.run), None)
         if writer is not None:
             writer.close()
 
@@ -68,9 +68,9 @@ class TensorBoard(Listener):
 
     def _writer(self, run: RunId, step: int) -> SummaryWriter:
         """The run's file; steps from this one on that an interrupted command wrote are hidden, as they come again."""
-        if run not in self.writers:
+        if (self.cell, run) not in self.writers:
             from torch.utils.tensorboard import SummaryWriter  # here, since it imports torch
 
-            place = self.folder / self.cell / run.stem
-            self.writers[run] = SummaryWriter(str(place), purge_step=step)
-        return self.writers[run]
+            place = self.place / self.cell / run.stem
+            self.writers[self.cell, run] = SummaryWriter(str(place), purge_step=step)
+        return self.writers[self.cell, run]

@@ -19,11 +19,14 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from tiedlm.atomic_file import replacement
-from tiedlm.config.saved_model_config import MODEL_SCHEMA_VERSION, SavedModelConfig, read_saved_model_config
+from tiedlm.config.saved_model_config import (
+    METADATA_KEY,
+    MODEL_SCHEMA_VERSION,
+    SavedModelConfig,
+    read_saved_model_config,
+)
 from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM, check_tie
-
-METADATA_KEY = "tiedlm"
 
 
 class SavedFile(NamedTuple):

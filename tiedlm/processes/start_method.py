@@ -23,7 +23,7 @@ from tiedlm.processes.socket_folder import SOCKET_FOLDER
 
 # A library may have started threads when macOS forks it.
 CONTEXT = multiprocessing.get_context("forkserver") if sys.platform == "linux" else multiprocessing.get_context("spawn")
-SIGNALS_OF_THE_PARENT = [signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+SIGNALS_OF_THE_PARENT = [getattr(signal, name) for name in ("SIGINT", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 IMPORTS_OF_A_RUN = ("tiedlm.training.run", "torch._dynamo")  # the one that any optimizer imports
 SOCKET_FOLDER_PREFIX = "pymp-"
 """By which `multiprocessing` names it, for any program."""

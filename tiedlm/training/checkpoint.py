@@ -20,9 +20,10 @@ from torch import Tensor
 from tiedlm.atomic_file import replacement
 from tiedlm.config import older_schemas
 from tiedlm.config.run_config import RunConfig
+from tiedlm.config.saved_model_config import METADATA_KEY
 from tiedlm.config.strict import Name, Strict
 from tiedlm.errors import InputError
-from tiedlm.model.saved_model import METADATA_KEY, write_tensors
+from tiedlm.model.saved_model import write_tensors
 from tiedlm.record.curve_point import CurvePoint
 from tiedlm.record.origin import Code, Data
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, RunId

@@ -81,6 +81,7 @@ class _Workers:
                 del self.running[receiver]
                 self._end(job, process)
                 continue
+            self.listener.turn_to(job.cell)
             match message:
                 case Progress():
                     self.last_progress[job.key] = message
@@ -119,6 +120,7 @@ class _Workers:
         self.queue.release(job, None if job.has_result else failure)
         record = job.out / job.run.record_file
         if record.exists():
+            self.listener.turn_to(job.cell)
             self.listener.finish(load_record(record))
         elif self.is_stopping and not job.has_result:
             if failure is not None:
