@@ -312,16 +312,40 @@ def test_what_a_killed_command_left_is_removed_by_whoever_writes_there(place: Pa
     assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
 
 
-def test_a_second_command_is_told_who_holds_the_folder(place: Path, tmp_path: Path, goes_on: GoOn) -> None:
-    process = start(place, str(tmp_path / "out"))
+def test_a_second_command_waits_and_takes_over_what_a_killed_one_held(
+    place: Path, tmp_path: Path, note_fault: NoteFault
+) -> None:
+    out = tmp_path / "out"
+    process = start(place, str(out))
+    wait_for(lambda: has_checkpoints(out))
     os.killpg(process.pid, signal.SIGSTOP)  # else it may end before the second one begins
-    second = again(place, str(tmp_path / "out"))
-    os.killpg(process.pid, signal.SIGCONT)
-    assert second.returncode == 2
-    assert f"process {process.pid} on host {os.uname().nodename} is training there; wait" in second.stderr
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate()
-    goes_on("two commands on one folder", lost_steps(rest, tmp_path / "out"))
+    holder = f"process {process.pid} on host {os.uname().nodename}"
+    other = run_forked(
+        place, shlex.join(command(str(out), "--set", "train.learning_rate=0.02")[3:]), environment(place)
+    )
+    assert other.returncode == 2
+    assert f"{holder} is training tied seed 0 there with train.learning_rate=0.01, now it is 0.02; " in other.stderr
+    states = run_forked(place, f"status {out} --json", environment(place))
+    assert states.returncode == 1
+    told = {(run["arm"], run["state"], run["pid"]) for run in json.loads(states.stdout)["runs"]}
+    assert told == {(arm, "running", process.pid) for arm in ("tied", "untied")}
+    assert all(0 < run["step"] <= run["num_steps"] == 500 for run in json.loads(states.stdout)["runs"])
+    variables = environment(place)
+    second = subprocess.Popen(command(str(out)), cwd=place, env=variables, stderr=subprocess.PIPE, text=True)
+    assert second.stderr is not None
+    for line in second.stderr:
+        if line == f"waiting for tied seed 0 and 1 more, which {holder} trains\n":
+            break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    _, rest = second.communicate()
+    assert second.returncode == 0, rest
+    is_damaged = differing(place, out)
+    note_fault("kill -9 of a command, and another takes over", None, is_damaged)
+    assert not is_damaged
+    assert not (out / "checkpoints").exists()
+    assert not (out / "locks").exists()
+    assert run_forked(place, f"status {out}", environment(place)).returncode == 0
 
 
 def test_a_lock_without_a_holder_is_none(tmp_path: Path) -> None:
