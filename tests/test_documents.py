@@ -117,7 +117,7 @@ def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Pa
     shutil.copytree(corpus_folder, here / "my-text")
     arguments = command.removeprefix("tiedlm ")
     environment = {**os.environ, "XDG_CACHE_HOME": str(here / "cache")}
-    goes_on = arguments.startswith("compare runs/pydoc")
+    goes_on = arguments.startswith(("compare runs/pydoc", "status runs/pydoc"))
     if goes_on:
         begun = run_forked(here, f"train --tied --corpus my-text --out runs/pydoc {SMALL}", environment)
         assert begun.returncode == 0, begun.stderr

@@ -16,8 +16,10 @@ import pytest
 from tests.cli.forked_command import run_forked
 from tests.cli.test_bad_input import CACHE, GOOD, TINY, run_tiedlm, tree, write
 from tests.conftest import REPOSITORY
+from tests.execution.test_run_lock import hold
 from tiedlm.comparison.folder import compare_folder
 from tiedlm.execution.folder_lock import locked
+from tiedlm.record.run_id import RunId
 from tiedlm.report.wording import percent_more
 
 pytestmark = pytest.mark.slow
@@ -159,6 +161,9 @@ def test_a_folder_is_running_while_its_lock_is_held(copied: Path) -> None:
     with locked(copied / "runs/corpus-scan/batch_size=4"), locked(copied / "runs/corpus"):
         assert {item["state"] for item in listed(copied).values()} == {"running"}
         assert rows(copied)[1][2] == "running, 3 of 4 runs"
+    held = hold(copied / "runs/corpus", RunId("untied", 1))
+    assert listed(copied)["runs/corpus"]["state"] == "running"
+    held.release()
     (copied / "runs/corpus/.lock-holder").write_text("1\nelsewhere\n")  # of a killed one
     assert listed(copied)["runs/corpus"]["state"] == "incomplete"
 

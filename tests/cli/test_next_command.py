@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.cli.test_bad_input import GOOD, TINY, assert_refused, run_tiedlm, tree, write
-from tiedlm.execution.folder_lock import locked
+from tests.execution.test_run_lock import hold
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import document_sha256
 
 pytestmark = pytest.mark.slow
@@ -231,8 +232,9 @@ def test_how_many_seeds_a_width_takes_costs_nothing_and_may_be_chosen_until_more
     assert tree(folder) == before
     for width in ("1.0", "0.5"):  # which the first stage reaches, so nothing is trained
         assert run_tiedlm(folder, f"compare out --to-within {width}").returncode == 0
-    with locked(folder / "out"):  # as by a command that trains the second stage
-        assert_refused(folder, "compare out --to-within 0.4", "out")
+    held = hold(folder / "out", RunId("untied", 3))  # as by a command that trains the second stage
+    assert_refused(folder, "compare out --to-within 0.4", "already has a plan: ± 0.5", "untied-seed3.json is of its")
+    held.release()
     assert run_tiedlm(folder, "report out").returncode == 0
     trained = run_tiedlm(folder, "compare out --seeds 3 --to-within 0.1 --max-seeds 4 --json")
     assert json.loads(trained.stdout)["seeds"] == [0, 1, 2, 3]

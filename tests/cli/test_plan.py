@@ -25,11 +25,12 @@ from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId
 
 pytestmark = pytest.mark.slow
-CONTRAST = '\n[contrasts.flip]\nweights = {untied = 1.0, tied = -1.0}\nprediction = "above 0"\n'
+CONTRAST = '\n[contrasts.lead]\nweights = { untied = 1.0, tied = -1.0 }\npredicted = "positive"\n'
+SLOPE = f'{CONTRAST}slope_per_doubling_of = "corpus.fraction"\n'
 FILES = {
     **GOOD,
     "tuned.toml": toml("tuned", TUNE).encode(),
-    "scanned.toml": toml("scanned", CONTRAST).encode(),
+    "scanned.toml": toml("scanned", SLOPE).encode(),
     "contrasted.toml": toml("contrasted", CONTRAST).encode(),
 }
 KINDS = {

@@ -22,6 +22,7 @@ from tiedlm.execution.listener import Listener
 from tiedlm.execution.planned_runs import add_planned, load_planned
 from tiedlm.execution.run_lock import (
     NoLocks,
+    RunLock,
     held_runs,
     load_failure,
     remove_free_locks,
@@ -36,9 +37,15 @@ CONFIG = toy_experiment().arm_config("tied").config
 HOLDER = {"experiment": "toy", "config": CONFIG.model_dump(), "device": "cpu", "precision": "fp32"}
 
 
-def test_a_run_has_one_holder_who_says_who_it_is(tmp_path: Path) -> None:
-    lock = take_run(tmp_path, RUN, HOLDER)
+def hold(out: Path, run: RunId) -> RunLock:
+    """The lock of a run that nobody holds."""
+    lock = take_run(out, run, HOLDER)
     assert lock is not None
+    return lock
+
+
+def test_a_run_has_one_holder_who_says_who_it_is(tmp_path: Path) -> None:
+    lock = hold(tmp_path, RUN)
     assert take_run(tmp_path, RUN, HOLDER) is None
     (holder,) = held_runs(tmp_path).values()
     assert holder is not None
@@ -94,8 +101,7 @@ def test_what_is_no_file_is_no_lock(make: Callable[[Path], None], tmp_path: Path
 
 
 def test_why_a_run_failed_is_known_until_somebody_takes_it(tmp_path: Path) -> None:
-    lock = take_run(tmp_path, RUN, HOLDER)
-    assert lock is not None
+    lock = hold(tmp_path, RUN)
     save_failure(tmp_path, RUN, "step 3: the loss is not finite")
     lock.release()
     failure = load_failure(tmp_path, RUN)

@@ -11,6 +11,7 @@ from tiedlm.comparison.designs import CONTRASTS_FILE, Contrasts, check_new_desig
 from tiedlm.comparison.sealed_design import Sealed, seal
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
+from tiedlm.execution.run_lock import held_runs
 from tiedlm.record.run_id import RunId
 
 
@@ -23,7 +24,7 @@ def planned_contrasts(experiment: Experiment, folder: Path) -> Sealed[Contrasts]
         InputError: the folder has runs and other contrasts, or its records were trained by others.
     """
     plan, earlier = Contrasts(contrasts=experiment.contrasts), sealed_contrasts(folder)
-    if earlier is None or (plan.contrasts and not _has_records(folder)):
+    if earlier is None or (plan.contrasts and not _has_runs(folder)):
         sealed = seal(plan)
         check_new_design("contrasts", sealed, folder)
         return sealed if plan.contrasts else None
@@ -68,8 +69,11 @@ def is_above_zero(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
-def _has_records(folder: Path) -> bool:
-    return bool(cells_with_records(folder)) or any(RunId.of_record_file(path.name) for path in folder.iterdir())
+def _has_runs(folder: Path) -> bool:
+    """Whether a run of the folder, or of a cell, has a record or is being made."""
+    cells = [path for path in folder.iterdir() if "=" in path.name and path.is_dir()]
+    has_records = cells_with_records(folder) or any(RunId.of_record_file(path.name) for path in folder.iterdir())
+    return bool(has_records) or any(held_runs(place) for place in (folder, *cells))
 
 
 def _in_words(plan: Contrasts) -> str:

@@ -149,19 +149,13 @@ class RunFolder:
                 self._keep_tokenizer(self.tokenized())
             if decide is not None or (contrasts is not None and not (self.place / CONTRASTS_FILE).exists()):
                 with locked(self.place, PATIENCE_SECONDS):
-                    self._decide(contrasts, decide)
+                    self._decide(self._contrasts(), decide)
             return None
         jobs, plan = self._prepare(runs, records)
         jobs = [dataclasses.replace(job, cell=cell, divergence_counts=self.divergence_counts) for job in jobs]
-        return Prepared(self.place, jobs, plan, lambda jobs: self._begin(jobs, runs, contrasts, decide))
+        return Prepared(self.place, jobs, plan, lambda jobs: self._begin(jobs, runs, decide))
 
-    def _begin(
-        self,
-        jobs: list[Job],
-        runs: Sequence[RunId],
-        contrasts: Sealed[Contrasts] | None,
-        decide: Callable[[], None] | None,
-    ) -> list[Job]:
+    def _begin(self, jobs: list[Job], runs: Sequence[RunId], decide: Callable[[], None] | None) -> list[Job]:
         """Decide, while the folder is locked: what other commands have done there since it was read is checked again.
 
         Raises:
@@ -174,7 +168,7 @@ class RunFolder:
         check_records(self._reusable_records(), jobs[0].corpus, jobs[0].runtime)
         clear_leftovers(self.place)
         self._keep_tokenizer(jobs[0].corpus)
-        self._decide(contrasts, decide)
+        self._decide(self._contrasts(), decide)
         add_planned(self.place, runs)
         led_by = designs_beside(self.place)
         return [dataclasses.replace(job, design_sha256=led_by) for job in jobs]

@@ -16,6 +16,7 @@ from tiedlm.comparison.two_stage import MAX_SEEDS, MIN_FIRST_STAGE, TwoStage, se
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
+from tiedlm.execution.run_lock import held_runs
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
 
@@ -80,7 +81,8 @@ def plan_stages(
     earlier = sealed_two_stage(folder)
     records = load_records(folder, may_be_empty=True) if folder.is_dir() else []
     if earlier is not None and earlier.design != design:
-        later = [record.file_name for record in records if record.seed not in earlier.design.first_stage_seeds]
+        begun = [*(record.run for record in records), *held_runs(folder)]
+        later = [run.record_file for run in begun if run.seed not in earlier.design.first_stage_seeds]
         if later or not design.follows(earlier.design):
             stays = f"{later[0]} is of its second stage" if later else "its first stage stays"
             raise InputError(

@@ -19,6 +19,7 @@ from tiedlm.config.experiment import Experiment, changed
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
+from tiedlm.execution.run_lock import held_runs
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
@@ -138,10 +139,10 @@ def _sealed(tune: Tune, folder: Path) -> Sealed[Tune]:
             is_shorter = earlier.design.prolongs(tune)
             remedy = f"give --trials {earlier.design.trials}" if is_shorter else "choose another --out"
             raise InputError(f"--out {folder}: was tuned otherwise ({earlier.design}); {remedy}")
-        records = load_records(folder, may_be_empty=True)
-        if records:
+        begun = [*(record.run for record in load_records(folder, may_be_empty=True)), *held_runs(folder)]
+        if begun:
             raise InputError(
-                f"--trials {tune.trials}: {folder / records[0].file_name} was trained after {earlier.design.trials} "
+                f"--trials {tune.trials}: {folder / begun[0].record_file} was trained after {earlier.design.trials} "
                 f"trials, so none is added; give --trials {earlier.design.trials}, or choose another --out"
             )
     sealed = seal(tune, earlier)
