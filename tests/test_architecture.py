@@ -27,8 +27,8 @@ MAY_IMPORT: dict[str, str] = {
     "markdown_text": "errors",
     "processes": "errors atomic_file",
     "config": "errors regular_file",
-    "record": "errors atomic_file masked_batch regular_file config counting.closed_forms",
     "counting.closed_forms": "errors",
+    "record": "errors atomic_file masked_batch regular_file config counting.closed_forms",
     "counting.stored": "errors regular_file counting.closed_forms",
     "counting.built": "errors counting.closed_forms counting.stored",
     "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, str] = {
 WITH_TORCH = (
     *("generators", "data.masking", "model.", "training.", "exchange.", "explanation.", "cli.doctor"),
     *("execution.job", "execution.executor", "execution.preflight", "execution.output_folder", "execution.plan"),
-    *("execution.dry_run", "execution.local.scheduler", "execution.local.worker"),
+    *("execution.dry_run", "execution.local.scheduler", "execution.local.worker", "execution.ddp.one_rank"),
 )
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
