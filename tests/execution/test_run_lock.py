@@ -82,6 +82,23 @@ def test_many_who_want_one_run_have_it_one_after_the_other(tmp_path: Path) -> No
     assert not (tmp_path / "locks").exists()
 
 
+def test_who_opened_a_file_that_its_holder_then_removed_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, third = hold(tmp_path, RUN), list[RunLock]()
+    plain, is_second = run_lock._lock, iter([True])
+
+    def late(descriptor: int, is_shared: bool) -> bool:
+        if next(is_second, False):
+            first.release()
+            third.append(hold(tmp_path, RUN))
+        return plain(descriptor, is_shared)
+
+    monkeypatch.setattr(run_lock, "_lock", late)
+    assert take_run(tmp_path, RUN, HOLDER) is None
+    third[0].release()
+
+
 def test_the_file_of_a_killed_holder_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "tied-seed0.lock").write_text('{"pid": 1, "host": "elsewhere"}')
