@@ -185,8 +185,7 @@ def record_of(folder: Path, out: str, arm: str) -> RunRecord:
 @pytest.mark.parametrize(("arm", "number"), [("tied", 2), ("untied", 4), ("tied-permuted", 2), ("tied-then-untied", 2)])
 def test_the_number_of_ranks_changes_rounding_alone(arm: str, number: int, folder: Path) -> None:
     experiment = read_experiment(folder / "ranks.toml")
-    corpus = tokenized(experiment, folder / "corpus")
-    one = train_arm(experiment, arm, 0, corpus, FP32, folder / "alone", "tiedlm train", lambda _: None)
+    one = run_toy(experiment, folder / "corpus", folder / "alone", arm)
     process = torchrun(folder, number, arm, "together", "--micro-batch", "1")
     output = process.communicate(timeout=HANG_SECONDS)[0]
     assert process.returncode == 0, output
