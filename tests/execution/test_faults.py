@@ -320,24 +320,26 @@ def test_a_second_command_waits_and_takes_over_what_a_killed_one_held(
     wait_for(lambda: has_checkpoints(out))
     os.killpg(process.pid, signal.SIGSTOP)  # else it may end before the second one begins
     holder = f"process {process.pid} on host {os.uname().nodename}"
-    other = run_forked(
-        place, shlex.join(command(str(out), "--set", "train.learning_rate=0.02")[3:]), environment(place)
-    )
-    assert other.returncode == 2
-    assert f"{holder} is training tied seed 0 there with train.learning_rate=0.01, now it is 0.02; " in other.stderr
+    otherwise = command(str(out), "--no-resume", "--set", "train.learning_rate=0.02")[3:]
+    other = run_forked(place, shlex.join(otherwise), environment(place))
     states = run_forked(place, f"status {out} --json", environment(place))
-    assert states.returncode == 1
-    told = {(run["arm"], run["state"], run["pid"]) for run in json.loads(states.stdout)["runs"]}
-    assert told == {(arm, "running", process.pid) for arm in ("tied", "untied")}
-    assert all(0 < run["step"] <= run["num_steps"] == 500 for run in json.loads(states.stdout)["runs"])
     variables = environment(place)
     second = subprocess.Popen(command(str(out)), cwd=place, env=variables, stderr=subprocess.PIPE, text=True)
     assert second.stderr is not None
-    for line in second.stderr:
-        if line == f"waiting for tied seed 0 and 1 more, which {holder} trains\n":
-            break
+    begun = ""
+    while "waiting for" not in begun and (line := second.stderr.readline()):
+        begun += line
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    assert begun.endswith(f"waiting for tied seed 0 and 1 more, which {holder} trains\n")
+    assert other.returncode == 2
+    assert f"{holder} is training tied seed 0 there with train.learning_rate=0.01, now it is 0.02; " in other.stderr
+    assert states.returncode == 1
+    runs = json.loads(states.stdout)["runs"]
+    assert {(run["arm"], run["state"], run["pid"]) for run in runs} == {
+        (arm, "running", process.pid) for arm in ("tied", "untied")
+    }
+    assert all(0 < run["step"] <= run["num_steps"] == 500 for run in runs)
     _, rest = second.communicate()
     assert second.returncode == 0, rest
     is_damaged = differing(place, out)
