@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.forked_command import run_together
 from tests.cli.test_bad_input import GOOD, TINY, run_tiedlm, tree, write
-from tests.cli.test_designs import COMMANDS, TUNE
+from tests.cli.test_designs import COMMANDS
 from tests.comparison.test_scan import toml
 from tests.execution.test_two_commands import environment
 from tests.training.test_run import outcome
@@ -29,14 +29,10 @@ CONTRAST = '\n[contrasts.lead]\nweights = { untied = 1.0, tied = -1.0 }\npredict
 SLOPE = f'{CONTRAST}slope_per_doubling_of = "corpus.fraction"\n'
 FILES = {
     **GOOD,
-    "tuned.toml": toml("tuned", TUNE).encode(),
     "scanned.toml": toml("scanned", SLOPE).encode(),
-    "contrasted.toml": toml("contrasted", CONTRAST).encode(),
 }
-KINDS = {
-    **COMMANDS,
-    "contrasts": "compare contrasted.toml --seeds 2 --out contrasts",
-}
+KINDS = {kind: COMMANDS[kind] for kind in ("two-stage", "map")}
+"""The scan has contrasts, and a tuning is made as a scan is."""
 
 
 def planned(folder: Path, command: str) -> list[str]:
@@ -66,7 +62,7 @@ def test_the_commands_of_a_plan_give_the_records_of_compare(kind: str, tmp_path:
             for answer in run_together(parts, commands[start : start + 2], environment(parts)):
                 assert answer.returncode == 0, answer.stderr
         num_rounds += 1
-    assert num_rounds == (2 if kind in ("two-stage", "tuned") else 1)
+    assert num_rounds == (2 if kind == "two-stage" else 1)
     assert records(parts) == records(tmp_path / "whole") != []
     for path in records(parts):
         mine, theirs = (load_record(tmp_path / name / path) for name in ("parts", "whole"))

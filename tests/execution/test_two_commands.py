@@ -15,7 +15,7 @@ from tests.training.test_run import outcome
 from tiedlm.record.record_file import load_record
 
 pytestmark = pytest.mark.slow
-NUM_TRIES = int(os.environ.get("TIEDLM_TWO_COMMANDS", "3"))
+NUM_TRIES = int(os.environ.get("TIEDLM_TWO_COMMANDS", "1"))
 COMPARE = f"compare --corpus corpus {TINY} --seeds 3 --jobs 1 --out out"
 RECORDS = [f"{arm}-seed{seed}.json" for arm in ("tied", "untied") for seed in range(3)]
 
