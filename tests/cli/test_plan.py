@@ -100,6 +100,7 @@ def test_a_value_is_written_as_set_reads_it() -> None:
 
 def test_a_plan_without_a_form_is_one_of_text() -> None:
     assert with_plan_form(["compare", "--plan", "--out", "a"]) == ["compare", "--plan=text", "--out", "a"]
+    assert with_plan_form([]) == []
     assert with_plan_form(["compare", "--plan"]) == ["compare", "--plan=text"]
     assert with_plan_form(["compare", "--plan", "slurm"]) == ["compare", "--plan", "slurm"]
 

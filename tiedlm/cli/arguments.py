@@ -112,7 +112,7 @@ def check_together(given: dict[str, bool]) -> None:
 
 def with_plan_form(arguments: list[str]) -> list[str]:
     """The words of a command, where `--plan` alone stands for `--plan text`."""
-    following = [*arguments[1:], ""]
+    following = [*arguments, ""][1:]
     is_alone = [word == "--plan" and after not in PLAN_FORMS for word, after in zip(arguments, following, strict=True)]
     return [f"{word}=text" if alone else word for word, alone in zip(arguments, is_alone, strict=True)]
 
