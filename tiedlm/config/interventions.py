@@ -89,6 +89,10 @@ class Intervention(NeutralUnwritten):
         stated = [key for key in ONLY_UNTIED if getattr(self, key) != NEUTRAL[key]]
         if stated and tie_word_embeddings:
             return f"intervention.{stated[0]}={getattr(self, stated[0])!r} applies only to untied models"
+        if self.gradient_scales_below is not None and self.input_gradient_scale == self.output_gradient_scale == 1.0:
+            return (
+                "intervention.gradient_scales_below says for which rows the gradient scales are, and neither is stated"
+            )
         of_two_matrices = [key for key in stated if key in NEED_TWO_OF_A_SIZE]
         if self.halved and len(of_two_matrices) > 0:
             return f"intervention.{of_two_matrices[0]} needs two matrices of one use, and intervention.halved has none"

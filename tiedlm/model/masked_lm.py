@@ -15,7 +15,7 @@ from tiedlm.model.embeddings import Embeddings
 from tiedlm.model.encoder import Encoder
 from tiedlm.model.head import MaskedLMHead, Transform
 from tiedlm.model.output_rows import draw_output_rows, draw_rotation
-from tiedlm.model.partial_tie import tie_some_rows, untied_rows
+from tiedlm.model.partial_tie import rows_of_its_own, tie_some_rows, untied_rows
 
 PARAMETER_GROUPS = {  # the first prefix that fits a parameter's name decides its group
     "embeddings.word_embeddings.": "word_embeddings",
@@ -63,8 +63,6 @@ class MaskedLM(nn.Module):
         self.head = MaskedLMHead(config, vocab_size, intervention)
         if config.tie_word_embeddings:  # one tensor, two names (Press & Wolf 2017)
             self.head.decoder.weight = self.embeddings.word_embeddings.weight
-        self.register_buffer("untied_rows", untied_rows)
-        self.untied_rows: Tensor | None
         if untied_rows is not None:
             tie_some_rows(self.head.decoder, self.embeddings.word_embeddings, untied_rows)
         for name, parameter in self.named_parameters():
@@ -75,6 +73,11 @@ class MaskedLM(nn.Module):
     def scores_by_input_rows(self) -> bool:
         """Whether each token is scored by the row by which it enters: tied, and by no other token's row."""
         return self.head.rows_by_token()[0] is self.embeddings.word_embeddings.weight
+
+    @property
+    def untied_rows(self) -> Tensor | None:
+        """(U,): of a model some of whose rows are tied, the others."""
+        return rows_of_its_own(self.head.decoder)
 
     @property
     def is_tied(self) -> bool:

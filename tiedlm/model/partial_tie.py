@@ -45,3 +45,11 @@ def tie_some_rows(decoder: nn.Linear, embeddings: nn.Embedding, rows: Tensor) ->
     `decoder.weight` is then made anew from both each time it is read, and its gradient is shared out between them.
     """
     parametrize.register_parametrization(decoder, "weight", RowsOfTable(embeddings.weight, rows))
+
+
+def rows_of_its_own(decoder: nn.Linear) -> Tensor | None:
+    """(U,): the rows that `tie_some_rows` has left to the output matrix; None where it tied none."""
+    if not parametrize.is_parametrized(decoder, "weight"):
+        return None
+    rows: Tensor = decoder.parametrizations["weight"][0].untied_rows  # type: ignore[index, union-attr]
+    return rows
