@@ -137,7 +137,15 @@ def _is_alive(pid: int) -> bool:
         return False
     except OSError:  # of another user, or no number of a process
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only its number is left, which in a container may be so for good."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"  # proc_pid_stat(5)
+    except OSError:  # not Linux, or it is gone since
+        return False
 
 
 def _umask() -> int:

@@ -102,12 +102,19 @@ def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> No
     keys = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields} | {"name", "seeds"}
     assert {row for row in rows if not row.startswith("tune.")} == keys
     assert rows["train.learning_rate"][0] == "0.25"
+    assert rows["intervention.tied_below"] == ["(not", "set)"]
     assert rows["tune.train.adam_epsilon"][:2] == ["1e-08,", "1e-05"]
     lines = answer.stdout.splitlines()
     meanings = {line.split()[0]: below for line, below in itertools.pairwise(lines) if line[:1] != " "}
     assert all(below.startswith("    ") for below in meanings.values()), "a key has no meaning"
     whole = " ".join(answer.stdout.split())
-    allowed_values = ("modernbert, bert", "true, false", "above 0.0, below 1.0", "any:N, e.g. band:0", "up to 1,000")
+    allowed_values = (
+        "modernbert, bert",
+        "true, false",
+        "above 0.0, below 1.0",
+        "rotated:N, e.g. band:0",
+        "up to 1,000",
+    )
     for allowed in allowed_values:
         assert f"{allowed}." in whole
     listed = json.loads(run_tiedlm(tmp_path, "config --list --json").stdout)

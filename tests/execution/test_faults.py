@@ -300,16 +300,19 @@ def test_a_whole_process_group_killed(
 
 def test_what_a_killed_command_left_is_removed_by_whoever_writes_there(place: Path, tmp_path: Path) -> None:
     """A report in a folder of records that are all there, and a plot to a folder of one's own."""
-    (process := subprocess.Popen(["true"])).wait()
+    (gone := subprocess.Popen(["true"])).wait()
+    zombie = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its number stays
     shutil.copytree(place / "whole", tmp_path / "out")
-    partial = f".{process.pid}-abcd_123.partial"
-    left = [tmp_path / f".plot.svg{partial}", tmp_path / "out" / f".parameters.png{partial}"]
+    partial = f".{gone.pid}-abcd_123.partial"
+    left = [tmp_path / f".plot.svg{partial}", tmp_path / "out" / f".parameters.png.{zombie.pid}-abcd_123.partial"]
     others = [tmp_path / f".other.svg{partial}", tmp_path / f".plot.svg.{os.getppid()}-abcd_123.partial"]
     for path in (*left, *others):
         path.touch()
     assert run_tiedlm(tmp_path, "report out").returncode == 0
     assert run_tiedlm(tmp_path, "count-params bert-base-uncased --plot plot.svg").returncode == 0
     assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
+    zombie.wait()
 
 
 def test_a_second_command_waits_and_takes_over_what_a_killed_one_held(

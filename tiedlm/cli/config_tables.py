@@ -37,9 +37,10 @@ def _keys(section: str, part: BaseModel) -> Iterator[tuple[str, str, str]]:
             for of_name, contrast in value.items():
                 meaning = "A planned contrast, in nats a token; where there are some, they alone get verdicts."
                 yield f"contrasts.{of_name}", f"{contrast.formula}, predicted {contrast.prediction}", meaning
-        elif name != "arms" and value is not None:
+        elif name != "arms" and (section or value is not None):
             meaning = " ".join((field.description or "").replace("`", "").split())
-            yield f"{section}{name}", str(value), f"{meaning} Allowed: {allowed_values(field)}."
+            shown = "(not set)" if value is None else str(value)
+            yield f"{section}{name}", shown, f"{meaning} Allowed: {allowed_values(field)}."
         for arm, overrides in value.items() if name == "arms" else ():
             for of_arm, keys in overrides.items():
                 yield from ((f"arms.{arm}.{of_arm}.{key}", str(one), "") for key, one in keys.items())
@@ -59,13 +60,20 @@ def allowed_values(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         return ", ".join(get_args(field.annotation))
     words = []
-    for limit in field.metadata:
+    for limit in _limits(field):
         for kind, told in LIMITS.items():
             bound = getattr(limit, kind, None)
             if bound is not None:
                 words.append("up to 2⁶³ − 1" if bound == 2**63 else f"{told} {bound:,}")
         words += [PATTERN_WORDS[pattern]] if (pattern := getattr(limit, "pattern", None)) else []
     return ", ".join(words) or "any text"
+
+
+def _limits(field: FieldInfo) -> Iterator[object]:
+    yield from field.metadata
+    for kind in get_args(field.annotation):  # of one that need not be set: the limits of what it may be set to
+        for annotated in get_args(kind)[1:]:
+            yield from annotated.metadata
 
 
 def render_keys(keys: list[tuple[str, str, str]]) -> Group:
