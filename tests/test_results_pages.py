@@ -111,7 +111,7 @@ def test_the_readme_s_first_screen_has_the_numbers_of_the_records() -> None:
 def losses(folder: str, arm: str, split: str = "valid") -> np.ndarray[Any, Any]:
     """Of each seed, from the records' JSON."""
     found = [
-        json.loads(path.read_text()) for path in sorted((REPOSITORY / "results" / folder).glob(f"{arm}-seed?.json"))
+        json.loads(path.read_text()) for path in sorted((REPOSITORY / "results" / folder).glob(f"{arm}-seed*.json"))
     ]
     return np.array([raw["metrics"][split]["total_nll_nats"] / raw["metrics"][split]["num_tokens"] for raw in found])
 
@@ -126,6 +126,11 @@ def test_a_difference_is_that_of_scipy(second: str, first: str) -> None:
     mean = (losses("ptb-arms", second) - losses("ptb-arms", first)).mean()
     assert record_numbers.delta("ptb-arms", second, first) == shown(mean, *test.confidence_interval())
     assert record_numbers.p("ptb-arms", second, first) == f"p = {test.pvalue:.3f}"
+
+
+def test_a_loss_is_the_mean_of_the_records() -> None:
+    cell = "likeness/name=runs_texts_likeness-0"
+    assert record_numbers.loss(cell, "tied") == f"{losses(cell, 'tied').mean():.2f}"
 
 
 def test_a_seed_is_left_out() -> None:
@@ -185,7 +190,7 @@ def test_the_end_of_the_curves_on_train_is_that_of_the_records() -> None:
     ends = [
         [
             json.loads(path.read_text())["curve"][-1]["train_loss_nats"]
-            for path in sorted(folder.glob(f"{arm}-seed?.json"))
+            for path in sorted(folder.glob(f"{arm}-seed*.json"))
         ]
         for folder in [REPOSITORY / "results/wikitext-2-tuned"]
         for arm in ("untied", "tied")

@@ -26,6 +26,13 @@ def ppl(folder: str, arm: str, split: str = "valid") -> str:
     return plus_minus(chosen(comparison(folder).arms, arm, folder).metrics[split].masked_lm_perplexity)
 
 
+def loss(folder: str, arm: str, split: str = "valid") -> str:
+    """The mean over seeds, in nats a token: `4.10`."""
+    return (
+        f"{statistics.fmean(record.metrics[split].masked_lm_loss_nats for record in records(folder)[arm].values()):.2f}"
+    )
+
+
 def seed_ppls(folder: str, arm: str) -> str:
     """The perplexity of each seed on valid, the lowest first: `61.5, 62.4, 62.6`."""
     values = chosen(comparison(folder).arms, arm, folder).metrics["valid"].masked_lm_perplexity.values
