@@ -33,23 +33,24 @@ MAY_IMPORT: dict[str, str] = {
     "counting.built": "errors counting.closed_forms counting.stored",
     "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
     "counting.shown": "errors atomic_file markdown_text counting.closed_forms counting.stored counting",
-    "data.sources": "errors hub_client config",
-    "data": "errors generators masked_batch hub_client regular_file processes config data.sources",
+    "data.sources": "errors atomic_file hub_client config",
+    "data": "errors atomic_file generators masked_batch hub_client regular_file processes config data.sources",
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch processes config record counting.closed_forms data "
     "model",
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",
     "report": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
     "report.page": "errors atomic_file config record counting.shown comparison report",
-    "execution": "errors atomic_file regular_file processes config record data.sources data training comparison",
-    "execution.local": "errors processes record model training execution",
+    "execution": "errors atomic_file regular_file processes config record data.sources data model training comparison",
+    "execution.local": "errors processes training execution",
     "execution.ddp": "errors processes model training execution",
+    "execution.ray": "errors processes config record data training execution",
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
     "data.sources data model training",
     "explanation": "errors masked_batch processes data.sources data model exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
     "counting.stored counting data.sources data model training comparison report report.page execution "
-    "execution.local execution.ddp exchange explanation",
+    "execution.local execution.ddp execution.ray exchange explanation",
     "__init__": "version errors model execution api",
     "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
     "training comparison report report.page execution exchange explanation api __init__",
@@ -60,6 +61,7 @@ WITH_TORCH = (
     *("generators", "data.masking", "model.", "training.", "exchange.", "explanation.", "cli.doctor"),
     *("execution.job", "execution.executor", "execution.preflight", "execution.output_folder", "execution.plan"),
     *("execution.dry_run", "execution.local.scheduler", "execution.local.worker", "execution.ddp.one_rank"),
+    *("execution.one_run", "execution.news", "execution.memory_check", "execution.ray."),
 )
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiedlm.api.cell_experiments import Cell
+from tiedlm.api.engine import share_out
 from tiedlm.api.run_folder import RunFolder
 from tiedlm.api.run_queue import Prepared
 from tiedlm.execution.run_options import RunOptions
@@ -36,9 +37,7 @@ def prepare_cells(cells: Sequence[CellRuns], options: RunOptions) -> tuple[list[
     if not prepared:
         return [], 0
 
-    from tiedlm.execution.preflight import share_machine  # here, since it imports torch
-
-    shared, side_by_side = share_machine([job for part in prepared for job in part.jobs], options)
+    shared, side_by_side = share_out([job for part in prepared for job in part.jobs], options)
     jobs = iter(shared)
     return [dataclasses.replace(part, jobs=[next(jobs) for _ in part.jobs]) for part in prepared], side_by_side
 

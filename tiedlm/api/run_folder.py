@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiedlm.api.engine import find_runtime, make_executor, share_out, start_engine
 from tiedlm.api.planned_contrasts import planned_contrasts
 from tiedlm.api.run_queue import Prepared, make_runs
 from tiedlm.atomic_file import write_atomically
@@ -34,7 +35,7 @@ from tiedlm.execution.listener import Listener
 from tiedlm.execution.planned_runs import add_planned
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.ranks import ranks_of_environment
-from tiedlm.processes.start_method import clear_temporary_folders, start_server
+from tiedlm.processes.start_method import clear_temporary_folders
 from tiedlm.record.divergence import Divergence, load_divergences
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
@@ -92,7 +93,7 @@ class RunFolder:
         """A plan with its time, by a few steps of as many runs as go side by side."""
         from tiedlm.execution.dry_run import time_plan
 
-        return time_plan(prepared.plan, prepared.jobs, _executor(prepared.plan))
+        return time_plan(prepared.plan, prepared.jobs, self._executor(prepared.plan))
 
     def train_missing(self, runs: Sequence[RunId], decide: Callable[[], None] | None = None) -> None:
         """Train those runs that have no record, by the designs that lie beside the folder.
@@ -120,7 +121,7 @@ class RunFolder:
             RunsFailed: some runs failed.
         """
         _check_ranks(len(plan.to_train))
-        make_runs(prepared, plan, _executor, self.options.listener)
+        make_runs(prepared, plan, self._executor, self.options.listener)
 
     def prepare(
         self, runs: Sequence[RunId], decide: Callable[[], None] | None = None, cell: str = ""
@@ -178,7 +179,7 @@ class RunFolder:
         records = self._reusable_records()
         if missing := self._missing(records, runs):
             jobs, plan = self._prepare(missing, records)
-            if failures := _executor(plan).run(jobs, Listener()):
+            if failures := self._executor(plan).run(jobs, Listener()):
                 raise RunsFailed(failures, len(jobs))
 
     def _contrasts(self) -> Sealed[Contrasts] | None:
@@ -215,21 +216,24 @@ class RunFolder:
     def _prepare(self, runs: Sequence[RunId], records: list[RunRecord]) -> tuple[list[Job], Plan]:
         """The jobs of the runs without a record, and the plan of all; everything is checked, and nothing written."""
         corpus = self.tokenized()
-        if ranks_of_environment().number == 1:
-            start_server()
+        start_engine(self.options)
 
         from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
         from tiedlm.execution.preflight import prepare_jobs
-        from tiedlm.training.device import resolve_runtime
 
+        runtime = find_runtime(self.options.device, self.options.precision, self.options, self.experiment.resources)
         missing = self._missing(records, runs)
         jobs: list[Job] = []
         side_by_side = 0
         if missing:
-            jobs, side_by_side = prepare_jobs(self.experiment, corpus, missing, records, self.place, self.options)
-        runtime = resolve_runtime(self.options.device, self.options.precision)
+            jobs = prepare_jobs(self.experiment, corpus, missing, records, self.place, runtime, self.options)
+            jobs, side_by_side = share_out(jobs, self.options)
         there = [run for run in runs if run not in missing]
-        return jobs, make_plan(self.experiment, corpus, missing, there, self.place, runtime, side_by_side)
+        has_bf16 = find_runtime(runtime.device, "auto", self.options, self.experiment.resources).precision == "bf16"
+        return jobs, make_plan(self.experiment, corpus, missing, there, self.place, runtime, side_by_side, has_bf16)
+
+    def _executor(self, plan: Plan) -> Executor:
+        return make_executor(plan.side_by_side, self.options)
 
     def _keep_tokenizer(self, corpus: TokenizedCorpus) -> None:
         """Write the tokenizer beside the models, which are of no use without it."""
@@ -246,15 +250,3 @@ def _check_ranks(num_runs: int) -> None:
         raise InputError(
             "torchrun starts several processes for one run, and this command has several runs; give tiedlm train"
         )
-
-
-def _executor(plan: Plan) -> Executor:
-    """The engine that makes the runs of a plan."""
-    ranks = ranks_of_environment()
-    if ranks.number > 1:
-        from tiedlm.execution.ddp.one_rank import OneRank  # here, as below: it imports torch
-
-        return OneRank(ranks)
-    from tiedlm.execution.local.scheduler import LocalProcesses
-
-    return LocalProcesses(plan.side_by_side)

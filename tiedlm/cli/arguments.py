@@ -98,6 +98,8 @@ def check_together(given: dict[str, bool]) -> None:
         InputError: naming two.
     """
     reasons = {
+        ("--executor", "--plan"): "the commands of a plan are for other engines",
+        ("--executor", "--dry-run"): "a dry run times some steps on this machine",
         ("--dry-run", "--tune"): "a dry run knows no result of the tuning",
         ("--dry-run", "--scan"): "a dry run times one experiment",
         ("--dry-run", "--csv"): "a dry run has no comparison",

@@ -120,6 +120,23 @@ MicroBatchOption = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        metavar="local|ray",
+        help="Processes of this machine, or tasks of a Ray cluster, each with what [resources] says.",
+        rich_help_panel=RUN,
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster of --executor ray, which shares the output folder.",
+        show_default="one on this machine",
+        rich_help_panel=RUN,
+    ),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option(

@@ -32,12 +32,14 @@ from tiedlm.cli.console import (
 from tiedlm.cli.options import (
     RUN,
     TRAINED,
+    AddressOption,
     CheckpointOption,
     CorpusOption,
     CsvOption,
     DataDirOption,
     DeviceOption,
     DryRunOption,
+    ExecutorOption,
     ExperimentArgument,
     JsonOption,
     LogOption,
@@ -116,6 +118,8 @@ def compare(
     resume: ResumeOption = True,
     checkpoint_seconds: CheckpointOption = 60.0,
     micro_batch: MicroBatchOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
     dry_run: DryRunOption = False,
     plan: PlanOption = None,
     task_minutes: TaskMinutesOption = None,
@@ -146,7 +150,8 @@ def compare(
     check_plan(
         plan, task_minutes, {"--dry-run": dry_run, "--json": as_json, "--csv": as_csv, "--markdown": as_markdown}
     )
-    given = {"--dry-run": dry_run, "--to-within": to_within is not None, "--tune": tune, "--scan": bool(scanned)}
+    given = {"--executor": executor != "local", "--plan": plan is not None}
+    given |= {"--dry-run": dry_run, "--to-within": to_within is not None, "--tune": tune, "--scan": bool(scanned)}
     check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
@@ -161,7 +166,17 @@ def compare(
     display = ProgressDisplay(stderr, quiet)
     folder = scan_folder(loaded, out) if scanned else folder
     listener = with_trackers(display, log, tensorboard, folder)
-    options = RunOptions(device, precision, num_side_by_side, resume, checkpoint_seconds, listener, micro_batch)
+    options = RunOptions(
+        device,
+        precision,
+        num_side_by_side,
+        resume,
+        checkpoint_seconds,
+        listener,
+        micro_batch,
+        executor=executor,
+        address=address,
+    )
     runs = chosen_runs(loaded, names, numbers)
     if tune:
         check_not_tuned(runs)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from tiedlm.config.contrasts import Contrast
+from tiedlm.config.resources import Resources
 from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import ALSO_CALLED, Name, keys_of, validated
 from tiedlm.config.train_config import SHARED_TRAIN_KEYS
@@ -40,7 +41,7 @@ class ArmConfig(NamedTuple):
 class Experiment(RunConfig):
     """A TOML file of `experiments/`: the shared configuration, the arms and the number of seeds."""
 
-    sections_unwritten_where_empty: ClassVar[tuple[str, ...]] = ("intervention", "contrasts")
+    sections_unwritten_where_empty: ClassVar[tuple[str, ...]] = ("intervention", "contrasts", "resources")
 
     name: Name
     """Names the records and their folder, `runs/NAME`."""
@@ -50,6 +51,7 @@ class Experiment(RunConfig):
     tune: Tune | None = None
     contrasts: dict[Name, Contrast] = Field(default_factory=dict)
     """What is tested, by name; where there are none, every other arm against `tied`."""
+    resources: Resources = Field(default_factory=Resources)
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:

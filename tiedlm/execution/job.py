@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiedlm.config.experiment import ArmConfig
+from tiedlm.config.resources import Resources
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.execution.run_lock import RunLock
 from tiedlm.record.origin import DesignOption
@@ -35,6 +36,10 @@ class Job:
     """Whether that it diverges is its result, which is written down, and no failure: so it is in a tuning."""
     cell: str = ""
     """The folder of its cell, where the runs of several are one queue."""
+    resources: Resources = field(default_factory=Resources)
+    """What it takes, where a cluster places it."""
+    gpu: int = 0
+    """Which of the machine's GPUs computes it, if any does."""
     lock: RunLock | None = None
     """By which its maker holds it; None where nobody else may train in the folder."""
 

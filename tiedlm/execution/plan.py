@@ -14,7 +14,7 @@ from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.record.run_id import RunId
 from tiedlm.record.trained_on import trained_on
 from tiedlm.training.cost import expected_cost
-from tiedlm.training.device import Runtime, resolve_runtime
+from tiedlm.training.device import Runtime
 
 FORWARD_SHARE = 1 / 3
 """Of a training step's FLOPs: backward makes twice as many products as forward."""
@@ -103,6 +103,7 @@ def make_plan(
     out: Path,
     runtime: Runtime,
     side_by_side: int,
+    has_bf16: bool,
 ) -> Plan:
     """Put together what is known before a step is made."""
     arms = dict.fromkeys(run.arm for run in (*runs, *already_there))
@@ -125,7 +126,7 @@ def make_plan(
         parameters={arm: cost.parameters for arm, cost in costs.items()},
         device=runtime.device,
         precision=runtime.precision,
-        has_bf16=resolve_runtime(runtime.device, "auto").precision == "bf16",
+        has_bf16=has_bf16,
         side_by_side=side_by_side,
         notes=text_notes(text, corpus.documents is not None and corpus.documents.may_cut_paragraphs),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from tiedlm.comparison.comparability import check_runtime, check_text
 from tiedlm.config.experiment import Experiment
@@ -12,6 +13,7 @@ from tiedlm.data.output_map import read_output_map
 from tiedlm.data.tokens import TokenizedCorpus
 from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
+from tiedlm.execution.memory_check import check_memory
 from tiedlm.execution.run_lock import held_runs
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.processes.available_cpus import available_cpus
@@ -19,8 +21,7 @@ from tiedlm.processes.ranks import check_rows, ranks_of_environment
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.training.checkpoint import CheckpointFiles
-from tiedlm.training.cost import ExpectedCost, expected_cost
-from tiedlm.training.device import Runtime, available_memory_bytes, resolve_runtime
+from tiedlm.training.device import Runtime
 from tiedlm.training.provenance import command_line
 from tiedlm.training.resume import run_key
 
@@ -31,17 +32,16 @@ def prepare_jobs(
     runs: list[RunId],
     records: list[RunRecord],
     out: Path,
+    runtime: Runtime,
     options: RunOptions,
-) -> tuple[list[Job], int]:
-    """Check everything that can be checked before training, and return the jobs and how many run side by side.
+) -> list[Job]:
+    """Check everything that can be checked before training, and return the jobs; `share_machine` gives them threads.
 
     `records` are those that the new ones will be compared with.
 
     Raises:
-        InputError: the device or the output folder cannot be used, or corpus and device do not fit the records
-            or the checkpoints of unfinished runs.
+        InputError: corpus and device do not fit the records or the checkpoints of unfinished runs.
     """
-    runtime = resolve_runtime(options.device, options.precision)
     check_records(records, corpus, runtime)
     arms = {run.arm: experiment.arm_config(run.arm) for run in runs}
     if any(arm.config.intervention.output_rows == "map" for arm in arms.values()):
@@ -52,8 +52,17 @@ def prepare_jobs(
             CheckpointFiles(out, run).check(run_key(experiment.name, run, arms[run.arm].config, corpus, runtime))
     command = command_line()
     rest = (corpus, runtime, out, command, 1, options.resume, options.checkpoint_seconds)
-    jobs = [Job(experiment.name, run, arms[run.arm], *rest, micro_batch=options.micro_batch) for run in runs]
-    return share_machine(jobs, options)
+    return [
+        Job(
+            experiment.name,
+            run,
+            arms[run.arm],
+            *rest,
+            micro_batch=options.micro_batch,
+            resources=experiment.resources,
+        )
+        for run in runs
+    ]
 
 
 def share_machine(jobs: list[Job], options: RunOptions) -> tuple[list[Job], int]:
@@ -64,11 +73,9 @@ def share_machine(jobs: list[Job], options: RunOptions) -> tuple[list[Job], int]
     """
     runtime, num_side_by_side = jobs[0].runtime, options.jobs
     if num_side_by_side is None:  # on a CPU, one thread a run is faster in sum than one run at a time
-        num_side_by_side = 1 if runtime.device == "cuda" else available_cpus()
+        num_side_by_side = torch.cuda.device_count() if runtime.device == "cuda" else available_cpus()
     num_side_by_side = min(num_side_by_side, len(jobs))
-    kinds = {(job.out, job.run.arm): job for job in jobs}
-    costs = {kind: expected_cost(job.arm.config, job.corpus) for kind, job in kinds.items()}
-    _check_memory([costs[job.out, job.run.arm] for job in jobs], num_side_by_side, runtime)
+    check_memory(jobs, num_side_by_side, ranks_of_environment())
     num_threads = options.num_threads or max(1, available_cpus() // num_side_by_side)
     return [dataclasses.replace(job, num_threads=num_threads) for job in jobs], num_side_by_side
 
@@ -116,20 +123,4 @@ def _check_tokenizer(record: RunRecord, corpus: TokenizedCorpus) -> None:
         raise InputError(
             f"{record.file_name} in the output folder was made with another tokenizer than corpus {corpus.name!r} has "
             "now; choose another --out"
-        )
-
-
-def _check_memory(costs: Sequence[ExpectedCost], num_side_by_side: int, runtime: Runtime) -> None:
-    """Refuse what no machine of this size can do, rather than let the kernel kill whatever it chooses."""
-    memory = available_memory_bytes()
-    if runtime.device != "cpu" or memory is None:
-        return
-    needed = sorted((cost.state_bytes + cost.activation_bytes for cost in costs), reverse=True)[:num_side_by_side]
-    if sum(needed) > memory:
-        states, activations = max(cost.state_bytes for cost in costs), max(cost.activation_bytes for cost in costs)
-        raise InputError(
-            f"{num_side_by_side} runs side by side with up to {max(cost.parameters for cost in costs):,} parameters "
-            f"need over {sum(needed) / 1e9:,.1f} GB, of which {states / 1e9:,.1f} GB a run are weights, gradients and "
-            f"optimizer states and {activations / 1e9:,.1f} GB activations, and {memory / 1e9:,.1f} GB may be used "
-            "here; lower --jobs, train.batch_size or the model's sizes"
         )

@@ -8,7 +8,11 @@ from difflib import get_close_matches
 from tiedlm.errors import InputError
 from tiedlm.execution.listener import Listener
 
-KNOWN = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
+KNOWN = {
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "fp32", "bf16"),
+    "executor": ("local", "ray"),
+}
 MAX_THREADS = 1_024
 ALSO_CALLED = {"gpu": "cuda", "float32": "fp32", "32": "fp32", "bfloat16": "bf16", "16": "bf16", "fp16": "bf16"}
 """What else people write, and what it is called here."""
@@ -34,6 +38,11 @@ class RunOptions:
     num_threads: int | None = None
     """Threads of each run; None is its share of the processors. On a CPU, sums are equal bit for bit only if it is."""
 
+    executor: str = "local"
+    """What makes the runs: `local` processes, or a `ray` cluster, where each takes what `[resources]` says."""
+    address: str | None = None
+    """Of the Ray cluster, `auto` or `HOST:PORT`; None starts one on this machine."""
+
     def __post_init__(self) -> None:
         """Refuse what does not exist before anything is read.
 
@@ -46,6 +55,8 @@ class RunOptions:
                 like = ALSO_CALLED.get(value.lower()) or next(iter(get_close_matches(value, known, n=1)), None)
                 hint = f" (did you mean {like}?)" if like else ""
                 raise InputError(f"--{name} {value!r} is not one of {', '.join(known)}{hint}; choose one of these")
+        if self.address is not None and self.executor != "ray":
+            raise InputError(f"--address {self.address} is for --executor ray; give both or neither")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise InputError(f"--micro-batch {self.micro_batch} is no number of blocks from 1 on; give e.g. 8")
         if self.num_threads is not None and not 0 < self.num_threads <= MAX_THREADS:

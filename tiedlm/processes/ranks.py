@@ -22,6 +22,8 @@ class Ranks:
     rank: int = 0
     number: int = 1
     on_this_machine: int = 1
+    number_here: int = 0
+    """Which of those on this machine."""
 
     @property
     def is_first(self) -> bool:
@@ -86,7 +88,8 @@ def ranks_of_environment() -> Ranks:
     number = int(os.environ.get("WORLD_SIZE", "1"))
     if number == 1 or "RANK" not in os.environ:
         return ALONE
-    return Ranks(int(os.environ["RANK"]), number, int(os.environ.get("LOCAL_WORLD_SIZE", number)))
+    rank = int(os.environ["RANK"])
+    return Ranks(rank, number, int(os.environ.get("LOCAL_WORLD_SIZE", number)), int(os.environ.get("LOCAL_RANK", rank)))
 
 
 def check_rows(ranks: Ranks, batch_size: int) -> None:

@@ -25,6 +25,9 @@ from tiedlm.training.run import train_run
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
+STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+
+
 @dataclass(frozen=True)
 class OneRank:
     """Makes runs one after the other, together with the other ranks: an `Executor`.
@@ -49,6 +52,8 @@ class OneRank:
         return failures
 
     def _failure_of(self, job: Job, listener: Listener) -> str | None:
+        if job.runtime.device == "cuda":
+            torch.cuda.set_device(self.ranks.number_here % torch.cuda.device_count())
         with _stop_signals() as stop, _process_group(job.runtime):
             torch.set_num_threads(self.ranks.num_threads)
             try:
@@ -66,6 +71,7 @@ class OneRank:
 
     def _make(self, job: Job, listener: Listener, stop: _Stop) -> None:
         policy = CheckpointPolicy(job.resume, job.checkpoint_seconds, stop.is_set, listener.notice, self.ranks)
+        listener.turn_to(job.cell)
         made_of = (job.experiment, job.run, job.arm, job.corpus, job.runtime, job.out, job.command)
         record = train_run(
             *made_of,
@@ -97,7 +103,7 @@ def _stop_signals() -> Iterator[_Stop]:
         stop.number = signal.Signals(number)
         stop.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in STOPS}
     try:
         yield stop
     finally:

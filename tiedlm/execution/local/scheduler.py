@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
+
+import torch
 
 from tiedlm.errors import memory_limit_bytes
 from tiedlm.execution.job import Job
-from tiedlm.execution.job_queue import SECONDS_BETWEEN_LOOKS, JobQueue, as_queue
+from tiedlm.execution.job_queue import SECONDS_BETWEEN_LOOKS, as_queue
 from tiedlm.execution.listener import Listener
-from tiedlm.execution.local.worker import Failure, Notice, work
+from tiedlm.execution.local.worker import work
+from tiedlm.execution.news import News
 from tiedlm.processes.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
-from tiedlm.record.curve_point import CurvePoint
-from tiedlm.record.record_file import load_record
-from tiedlm.record.run_id import RunId
-from tiedlm.training.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class LocalProcesses:
         their records, the others their checkpoints. A second interrupt kills them.
         """
         queue = as_queue(jobs)
-        workers = _Workers(listener, queue)
+        news = News(listener, queue)
+        workers = _Workers(news)
         try:
             while True:
                 while len(workers.running) < self.num_side_by_side and (job := queue.take()) is not None:
@@ -46,20 +46,19 @@ class LocalProcesses:
         except BaseException:
             workers.stop()
             raise
-        return list(workers.failures.values())
+        return list(news.failures.values())
 
 
 class _Workers:
-    """The processes that run, and what they have told."""
+    """The processes that run."""
 
-    def __init__(self, listener: Listener, queue: JobQueue) -> None:
-        self.listener, self.queue = listener, queue
+    def __init__(self, news: News) -> None:
+        self.news = news
         self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
-        self.failures: dict[tuple[Path, RunId], str] = {}
-        self.last_progress: dict[tuple[Path, RunId], Progress] = {}
-        self.is_stopping = False
 
     def start(self, job: Job) -> None:
+        if job.runtime.device == "cuda":
+            job = dataclasses.replace(job, gpu=freest_gpu([other.gpu for other, _ in self.running.values()]))
         receiver, sender = CONTEXT.Pipe(duplex=False)
         process: BaseProcess = CONTEXT.Process(target=work, args=(job, sender), name=str(job), daemon=True)
         with main_module_left_out(), nothing_of_the_current_folder():
@@ -79,26 +78,17 @@ class _Workers:
                 message = receiver.recv()
             except EOFError:
                 del self.running[receiver]
-                self._end(job, process)
+                process.join()
+                self.news.end(job, _death(process.exitcode or 0, self.news.place(job)))
                 continue
-            self.listener.turn_to(job.cell)
-            match message:
-                case Progress():
-                    self.last_progress[job.key] = message
-                    self.listener.update(message)
-                case CurvePoint():
-                    self.listener.evaluated(job.run, message)
-                case Notice(sentence):
-                    self.listener.notice(f"{job}: {sentence}")
-                case Failure(sentence):
-                    self.failures[job.key] = f"{job}: {sentence}"
+            self.news.hear(job, message)
 
     def stop(self) -> None:
         """Let every process finish its step and save; listen on, since a full pipe would hold it up."""
         if not self.running:
             return
-        self.is_stopping = True
-        self.listener.notice("stopping after the step under way; again to stop at once")
+        self.news.is_stopping = True
+        self.news.listener.notice("stopping after the step under way; again to stop at once")
         processes = [process for _, process in self.running.values()]
         try:
             for process in processes:
@@ -109,29 +99,17 @@ class _Workers:
             for process in processes:
                 process.kill()
 
-    def _end(self, job: Job, process: BaseProcess) -> None:
-        process.join()
-        last = self.last_progress.get(job.key)
-        if not job.has_result and not self.is_stopping and job.key not in self.failures:
-            place = f" at step {last.step:,}" if last else ""
-            cause = f"was stopped{place}; the same command goes on with it"
-            self.failures[job.key] = f"{job}: {_death(process.exitcode, place) if process.exitcode else cause}"
-        failure = self.failures.get(job.key)
-        self.queue.release(job, None if job.has_result else failure)
-        record = job.out / job.run.record_file
-        if record.exists():
-            self.listener.turn_to(job.cell)
-            self.listener.finish(load_record(record))
-        elif self.is_stopping and not job.has_result:
-            if failure is not None:
-                self.listener.notice(failure)
-            place = f"stands at step {last.step:,} of {last.num_steps:,}" if last else "has done no step"
-            self.listener.notice(f"{job} {place}; the same command goes on from there")
+
+def freest_gpu(taken: Sequence[int]) -> int:
+    """The GPU of this machine that computes the fewest runs; `taken` has one number a run."""
+    return min(range(torch.cuda.device_count()), key=taken.count)
 
 
 def _death(exit_code: int, place: str) -> str:
-    """In words; a negative code is a signal's number."""
-    if exit_code >= 0:
+    """In words; a negative code is a signal's number, and without one a signal was heeded that nobody here sent."""
+    if exit_code == 0:
+        return f"was stopped{place}; the same command goes on with it"
+    if exit_code > 0:
         cause = "" if memory_limit_bytes() is None else "; memory may have run out, so raise its limit (ulimit -v)"
         return f"its process ended with status {exit_code}{place}{cause}"
     name = signal.Signals(-exit_code).name
