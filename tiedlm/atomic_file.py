@@ -91,25 +91,35 @@ def hold_folder(folder: Path) -> int:
     return descriptor
 
 
-def remove_abandoned_folders(place: Path, prefix: str) -> None:
-    """Remove the temporary folders of this user's killed processes: those that `hold_folder` marked."""
+def take_folder(folder: Path) -> int | None:
+    """Hold a folder that `hold_folder` marked and whose owner is gone; None where it lives, or has no mark."""
     if os.name != "posix":
-        return
+        return None
     import fcntl
 
+    try:
+        descriptor = os.open(folder / HELD_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def remove_abandoned_folders(place: Path, prefix: str) -> None:
+    """Remove the temporary folders of this user's killed processes: those that `hold_folder` marked."""
     for folder in place.glob(f"{glob.escape(prefix)}*"):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
-            descriptor = os.open(folder / HELD_FILE, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:  # another program's
+        except OSError:  # it is gone
             continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = take_folder(folder)
+        if descriptor is not None:
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # its owner lives
-            continue
-        finally:
             os.close(descriptor)
 
 

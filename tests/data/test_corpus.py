@@ -32,7 +32,8 @@ from tiedlm.data.sources.corpus import Corpus, load_corpus
 from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.data.sources.pydoc_corpus import pydoc_paragraphs
 from tiedlm.data.sources.text_file import read_pieces
-from tiedlm.data.tokens import ID_TYPE, TokenizedCorpus, tokenize
+from tiedlm.data.token_files import ID_TYPE
+from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.data.vocabulary import SURE_BPE_SIZE, declared_vocab_size
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID, PAD_ID, SPECIAL_TOKENS, UNK_ID

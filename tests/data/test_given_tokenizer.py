@@ -21,8 +21,9 @@ from tiedlm.cli.commands import app
 from tiedlm.config.corpus_config import SPLITS, CorpusConfig
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import encode_pieces
 from tiedlm.data.tokenizer import given_vocabulary, read_tokenizer
-from tiedlm.data.tokens import TokenizedCorpus, encode_pieces, tokenize
+from tiedlm.data.tokens import TokenizedCorpus, tokenize
 from tiedlm.errors import InputError
 from tiedlm.explanation import head_view
 from tiedlm.model.masked_lm import MaskedLM

@@ -21,8 +21,8 @@ from tiedlm import InputError, evaluate, explain, export
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import encode_pieces
 from tiedlm.data.tokenizer import Vocabulary, given_vocabulary, read_vocabulary
-from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.exported_folder import export_run
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.trained_run import TrainedRun, open_run

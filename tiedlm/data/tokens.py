@@ -10,43 +10,40 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tiedlm.config.corpus_config import MAX_SEQ_LENGTH, SPLITS, CorpusConfig
-from tiedlm.data.encoding_limits import enter_encoding, enter_reading
+from tiedlm.config.corpus_config import SPLITS, CorpusConfig
+from tiedlm.data.encoding_limits import enter_reading
 from tiedlm.data.sources.cache import cached_folder, find_cached
 from tiedlm.data.sources.corpus import Corpus
 from tiedlm.data.sources.documents import Documents
 from tiedlm.data.sources.layout import TOKENIZER_FILE
-from tiedlm.data.sources.pieces import Piece, TextCounts
+from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.sources.watcher import Watcher
+from tiedlm.data.token_files import ID_TYPE, META_FILE, write_tokens
 from tiedlm.data.tokenizer import (
     Vocabulary,
     given_vocabulary,
     read_tokenizer,
     read_vocabulary,
     sha256_of,
-    telling_unknown_words,
     tokenizer_file,
     tokenizer_is_given,
     trained_vocabulary,
 )
-from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.data.train_part import PartOfTrain, chosen_blocks
 from tiedlm.errors import InputError
-from tiedlm.masked_batch import MASK_ID, PAD_ID, UNK, UNK_ID
+from tiedlm.masked_batch import MASK_ID, PAD_ID
 from tiedlm.processes.guarded_process import Guard, NoGuard, run_guarded
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CACHE_FORMAT = 6
-ID_TYPE = np.dtype("<i4")
 IDS_AT_ONCE = 1 << 20
 
 
@@ -137,8 +134,7 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
             run_guarded(f"--tokenizer {path}", partial(_fill_by_given, folder, corpus, path, given))
         else:
             trained_on = text_trained_on(corpus, config)
-            vocabulary = trained_vocabulary(lambda: _texts(trained_on.batches("train")), config.tokenizer)
-            _write_tokens(folder, trained_on, vocabulary, NoGuard())
+            write_tokens(folder, trained_on, _vocabulary(folder, trained_on, config.tokenizer), NoGuard())
 
     folder = cached_folder(_ingredients(made_of, corpus.sha256, config), fill)
     tokenized = _in_cache(folder, corpus.name, corpus.source, corpus.documents)
@@ -203,7 +199,7 @@ def _ingredients(made_of: str, text_sha256: dict[str, str], config: CorpusConfig
 
 
 def _in_cache(folder: Path, name: str, source: str, documents: Documents | None = None) -> TokenizedCorpus:
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = json.loads((folder / META_FILE).read_text())
     return TokenizedCorpus(**meta, name=name, source=source, folder=str(folder), documents=documents)
 
 
@@ -226,70 +222,16 @@ def _check_words(corpus: Corpus) -> None:
             )
 
 
-def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
-    """The ids of some text, each line with its end.
-
-    Raises:
-        InputError: it has a word that the tokenizer does not know, which has no unknown token.
-    """
-    texts = [piece.text for piece in batch]
-    with telling_unknown_words(vocabulary, texts):
-        encodings = vocabulary.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    end = len(vocabulary.ids)  # no id of the tokenizer, so that nothing in the text can be taken for the line's end
-    of_pieces = (
-        (*encoding.ids, end) if piece.ends_line else encoding.ids
-        for encoding, piece in zip(encodings, batch, strict=True)
-    )
-    ids = np.append(vocabulary.ids, vocabulary.eos_id)[np.fromiter(chain.from_iterable(of_pieces), dtype=ID_TYPE)]
-    return ids.astype(ID_TYPE, copy=False)
+def _vocabulary(folder: Path, corpus: Corpus, spec: str) -> Vocabulary:
+    """The tokenizer that an ended process trained for this very folder, or one that is trained now."""
+    path = folder / TOKENIZER_FILE
+    if path.exists():
+        return read_vocabulary(path.read_text(encoding="utf-8"), spec)
+    return trained_vocabulary(lambda: _texts(corpus.batches("train")), spec)
 
 
 def _fill_by_given(folder: Path, corpus: Corpus, path: Path, text: str, guard: Guard) -> None:
     """By a stranger's tokenizer, in a process of its own."""
     enter_reading(guard)
     vocabulary = given_vocabulary(path, text)
-    _write_tokens(folder, corpus, vocabulary, guard)
-
-
-def _write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary, guard: Guard) -> None:
-    (folder / TOKENIZER_FILE).write_text(vocabulary.text, encoding="utf-8")
-    meta: dict[str, Any] = {
-        "vocab_size": vocabulary.size,
-        "tokenizer_sha256": sha256_of(vocabulary.text),
-        "text_sha256": corpus.sha256,
-        **{name: {} for name in ("num_tokens", "num_unk", "num_words", "num_bytes", "num_bytes_left_out")},
-    }
-    probe = dropping(vocabulary.tokenizer)
-    for split in SPLITS:
-        counts, num_tokens, num_unk = _write_ids(folder / f"{split}.ids", vocabulary, corpus, split, guard)
-        if split == "train" and num_tokens == num_unk + counts.num_lines:
-            raise InputError(
-                f"{vocabulary.name}: knows nothing of corpus {corpus.name!r}: its train split is {UNK} alone; give a "
-                "tokenizer for this text"
-            )
-        meta["num_tokens"][split], meta["num_unk"][split] = num_tokens, num_unk
-        meta["num_words"][split], meta["num_bytes"][split] = counts.num_words, counts.num_bytes
-        meta["num_bytes_left_out"][split] = 0
-        if probe is not None:
-            left_out = (bytes_left_out(probe, texts) for texts in _texts(corpus.batches(split)))
-            meta["num_bytes_left_out"][split] = sum(left_out)
-    (folder / "meta.json").write_text(json.dumps(meta))
-
-
-def _write_ids(
-    path: Path, vocabulary: Vocabulary, corpus: Corpus, split: str, guard: Guard
-) -> tuple[TextCounts, int, int]:
-    """Write a split's ids; how much text they are, how many, and how many of them are `[UNK]`."""
-    counts, num_tokens, num_unk = TextCounts(0, 0, 0), 0, 0
-    with path.open("wb") as file:
-        for batch in corpus.batches(split):
-            enter_encoding(guard, [piece.text for piece in batch])
-            ids = encode_pieces(vocabulary, batch)
-            file.write(ids.tobytes())
-            counts = counts.plus(batch)
-            num_tokens += len(ids)
-            num_unk += int((ids == UNK_ID).sum())
-        # The padding of the last block, however long blocks are; zeros at the end of a file take no disk.
-        assert PAD_ID == 0
-        file.truncate((num_tokens + MAX_SEQ_LENGTH) * ids.itemsize)
-    return counts, num_tokens, num_unk
+    write_tokens(folder, corpus, vocabulary, guard)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from tiedlm.data.encoding_limits import enter_encoding
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import ID_TYPE
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
-from tiedlm.data.tokens import ID_TYPE
 from tiedlm.errors import InputError, told
 from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, of_all_threads, word_embeddings

@@ -9,8 +9,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import encode_pieces
 from tiedlm.data.tokenizer import Vocabulary
-from tiedlm.data.tokens import encode_pieces
 from tiedlm.errors import InputError
 from tiedlm.masked_batch import MASK_ID
 

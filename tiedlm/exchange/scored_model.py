@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import encode_pieces
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
-from tiedlm.data.tokens import encode_pieces
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.training.fold_evaluation import Scorer
 

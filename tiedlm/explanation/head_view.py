@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tiedlm.data.sources.pieces import Piece
+from tiedlm.data.token_files import encode_pieces
 from tiedlm.data.tokenizer import ROLES, Vocabulary, read_vocabulary
-from tiedlm.data.tokens import encode_pieces
 from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder

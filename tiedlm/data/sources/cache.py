@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from tiedlm.atomic_file import hold_folder, take_folder
 from tiedlm.errors import InputError
 
 SUMS_FILE = "sha256.json"
@@ -37,7 +39,8 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
     """The folder that `fill` makes of these ingredients (as JSON), made now unless it is there as it was made.
 
     It is filled under another name and renamed, so that a reader finds all of it or nothing. Every file's SHA-256 is
-    kept beside it and checked each time: what a disk or a hand has changed is made again.
+    kept beside it and checked each time: what a disk or a hand has changed is made again. Where a process was stopped
+    or killed, `fill` is given the half-filled folder again, and may go on from what lies there.
 
     Raises:
         InputError: the cache cannot be written.
@@ -48,9 +51,7 @@ def cached_folder(ingredients: list[Any], fill: Callable[[Path], None]) -> Path:
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder.parent)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=FILLING_PREFIX) as temporary:
-            filled = Path(temporary) / folder.name
-            filled.mkdir()
+        with _half_filled(folder) as filled:
             fill(filled)
             (filled / SUMS_FILE).write_text(json.dumps(_sums(filled)))
             _give_name(filled, folder)
@@ -88,8 +89,33 @@ def _sums(folder: Path) -> dict[str, str]:
     return sums
 
 
+@contextlib.contextmanager
+def _half_filled(folder: Path) -> Iterator[Path]:
+    """A folder to fill, held by this process: the one that an ended process left of the same, or a new one.
+
+    An error removes it; a signal does not, since the next command goes on with it.
+    """
+    descriptor = None
+    for place in folder.parent.glob(f"{FILLING_PREFIX}*"):
+        if (place / folder.name).is_dir() and (descriptor := take_folder(place)) is not None:
+            break
+    else:
+        place = Path(tempfile.mkdtemp(dir=folder.parent, prefix=FILLING_PREFIX))
+        descriptor = hold_folder(place)
+        (place / folder.name).mkdir()
+    try:
+        yield place / folder.name
+    except Exception:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
 def _remove_abandoned(cache: Path) -> None:
-    """Remove what killed processes left half-filled."""
+    """Remove what killed processes left half-filled and nobody has gone on with for long."""
     for folder in cache.glob(f"{FILLING_PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it, or given it its name
             written_at = max(path.stat().st_mtime for path in [folder, *folder.rglob("*")])
