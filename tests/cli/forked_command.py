@@ -13,6 +13,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import platform
 import select
 import shlex
 import subprocess
@@ -40,9 +41,9 @@ def run_forked(folder: Path, arguments: str, environment: dict[str, str]) -> sub
 
 
 def run_together(
-    folder: Path, commands: Sequence[str], environment: dict[str, str]
+    folder: Path, commands: Sequence[str], environment: dict[str, str], hosts: Sequence[str] = ()
 ) -> list[subprocess.CompletedProcess[str]]:
-    """The same of several commands, begun at the same moment."""
+    """The same of several commands, begun at the same moment, each as if on the host of this name."""
     with tempfile.TemporaryDirectory() as place:
         streams = [[Path(place, f"{name}{number}") for name in ("out", "err")] for number in range(len(commands))]
         orders = [
@@ -51,8 +52,11 @@ def run_together(
                 "folder": str(folder),
                 "environment": environment,
                 "streams": [str(path) for path in of_command],
+                "host": host,
             }
-            for arguments, of_command in zip(commands, streams, strict=True)
+            for arguments, of_command, host in zip(
+                commands, streams, hosts or [platform.node()] * len(commands), strict=True
+            )
         ]
         server = _server()
         assert server.stdin is not None
@@ -112,6 +116,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.argv = ["tiedlm", *order["arguments"]]
+    platform.node = lambda: order["host"]
     status = 1
     try:
         from tiedlm.cli.main import main

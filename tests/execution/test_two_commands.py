@@ -36,10 +36,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("_number", range(NUM_TRIES))
-def test_two_commands_at_once_divide_the_runs(whole: Path, tmp_path: Path, _number: int) -> None:
+@pytest.mark.parametrize("number", range(NUM_TRIES))
+def test_two_commands_at_once_divide_the_runs(whole: Path, tmp_path: Path, number: int) -> None:
+    """On one host and, every other time, on two that share the folder."""
     write(tmp_path, GOOD)
-    answers = run_together(tmp_path, [f"{COMPARE} --json"] * 2, environment(tmp_path))
+    hosts = ["one", "one" if number % 2 else "other"]
+    answers = run_together(tmp_path, [f"{COMPARE} --json"] * 2, environment(tmp_path), hosts)
     assert [answer.returncode for answer in answers] == [0, 0], [answer.stderr for answer in answers]
     assert answers[0].stdout == answers[1].stdout
     made = [re.findall(r"^(\w+ seed \d): [\d.,]+ on valid, in", answer.stderr, re.MULTILINE) for answer in answers]
