@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from tiedlm.config.resources import Resources
 from tiedlm.errors import InputError
 from tiedlm.processes.available_cpus import available_cpus
+from tiedlm.processes.held_signals import held_signals
 from tiedlm.processes.start_method import SIGNALS_OF_THE_PARENT, memory_kept_by_children
 from tiedlm.training.device import Runtime, resolve_runtime
 
@@ -40,7 +41,7 @@ def connect(address: str | None) -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     local = {"num_cpus": available_cpus(), "include_dashboard": False} if address is None else {}
-    with memory_kept_by_children(), _signals_of_the_command():
+    with held_signals(), memory_kept_by_children(), _signals_of_the_command():
         try:
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **local)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -100,7 +101,8 @@ def resolve_on_node(device: str, precision: str, resources: Resources) -> Runtim
     check_room(resources)
     task = ray.remote(resolve_runtime).options(num_cpus=resources.cpus, num_gpus=resources.gpus)
     try:
-        runtime: Runtime = ray.get(task.remote(device, precision))
+        with held_signals():
+            runtime: Runtime = ray.get(task.remote(device, precision))
     except ray.exceptions.RayTaskError as error:
         raise InputError(f"--device {device}: a node of the Ray cluster cannot use it ({error.cause})") from error
     return runtime

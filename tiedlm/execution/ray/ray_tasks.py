@@ -13,12 +13,14 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tiedlm.data.tokens import TokenizedCorpus
+from tiedlm.errors import RunsFailed
 from tiedlm.execution.job import Job
-from tiedlm.execution.job_queue import as_queue
+from tiedlm.execution.job_queue import JobQueue, as_queue
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.news import News
 from tiedlm.execution.ray.cluster import room
 from tiedlm.execution.ray.node_task import Mailbox, make_on_node
+from tiedlm.processes.held_signals import HeldSignals, held_signals
 from tiedlm.training.provenance import present_code
 
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -39,9 +41,17 @@ class RayTasks:
 
         A run whose process or node is lost goes on from its checkpoint elsewhere. An interrupt stops all runs after
         the step under way, which are saved; a second one kills them.
+
+        Raises:
+            RunsFailed: the cluster itself is gone.
         """
         queue = as_queue(jobs)
-        tasks = _Tasks(News(listener, queue), self.num_side_by_side)
+        with held_signals() as signals:
+            tasks = _Tasks(News(listener, queue), self.num_side_by_side, signals)
+            self._make(queue, tasks)
+        return list(tasks.news.failures.values())
+
+    def _make(self, queue: JobQueue, tasks: _Tasks) -> None:
         try:
             while True:
                 while tasks.has_room() and (job := queue.take()) is not None:
@@ -49,10 +59,14 @@ class RayTasks:
                 if not tasks.running:
                     break
                 tasks.listen()
+        except RayError as error:  # not of a task, but of the mailbox, which lives as long as the cluster
+            gone = (
+                f"the Ray cluster is gone ({type(error).__name__}); the same command goes on from the last checkpoints"
+            )
+            raise RunsFailed([f"{task.job}: {gone}" for task in tasks.running.values()], len(tasks.running)) from error
         except BaseException:
             tasks.stop()
             raise
-        return list(tasks.news.failures.values())
 
 
 @dataclass
@@ -71,6 +85,7 @@ class _Tasks:
 
     news: News
     num_side_by_side: int | None
+    signals: HeldSignals
     running: dict[Any, _Task] = field(default_factory=dict)
     """By the reference that Ray gives of a task's end."""
 
@@ -127,6 +142,7 @@ class _Tasks:
                 self.news.hear(by_number[number], message)
         for reference in ended:
             self._end(reference, self.running.pop(reference))
+        self.signals.deliver()
 
     def _end(self, reference: Any, task: _Task) -> None:
         job, cause = task.job, "was stopped; the same command goes on with it"

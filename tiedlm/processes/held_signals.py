@@ -1,0 +1,43 @@
+"""Signals wait while code runs through which no exception may go, such as Ray's, written in Cython."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+
+
+class HeldSignals:
+    """Those that came and have not been handled yet."""
+
+    def __init__(self) -> None:
+        self.pending: list[int] = []
+        self.handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+
+    def deliver(self) -> None:
+        """Let what came be handled now, by the handlers that were there before; one of them may raise."""
+        while self.pending:
+            number = self.pending.pop(0)
+            self.handlers[number](number, None)
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[HeldSignals]:
+    """Hold the signals by which a command is stopped; at the end those that still wait are delivered."""
+    held = HeldSignals()
+    if threading.current_thread() is threading.main_thread():  # no other has handlers
+        for number in STOPS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                held.handlers[number] = handler
+                signal.signal(number, lambda number, _: held.pending.append(number))
+    try:
+        yield held
+    finally:
+        for number, handler in held.handlers.items():
+            signal.signal(number, handler)
+    held.deliver()
