@@ -16,6 +16,7 @@ from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.interventions import Intervention
 from tiedlm.config.model_config import ModelConfig
+from tiedlm.config.resources import Resources
 from tiedlm.config.train_config import TrainConfig
 
 pytestmark = pytest.mark.slow
@@ -99,6 +100,7 @@ def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> No
     answer = run_tiedlm(tmp_path, "config ptb --set train.learning_rate=0.25")
     rows = {line.split()[0]: line.split()[1:] for line in answer.stdout.splitlines() if line[:1] != " "}
     sections = {"model": ModelConfig, "corpus": CorpusConfig, "train": TrainConfig, "intervention": Intervention}
+    sections |= {"resources": Resources}
     keys = {f"{name}.{key}" for name, section in sections.items() for key in section.model_fields} | {"name", "seeds"}
     assert {row for row in rows if not row.startswith("tune.")} == keys
     assert rows["train.learning_rate"][0] == "0.25"

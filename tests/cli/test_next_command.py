@@ -190,6 +190,14 @@ def test_one_seed_ends_with_three(folder: Path) -> None:
     assert "3 seeds" in run_next(folder, command)
 
 
+def test_one_seed_of_those_kept_fresh_ends_with_those_after_it(folder: Path) -> None:
+    assert run_tiedlm(folder, f"{COMPARE} 10, --out fresh").returncode == 0
+    change(folder / "fresh", lambda arm, _, document: learned((0.1, 0.1, 0.1))(arm, 0, document))
+    answer = run_tiedlm(folder, "report fresh")
+    assert "one seed: no verdict; --seeds 10,11,12 trains two more" in " ".join(answer.stdout.split())
+    assert "tiedlm compare fresh --seeds 10,11,12" in answer.stdout
+
+
 def test_one_seed_that_is_not_the_first_is_named(folder: Path) -> None:
     plan = json.loads(run_tiedlm(folder, "compare out --seeds 6, --dry-run --json").stdout)
     assert plan["to_train"] == ["tied seed 6", "untied seed 6"]

@@ -23,7 +23,7 @@ from tiedlm.record.run_record import RunRecord
 from tiedlm.report.markdown import render_markdown
 from tiedlm.report.terminal import render_comparison, render_record
 
-NUM_CASES = int(os.environ.get("TIEDLM_CASES", "2000"))
+NUM_CASES = int(os.environ.get("TIEDLM_CASES", "1000"))
 HUGE = 10**400
 VALUES = st.one_of(
     st.sampled_from([0, -1, 1, 2, 10, HUGE, -HUGE, 2**63, True, False, None, "", "x", "0" * 64, [], {}, [0], {"a": 1}]),
@@ -72,7 +72,7 @@ def show_all(records: list[RunRecord]) -> None:
     max_examples=NUM_CASES,
     deadline=None,
     phases=[Phase.generate],
-    derandomize=NUM_CASES == 2000,
+    derandomize=NUM_CASES == 1000,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(place=st.sampled_from(PLACES), value=VALUES)

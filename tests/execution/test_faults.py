@@ -42,7 +42,7 @@ from tiedlm.training.resume import CheckpointPolicy
 Answer = subprocess.CompletedProcess[str]
 GoOn = Callable[..., None]
 pytestmark = pytest.mark.slow
-NUM_KILLED_RUNS = int(os.environ.get("TIEDLM_KILLED_RUNS", "15"))
+NUM_KILLED_RUNS = int(os.environ.get("TIEDLM_KILLED_RUNS", "8"))
 RECORDS = ("tied-seed0.json", "untied-seed0.json")
 EXPERIMENT = toy_experiment(
     **{"model.hidden_dropout_prob": 0.1, "train.num_steps": 30, "train.num_evaluations": 3, "train.batch_size": 50}
@@ -114,7 +114,7 @@ def test_killed_runs_end_with_the_record_of_an_undisturbed_one(
         assert not is_damaged
         assert lost <= 1  # the step under way
         shutil.rmtree(out)
-    assert num_in_a_save > 0 or NUM_KILLED_RUNS < 15, "no kill fell into the writing of a file"
+    assert num_in_a_save > 0 or NUM_KILLED_RUNS < 8, "no kill fell into the writing of a file"
 
 
 # ---- the command itself
@@ -245,7 +245,7 @@ def goes_on(place: Path, tmp_path: Path, note_fault: NoteFault) -> GoOn:
 
 @pytest.mark.parametrize(
     ("signal_name", "receivers"),
-    [("SIGINT", "command"), ("SIGINT", "group"), ("SIGTERM", "command and group"), ("SIGHUP", "group")],
+    [("SIGINT", "group"), ("SIGTERM", "command and group"), ("SIGHUP", "group")],
 )
 def test_a_signal_finishes_the_step_and_saves(
     place: Path, tmp_path: Path, goes_on: GoOn, signal_name: str, receivers: str

@@ -245,7 +245,7 @@ def test_the_list_of_knobs_is_complete() -> None:
         assert knobs.keys() == type(getattr(experiment, section)).model_fields.keys()
     assert set(Experiment.model_fields) == {
         *KNOBS,
-        *("name", "seeds", "arms", "contrasts", "tune"),  # tested through the commands
+        *("name", "seeds", "arms", "contrasts", "tune", "resources"),  # tested through the commands
         "intervention",  # in test_arms.py
     }
 

@@ -124,7 +124,7 @@ ExecutorOption = Annotated[
     str,
     typer.Option(
         metavar="local|ray",
-        help="Processes of this machine, or tasks of a Ray cluster, each with what [resources] says.",
+        help="Processes of this machine, or tasks of a Ray cluster, each with what \\[resources] says.",
         rich_help_panel=RUN,
     ),
 ]

@@ -15,6 +15,7 @@ from tiedlm.comparison.paired_statistics import (
     paired_bootstrap,
     paired_t,
 )
+from tiedlm.comparison.stages import seeds_option
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
@@ -119,7 +120,8 @@ def _reason(first: list[RunRecord], second: list[RunRecord], split: str, delta: 
         if why := record.why_worse_than_unigram(split):
             return f"no verdict: {record.arm} is worse than token frequencies alone; it {why}"
     if delta.p_value is None:
-        return f"one seed: no verdict; --seeds {SEEDS_FOR_A_VERDICT} trains two more"
+        seed = first[0].seed
+        return f"one seed: no verdict; --seeds {seeds_option(range(seed, seed + SEEDS_FOR_A_VERDICT))} trains two more"
     return None
 
 

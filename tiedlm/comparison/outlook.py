@@ -91,7 +91,7 @@ def outlook(comparison: Comparison) -> Outlook:
         longer = MUCH_LONGER * _steps(comparison)[-1]
         return Outlook("hardly learned", hardly_learned, advice=_other_steps(comparison, longer))
     if len(everything) < SEEDS_FOR_A_VERDICT:
-        unused = (seed for seed in itertools.count() if seed not in everything)
+        unused = (seed for seed in itertools.count(min(everything)) if seed not in everything)
         more = sorted([*everything, *itertools.islice(unused, SEEDS_FOR_A_VERDICT - len(everything))])
         return Outlook("few seeds", trend=trend, advice=_more_seeds(comparison, more))
     design = comparison.design
