@@ -42,7 +42,7 @@ def test_another_engine_makes_the_runs_of_a_folder(
     corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine: Executor = InThisProcess()
-    monkeypatch.setattr(run_folder, "_executor", lambda _: engine)
+    monkeypatch.setattr(run_folder, "make_executor", lambda *_: engine)
     finished: list[RunId] = []
 
     class Heard(Listener):

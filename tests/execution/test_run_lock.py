@@ -171,7 +171,7 @@ def test_without_locks_a_folder_is_for_one_command(
             return ["it fails"]
 
     monkeypatch.setattr(run_lock, "_lock", no_locks)
-    monkeypatch.setattr(run_folder, "_executor", lambda _: TriesToo())
+    monkeypatch.setattr(run_folder, "make_executor", lambda *_: TriesToo())
     options = RunOptions(precision="fp32", listener=Heard())
     folder = RunFolder(toy_experiment(), tmp_path / "out", lambda: load_corpus(str(corpus_folder)), options)
     with pytest.raises(Exception, match="1 of 1 runs failed"):

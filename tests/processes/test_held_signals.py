@@ -36,15 +36,20 @@ def test_signals_wait_until_they_are_delivered(handled: list[int]) -> None:
     assert handled[-1] == signal.SIGUSR1
 
 
-def test_what_a_handler_raises_goes_through_and_handlers_are_back() -> None:
+def test_what_a_handler_raises_goes_through_and_handlers_are_back(handled: list[int]) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
     def stop() -> None:
         with held_signals() as signals:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
             signals.deliver()
 
+    signal.signal(signal.SIGTERM, interrupt)
     with pytest.raises(KeyboardInterrupt):
         stop()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is interrupt
+    assert handled == []
 
 
 def test_another_thread_than_the_first_has_no_signals_to_hold(handled: list[int]) -> None:

@@ -26,7 +26,7 @@ from tiedlm.errors import InputError
 from tiedlm.execution.job import Job
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.scheduler import LocalProcesses
-from tiedlm.execution.local.worker import Notice
+from tiedlm.execution.one_run import Notice
 from tiedlm.model.masked_lm import MaskedLM, TieError
 from tiedlm.model.saved_model import write_tensors
 from tiedlm.processes.start_method import start_server
