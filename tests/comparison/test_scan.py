@@ -29,7 +29,7 @@ from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
 from tiedlm.report.figures import scan_csv
-from tiedlm.report.scan_report import render_scan
+from tiedlm.report.scan_report import render_scan, short_names
 from tiedlm.report.write import update_report
 from tiedlm.report.write_scan import update_scan
 
@@ -293,3 +293,9 @@ def test_cells_have_other_tokens_where_a_key_of_the_scan_decides_them(
     else:
         with pytest.raises(InputError, match="differs from the other cells in the unigram perplexity of valid"):
             update_scan(tmp_path)
+
+
+def test_a_path_is_called_by_its_last_part_where_that_tells_it_from_the_others() -> None:
+    assert short_names(["runs/a-0", "runs/a-1/"]) == {"runs/a-0": "a-0", "runs/a-1/": "a-1"}
+    assert short_names(["one/text", "other/text"]) == {"one/text": "one/text", "other/text": "other/text"}
+    assert short_names([0.1, 64]) == {"0.1": "0.1", "64": "64"}

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tiedlm.atomic_file import replacement
-from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT
+from tiedlm.comparison.comparison import EXPLORATORY, INCONCLUSIVE, NO_VERDICT
 from tiedlm.comparison.scan_result import Scan
-from tiedlm.report.scan_report import axes_of, cell_at, key_names, pairs_of, result_of, shown_values
+from tiedlm.report.scan_report import axes_of, cell_at, key_names, labels, pairs_of, result_of
 
 
 def draw_map(scan: Scan, path: Path) -> None:
@@ -56,11 +56,11 @@ def _draw_panel(axes: Axes, scan: Scan, arms: tuple[str, str]) -> None:
             text, colour = f"({text})", "black"
             corner = (column - 0.5, row - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, facecolor="white", edgecolor="0.75", hatch="//", linewidth=0))
-        elif result.verdict != INCONCLUSIVE:
+        elif result.verdict not in (INCONCLUSIVE, EXPLORATORY):
             weight = "bold"
         axes.annotate(text, (column, row), ha="center", va="center", color=colour, fontsize=9, fontweight=weight)
-    axes.set_xticks(range(len(columns)), list(map(shown_values, columns)))
-    axes.set_yticks(range(len(rows)), list(map(shown_values, rows)))
+    axes.set_xticks(range(len(columns)), labels(scan, columns))
+    axes.set_yticks(range(len(rows)), labels(scan, rows))
     of_rows, of_columns = key_names(scan)
     axes.set_xlabel(of_columns, fontsize=8)
     axes.set_ylabel(of_rows, fontsize=8)

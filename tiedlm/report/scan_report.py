@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -27,12 +28,12 @@ def render_scan(scan: Scan) -> RenderableType:
     parts: list[RenderableType] = [Text(_title(scan), style="bold"), *contrast_parts(scan.contrasts)]
     for arms in pairs_of(scan):
         rows, columns = axes_of(scan)
-        table = plain_table(corner(scan), *map(shown_values, columns))
+        table = plain_table(corner(scan), *labels(scan, columns))
         for column in table.columns[1:]:
             column.no_wrap = True
-        for row, values in enumerate(rows):
+        for row, label in enumerate(labels(scan, rows)):
             cells = [cell_at(scan, row, place) for place in range(len(columns))]
-            table.add_row(shown_values(values), *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
+            table.add_row(label, *(_terminal_cell(result_of(scan, cell, arms)) for cell in cells))
         parts += [Text(), Text(f"{pair_name(arms)} on valid, nats a token, above 0 {arms[0]} is ahead"), table]
         parts.append(Text(_test_sentence(scan, arms, "valid"), style="dim"))
     parts += [Text(), Text(WARNING, style="dim")]
@@ -77,15 +78,15 @@ def render_scan_tables(scan: Scan) -> str:
         rows, columns = axes_of(scan)
         table = [
             [
-                escaped(shown_values(values)),
+                escaped(label),
                 *(
                     _markdown_cell(result_of(scan, cell_at(scan, row, column), arms, split))
                     for column in range(len(columns))
                 ),
             ]
-            for row, values in enumerate(rows)
+            for row, label in enumerate(labels(scan, rows))
         ]
-        header = [escaped(corner(scan)), *(escaped(shown_values(values)) for values in columns)]
+        header = [escaped(corner(scan)), *map(escaped, labels(scan, columns))]
         sections += [f"## {split}: {pair_name(arms)}\n", markdown_table(header, table)]
         sections.append(f"{_test_sentence(scan, arms, split)}\n")
     sections += [
@@ -132,9 +133,17 @@ def corner(scan: Scan) -> str:
     return " \\ ".join(filter(None, key_names(scan)))
 
 
-def shown_values(values: dict[str, Any]) -> str:
-    """`64`, or `64, 0.1` of two keys."""
-    return printable(", ".join(map(str, values.values())))
+def labels(scan: Scan, places: Sequence[dict[str, Any]]) -> list[str]:
+    """Of rows or columns: `64`, or `64, 0.1` of two keys; of a path its last part, if no other path has the same."""
+    short = {key: short_names(values) for key, values in scan.design.values.items()}
+    return [printable(", ".join(short[key][str(value)] for key, value in values.items())) for values in places]
+
+
+def short_names(values: Sequence[Any]) -> dict[str, str]:
+    """What each value of a key is called, by the value as text."""
+    whole = list(map(str, values))
+    last = [name.rstrip("/").rpartition("/")[2] for name in whole]
+    return dict(zip(whole, last if len(set(last)) == len(set(whole)) else whole, strict=True))
 
 
 def cell_at(scan: Scan, row: int, column: int) -> ScanCell | None:
