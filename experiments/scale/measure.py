@@ -36,7 +36,7 @@ SMALL = (
     *("--set", "model.num_hidden_layers=2", "--set", "train.batch_size=8", "--precision", "fp32"),
 )
 TOKENIZE = """
-import resource, sys
+import sys
 from tiedlm.config.corpus_config import CorpusConfig
 from tiedlm.data.sources.corpus import load_corpus
 from tiedlm.data.tokens import tokenize

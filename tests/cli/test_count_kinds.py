@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file, save_model
 
 from tests.counting.test_families import torch, transformers
 from tests.counting.test_stored_weights import rewritten, save, tiny
-from tiedlm.cli.main import STOP_SIGNALS, main
+from tiedlm.cli.main import main
+from tiedlm.processes.held_signals import STOP_SIGNALS
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 SEQ2SEQ = {

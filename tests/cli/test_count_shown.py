@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tiedlm.api.count import count_params
-from tiedlm.cli.main import STOP_SIGNALS, main
+from tiedlm.cli.main import main
 from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
+from tiedlm.processes.held_signals import STOP_SIGNALS
 
 Shown = Callable[..., str]
 

@@ -18,12 +18,8 @@ from tiedlm.cli.exit_status import AGAIN
 from tiedlm.cli.lack_of_memory import STATUS_WITHOUT_MEMORY, tell_lack_of_memory, watched_where_memory_is_limited
 from tiedlm.cli.streams import make_streams_safe
 from tiedlm.errors import InputError, RunsFailed, Stopped, is_lack_of_memory
+from tiedlm.processes.held_signals import STOP_SIGNALS
 
-OF_UNIX = ("SIGHUP", "SIGUSR1")
-STOP_SIGNALS = (
-    *(signal.SIGINT, signal.SIGTERM),
-    *(getattr(signal, name) for name in OF_UNIX if hasattr(signal, name)),
-)
 SECONDS_OF_ONE_STOP = 1.0
 
 

@@ -6,9 +6,10 @@ What an ended process has encoded is not encoded again: `progress.json` says how
 from __future__ import annotations
 
 import json
+import os
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -127,14 +128,20 @@ def _write_ids(folder: Path, vocabulary: Vocabulary, corpus: Corpus, split: str,
             file.write(ids.tobytes())
             encoded = encoded.plus(batch, ids)
             if encoded.num_batches % BATCHES_BETWEEN_SAVES == 0:
-                file.flush()
+                _sync(file)  # what the progress counts is on the disk before it says so
                 _save_progress(folder, progress, split, encoded)
         # The padding of the last block, however long blocks are; zeros at the end of a file take no disk.
         assert PAD_ID == 0
         file.truncate((encoded.num_tokens + MAX_SEQ_LENGTH) * ID_TYPE.itemsize)
+        _sync(file)
     encoded = encoded.model_copy(update={"is_whole": True})
     _save_progress(folder, progress, split, encoded)
     return encoded
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _read_progress(folder: Path, vocabulary: Vocabulary) -> _Progress:

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+"""By which a command is told to stop; the last two are of Unix."""
 
 
 class HeldSignals:
@@ -30,7 +31,7 @@ def held_signals() -> Iterator[HeldSignals]:
     """Hold the signals by which a command is stopped; at the end those that still wait are delivered."""
     held = HeldSignals()
     if threading.current_thread() is threading.main_thread():  # no other has handlers
-        for number in STOPS:
+        for number in STOP_SIGNALS:
             handler = signal.getsignal(number)
             if callable(handler):
                 held.handlers[number] = handler

@@ -16,6 +16,7 @@ from tiedlm.execution.job import Job
 from tiedlm.execution.job_queue import as_queue
 from tiedlm.execution.listener import Listener
 from tiedlm.model.masked_lm import TieError
+from tiedlm.processes.held_signals import STOP_SIGNALS
 from tiedlm.processes.ranks import Ranks
 from tiedlm.training.device import Runtime
 from tiedlm.training.loop import RunFailed
@@ -23,9 +24,6 @@ from tiedlm.training.resume import CheckpointPolicy, Interrupted
 from tiedlm.training.run import train_run
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
-
-
-STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _stop_signals() -> Iterator[_Stop]:
         stop.number = signal.Signals(number)
         stop.set()
 
-    before = {number: signal.signal(number, note) for number in STOPS}
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:
         yield stop
     finally:

@@ -159,7 +159,8 @@ class _Tasks:
             is_made_again = not (job.has_result or self.news.is_stopping or job.key in self.news.failures)
             if is_made_again and task.num_losses < MAX_LOSSES:
                 self.news.listener.notice(f"{job}: {cause}; it goes on elsewhere from its last checkpoint")
-                self.start(dataclasses.replace(job, resume=True), task.num_losses + 1)
+                has_begun = job.key in self.news.last_progress  # else its checkpoint, if any, is an older run's
+                self.start(dataclasses.replace(job, resume=job.resume or has_begun), task.num_losses + 1)
                 return
             cause += f", for the {task.num_losses + 1}th time" if task.num_losses else ""
         self.news.end(job, cause)
