@@ -90,8 +90,8 @@ def test_an_interrupted_search_goes_on(trained: Path, tmp_path: Path) -> None:
     while not any(first.glob("*-seed*.json")) and time.monotonic() < ends:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
+    told = process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGTERM, told
     assert not any((tmp_path / "out" / "tune" / DIVERGES).glob("*-seed*"))
     finished = run_tiedlm(tmp_path, COMMAND.format(3, "out"))
     assert finished.returncode == 0, finished.stderr

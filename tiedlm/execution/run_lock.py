@@ -123,7 +123,8 @@ def _open_locked(path: Path) -> int | None:
     """The open and locked file of a path; None where another process has locked it."""
     while True:
         try:
-            path.parent.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # `exist_ok` fails where a holder removes it at this moment
+                path.parent.mkdir()
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except FileNotFoundError:  # its holder has removed the empty folder
             if not path.parent.parent.is_dir():
