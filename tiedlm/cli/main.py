@@ -65,11 +65,20 @@ def run_command() -> None:
             raise
         sys.exit(tell_os_error(error))
     except Stopped as stopped:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # the exit status shall be that of the first
-        stderr.print("tiedlm: interrupted")
-        is_told_by_queue = stopped.signal_number == getattr(signal, "SIGUSR1", None)
-        sys.exit(AGAIN if is_told_by_queue else stopped.exit_code)
+        sys.exit(tell_stop(stopped))
+    except Exception as error:
+        if isinstance(error.__cause__, Stopped):  # pydantic makes an error of its own of whatever a serializer raises
+            sys.exit(tell_stop(error.__cause__))
+        raise
+
+
+def tell_stop(stopped: Stopped) -> int:
+    """Say that the command was interrupted, and return the exit status, which shall be that of the first signal."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    stderr.print("tiedlm: interrupted")
+    is_told_by_queue = stopped.signal_number == getattr(signal, "SIGUSR1", None)
+    return AGAIN if is_told_by_queue else stopped.exit_code
 
 
 def tell_os_error(error: OSError) -> int:

@@ -1,4 +1,4 @@
-"""Signals wait while code runs through which no exception may go, such as Ray's, written in Cython."""
+"""Signals wait while code runs through which no exception may go: Ray's, or half a message of a process."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ class HeldSignals:
             number = self.pending.pop(0)
             self.handlers[number](number, None)
 
+    @contextlib.contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Around a wait in which nothing is lost: what came is delivered, and what comes interrupts."""
+        try:
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
+            self.deliver()
+            yield
+        finally:
+            self.hold()
+
+    def hold(self) -> None:
+        """Let signals wait from now on."""
+        for number in self.handlers:
+            signal.signal(number, lambda number, _: self.pending.append(number))
+
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[HeldSignals]:
@@ -35,8 +51,8 @@ def held_signals() -> Iterator[HeldSignals]:
             handler = signal.getsignal(number)
             if callable(handler):
                 held.handlers[number] = handler
-                signal.signal(number, lambda number, _: held.pending.append(number))
     try:
+        held.hold()
         yield held
     finally:
         for number, handler in held.handlers.items():

@@ -13,10 +13,11 @@ import torch
 
 from tiedlm.errors import memory_limit_bytes
 from tiedlm.execution.job import Job
-from tiedlm.execution.job_queue import SECONDS_BETWEEN_LOOKS, as_queue
+from tiedlm.execution.job_queue import SECONDS_BETWEEN_LOOKS, JobQueue, as_queue
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.local.worker import work
 from tiedlm.execution.news import News
+from tiedlm.processes.held_signals import HeldSignals, held_signals
 from tiedlm.processes.start_method import CONTEXT, main_module_left_out, nothing_of_the_current_folder
 
 
@@ -33,8 +34,12 @@ class LocalProcesses:
         their records, the others their checkpoints. A second interrupt kills them.
         """
         queue = as_queue(jobs)
-        news = News(listener, queue)
-        workers = _Workers(news)
+        with held_signals() as signals:  # while a process is started or a message read, of which half would be lost
+            workers = _Workers(News(listener, queue), signals)
+            self._make(queue, workers)
+        return list(workers.news.failures.values())
+
+    def _make(self, queue: JobQueue, workers: _Workers) -> None:
         try:
             while True:
                 while len(workers.running) < self.num_side_by_side and (job := queue.take()) is not None:
@@ -46,14 +51,13 @@ class LocalProcesses:
         except BaseException:
             workers.stop()
             raise
-        return list(news.failures.values())
 
 
 class _Workers:
     """The processes that run."""
 
-    def __init__(self, news: News) -> None:
-        self.news = news
+    def __init__(self, news: News, signals: HeldSignals) -> None:
+        self.news, self.signals = news, signals
         self.running: dict[Connection, tuple[Job, BaseProcess]] = {}
 
     def start(self, job: Job) -> None:
@@ -71,7 +75,8 @@ class _Workers:
 
     def listen(self, timeout_seconds: float | None = None) -> None:
         """Wait for news, no longer than this, and take one from each process that has some."""
-        ready = wait(list(self.running), timeout_seconds)
+        with self.signals.let_through():
+            ready = wait(list(self.running), timeout_seconds)
         for receiver in [receiver for receiver in self.running if receiver in ready]:
             job, process = self.running[receiver]
             try:
