@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, str] = {
     "training": "version errors atomic_file generators masked_batch processes config record counting.closed_forms data "
     "model",
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",
-    "report": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
-    "report.page": "errors atomic_file config record counting.shown comparison report",
+    "reporting": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
+    "reporting.page": "errors atomic_file config record counting.shown comparison reporting",
     "execution": "errors atomic_file regular_file processes config record data.sources data model training comparison",
     "execution.local": "errors processes training execution",
     "execution.ddp": "errors processes model training execution",
@@ -49,11 +49,11 @@ MAY_IMPORT: dict[str, str] = {
     "data.sources data model training",
     "explanation": "errors masked_batch processes data.sources data model exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
-    "counting.stored counting data.sources data model training comparison report report.page execution "
+    "counting.stored counting data.sources data model training comparison reporting reporting.page execution "
     "execution.local execution.ddp execution.ray exchange explanation",
     "__init__": "version errors model execution api",
     "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
-    "training comparison report report.page execution exchange explanation api __init__",
+    "training comparison reporting reporting.page execution exchange explanation api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.

@@ -37,9 +37,9 @@ from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
-from tiedlm.report.markdown import plot_files, render_markdown
-from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
-from tiedlm.report.write import PLOT_SUMS_FILE, plot_sums
+from tiedlm.reporting.markdown import plot_files, render_markdown
+from tiedlm.reporting.scan_report import MAP_FILE, render_scan_markdown
+from tiedlm.reporting.write import PLOT_SUMS_FILE, plot_sums
 
 README = (REPOSITORY / "README.md").read_text()
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").rglob("comparison.json"))

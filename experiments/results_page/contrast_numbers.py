@@ -7,7 +7,7 @@ from typing import Any
 from loaded import RESULTS, chosen, comparison, scan
 
 from tiedlm.errors import InputError
-from tiedlm.report.wording import p_value, with_interval
+from tiedlm.reporting.wording import p_value, with_interval
 
 
 def contrast_rows(folder: str, split: str = "valid") -> str:

@@ -16,7 +16,7 @@ from loaded import Value, all_records, chosen, comparison, document, scan
 from tiedlm.comparison.paired_statistics import t_test
 from tiedlm.comparison.scan_result import ScanCell
 from tiedlm.errors import InputError
-from tiedlm.report.wording import with_interval
+from tiedlm.reporting.wording import with_interval
 
 Values = tuple[tuple[str, float], ...]
 """Of a cell of a tuning, by the last part of their keys."""

@@ -17,8 +17,8 @@ from tiedlm.comparison.paired_statistics import SIGNIFICANCE, Delta, holm, paire
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.tables import band_cell, band_names
-from tiedlm.report.wording import interval, p_value, plus_minus, with_interval
+from tiedlm.reporting.tables import band_cell, band_names
+from tiedlm.reporting.wording import interval, p_value, plus_minus, with_interval
 
 
 def ppl(folder: str, arm: str, split: str = "valid") -> str:

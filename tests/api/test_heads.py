@@ -10,7 +10,7 @@ from tests.exchange.test_export import trained
 from tiedlm import explain
 from tiedlm.api.heads import FIXED_SENTENCES, NUM_SENTENCES, heads_section
 from tiedlm.comparison.folder import compare_folder
-from tiedlm.report.page.sections import Section
+from tiedlm.reporting.page.sections import Section
 
 
 def section_of(folder: Path) -> Section:

@@ -30,7 +30,7 @@ from tiedlm.processes import start_method
 # Neither the console nor the libraries of the Hub, which read the environment when they are imported.
 PRELOADED = (
     *("torch._dynamo", "tiedlm.training.run", "tiedlm.api.scan", "tiedlm.api.tuning", "tiedlm.api.count"),
-    *("tiedlm.report.plots", "scipy.stats", "typer.main", "rich.progress"),
+    *("tiedlm.reporting.plots", "scipy.stats", "typer.main", "rich.progress"),
 )
 READ_AT_IMPORT = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")  # by typer, and unset for commands
 

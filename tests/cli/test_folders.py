@@ -20,7 +20,7 @@ from tests.execution.test_run_lock import hold
 from tiedlm.comparison.folder import compare_folder
 from tiedlm.execution.folder_lock import locked
 from tiedlm.record.run_id import RunId
-from tiedlm.report.wording import percent_more
+from tiedlm.reporting.wording import percent_more
 
 pytestmark = pytest.mark.slow
 TOY = f"--corpus corpus {TINY}"

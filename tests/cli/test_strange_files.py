@@ -24,7 +24,7 @@ from tiedlm.errors import InputError
 from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import save_model
 from tiedlm.record.record_file import save_record
-from tiedlm.report.write import update_report
+from tiedlm.reporting.write import update_report
 from tiedlm.training.device import available_memory_bytes
 from tiedlm.training.provenance import present_code
 

@@ -26,8 +26,8 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.markdown import render_markdown
-from tiedlm.report.short_answer import short_answer
+from tiedlm.reporting.markdown import render_markdown
+from tiedlm.reporting.short_answer import short_answer
 
 Values = npt.NDArray[np.float64]
 LEAD = {"untied": 1.0, "tied": -1.0}

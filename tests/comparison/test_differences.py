@@ -18,8 +18,8 @@ from tiedlm.comparison.paired_statistics import detectable_nats, holm, paired_t
 from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.markdown import render_markdown
-from tiedlm.report.terminal import render_comparison
+from tiedlm.reporting.markdown import render_markdown
+from tiedlm.reporting.terminal import render_comparison
 
 ARMS: dict[str, Any] = {f"arm-{number}": {"train": {"learning_rate": 0.01 + number / 1e3}} for number in range(1, 10)}
 

@@ -20,8 +20,8 @@ from tiedlm.comparison.compare import compare
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_record, load_records, save_record
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.markdown import render_markdown
-from tiedlm.report.terminal import render_comparison, render_record
+from tiedlm.reporting.markdown import render_markdown
+from tiedlm.reporting.terminal import render_comparison, render_record
 
 NUM_CASES = int(os.environ.get("TIEDLM_CASES", "1000"))
 HUGE = 10**400

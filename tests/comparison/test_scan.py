@@ -28,10 +28,10 @@ from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
-from tiedlm.report.figures import scan_csv
-from tiedlm.report.scan_report import render_scan, short_names
-from tiedlm.report.write import update_report
-from tiedlm.report.write_scan import update_scan
+from tiedlm.reporting.figures import scan_csv
+from tiedlm.reporting.scan_report import render_scan, short_names
+from tiedlm.reporting.write import update_report
+from tiedlm.reporting.write_scan import update_scan
 
 VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.02], "train.adam_epsilon": [1e-8, 1e-6, 1e-4]}
 

@@ -25,8 +25,8 @@ from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.divergence import Divergence, load_divergences, save_divergence
 from tiedlm.record.record_file import save_record
-from tiedlm.report.tuning_report import lowest_sentence
-from tiedlm.report.write import update_report
+from tiedlm.reporting.tuning_report import lowest_sentence
+from tiedlm.reporting.write import update_report
 
 RATES = {"train.learning_rate": {"low": 1e-3, "high": 2e-2, "scale": "log"}}
 RANGES: dict[str, Any] = {**RATES, "intervention.output_matrix_rate_scale": {"low": 0.25, "high": 4, "scale": "log"}}

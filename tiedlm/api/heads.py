@@ -13,9 +13,9 @@ from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.tokenizer import ROLES
 from tiedlm.masked_batch import EOS
 from tiedlm.record.run_id import RunId
-from tiedlm.report.page.sections import CaptionedTable, Section
-from tiedlm.report.tables import Table
-from tiedlm.report.wording import corpus_title
+from tiedlm.reporting.page.sections import CaptionedTable, Section
+from tiedlm.reporting.tables import Table
+from tiedlm.reporting.wording import corpus_title
 
 if TYPE_CHECKING:
     from tiedlm.exchange.trained_run import TrainedRun

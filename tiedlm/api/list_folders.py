@@ -29,7 +29,7 @@ from tiedlm.execution.run_lock import held_runs
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, LOCKS_FOLDER, RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.short_answer import short_answer, short_scan_answer
+from tiedlm.reporting.short_answer import short_answer, short_scan_answer
 
 LISTING_SCHEMA_VERSION = 1
 State = Literal["complete", "incomplete", "unfinished", "running", "damaged"]

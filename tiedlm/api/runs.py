@@ -23,7 +23,7 @@ from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.write import update_report
+from tiedlm.reporting.write import update_report
 
 if TYPE_CHECKING:
     from tiedlm.execution.plan import Plan

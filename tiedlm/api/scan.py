@@ -22,7 +22,7 @@ from tiedlm.data.sources.corpus import Corpus
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
-from tiedlm.report.write_scan import update_scan
+from tiedlm.reporting.write_scan import update_scan
 
 
 def scan(

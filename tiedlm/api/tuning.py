@@ -23,7 +23,7 @@ from tiedlm.execution.run_lock import held_runs
 from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
-from tiedlm.report.tuning_report import lowest_sentence
+from tiedlm.reporting.tuning_report import lowest_sentence
 
 
 def tuned(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tiedlm.comparison.comparison import Comparison
     from tiedlm.comparison.scan_result import Scan
     from tiedlm.execution.plan import Plan
-    from tiedlm.report.closing import NextCommand
+    from tiedlm.reporting.closing import NextCommand
 
 D = TypeVar("D", bound="BaseModel")
 stdout, stderr = Console(), Console(stderr=True)
@@ -81,10 +81,10 @@ def show_comparison(
     `options` are those that the next command needs too; `side_by_side` is how many runs go at a time, by default as
     many as there are processors.
     """
-    from tiedlm.report.closing import closing_sentence, next_command
-    from tiedlm.report.figures import comparison_csv
-    from tiedlm.report.markdown import render_tables
-    from tiedlm.report.terminal import render_comparison
+    from tiedlm.reporting.closing import closing_sentence, next_command
+    from tiedlm.reporting.figures import comparison_csv
+    from tiedlm.reporting.markdown import render_tables
+    from tiedlm.reporting.terminal import render_comparison
 
     shown = {"text": render_comparison, "csv": comparison_csv, "markdown": render_tables}
     _show_report(comparison, shown, folder, form)
@@ -112,9 +112,9 @@ def tell_next(sentence: str, following: NextCommand | None, side_by_side: int | 
 
 def show_scan(scan: Scan, folder: Path, form: Form, options: Sequence[str] = ()) -> None:
     """A scan, where its report lies, and, last, its answer in a sentence."""
-    from tiedlm.report.closing import scan_command, scan_sentence
-    from tiedlm.report.figures import scan_csv
-    from tiedlm.report.scan_report import render_scan, render_scan_tables
+    from tiedlm.reporting.closing import scan_command, scan_sentence
+    from tiedlm.reporting.figures import scan_csv
+    from tiedlm.reporting.scan_report import render_scan, render_scan_tables
 
     _show_report(scan, {"text": render_scan, "csv": scan_csv, "markdown": render_scan_tables}, folder, form)
     if form == "text":
@@ -122,7 +122,7 @@ def show_scan(scan: Scan, folder: Path, form: Form, options: Sequence[str] = ())
 
 
 def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: Path, form: Form) -> None:
-    from tiedlm.report.write import REPORT_FILE
+    from tiedlm.reporting.write import REPORT_FILE
 
     if form == "json":
         echo_json(document.model_dump(mode="json"))

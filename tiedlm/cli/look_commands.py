@@ -51,14 +51,14 @@ def report(
     Example: tiedlm report runs/pydoc
     """
     from tiedlm.comparison.designs import SCAN_DESIGN_FILE
-    from tiedlm.report.write import update_report
-    from tiedlm.report.write_scan import update_scan
+    from tiedlm.reporting.write import update_report
+    from tiedlm.reporting.write_scan import update_scan
 
     form = chosen_form(as_json, as_csv, as_markdown)
     folder = as_place(directory, "DIR")
     is_scan = (folder / SCAN_DESIGN_FILE).exists()
     if html is not None:
-        from tiedlm.report.page.render import check_page_path
+        from tiedlm.reporting.page.render import check_page_path
 
         check_page_path(html)
         if is_scan:
@@ -69,7 +69,7 @@ def report(
     comparison = update_report(folder, force)
     if html is not None:
         from tiedlm.api.heads import heads_section
-        from tiedlm.report.page.render import write_page
+        from tiedlm.reporting.page.render import write_page
 
         write_page(folder, comparison, html, heads_section(folder, comparison))
     show_comparison(comparison, folder, form, page=html)

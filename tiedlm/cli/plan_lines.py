@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tiedlm.data.sources.document_split import FEW_DOCUMENTS
-from tiedlm.report.wording import count_epochs, count_tokens
+from tiedlm.reporting.wording import count_epochs, count_tokens
 
 if TYPE_CHECKING:
     from tiedlm.data.sources.documents import Documents

@@ -17,7 +17,7 @@ from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
 from tiedlm.record.run_id import RunId
-from tiedlm.report.wording import percent_more
+from tiedlm.reporting.wording import percent_more
 from tiedlm.training.progress import Progress
 
 if TYPE_CHECKING:

@@ -301,8 +301,8 @@ def train(
     from tiedlm.execution.trackers import with_trackers
     from tiedlm.processes.ranks import ranks_of_environment
     from tiedlm.record.run_id import RunId
-    from tiedlm.report.closing import NextCommand
-    from tiedlm.report.terminal import render_record
+    from tiedlm.reporting.closing import NextCommand
+    from tiedlm.reporting.terminal import render_record
 
     name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
     loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)

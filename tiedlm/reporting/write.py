@@ -13,7 +13,7 @@ from tiedlm.comparison.folder import compare_folder
 from tiedlm.errors import InputError
 from tiedlm.record.run_id import RunId
 from tiedlm.regular_file import read_regular_file
-from tiedlm.report.markdown import CURVES_FILE, PARAMETERS_FILE, SEARCH_FILE, plot_files, render_markdown
+from tiedlm.reporting.markdown import CURVES_FILE, PARAMETERS_FILE, SEARCH_FILE, plot_files, render_markdown
 
 COMPARISON_FILE, REPORT_FILE, PLOT_SUMS_FILE = "comparison.json", "REPORT.md", "plots.sha256"
 MAX_PLOT_BYTES = 100_000_000
@@ -81,7 +81,7 @@ def _kept_sums(folder: Path) -> str | None:
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
-    from tiedlm.report.plots import (  # here because matplotlib takes long to import
+    from tiedlm.reporting.plots import (  # here because matplotlib takes long to import
         draw_learning_curves,
         draw_parameters,
         draw_search,

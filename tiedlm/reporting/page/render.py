@@ -16,19 +16,19 @@ from tiedlm.comparison.comparison import Comparison
 from tiedlm.errors import InputError, printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report import tables, wording
-from tiedlm.report.contrast_tables import contrast_table
-from tiedlm.report.page import answer, svg_plots
-from tiedlm.report.page.records import run_table
-from tiedlm.report.page.sections import (
+from tiedlm.reporting import tables, wording
+from tiedlm.reporting.contrast_tables import contrast_table
+from tiedlm.reporting.page import answer, svg_plots
+from tiedlm.reporting.page.records import run_table
+from tiedlm.reporting.page.sections import (
     Section,
     bands_section,
     curves_section,
     differences_section,
     further_sections,
 )
-from tiedlm.report.page.shares import parameter_shares
-from tiedlm.report.tables import Table
+from tiedlm.reporting.page.shares import parameter_shares
+from tiedlm.reporting.tables import Table
 
 
 def check_page_path(path: Path) -> None:
@@ -115,7 +115,7 @@ def _splits(comparison: Comparison) -> list[str]:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("tiedlm.report.page", "."),
+        loader=PackageLoader("tiedlm.reporting.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

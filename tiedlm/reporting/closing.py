@@ -17,8 +17,8 @@ from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.stages import seeds_option
 from tiedlm.comparison.two_stage import MAX_SEEDS
 from tiedlm.config.experiment import BUILT_IN_ARMS
-from tiedlm.report.contrast_tables import contrasts_sentence
-from tiedlm.report.wording import OVER_CELLS, count_seeds, count_steps
+from tiedlm.reporting.contrast_tables import contrasts_sentence
+from tiedlm.reporting.wording import OVER_CELLS, count_seeds, count_steps
 
 PAGE_FILE = "page.html"
 

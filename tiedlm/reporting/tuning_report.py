@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.tuning_table import LowestCell, TunedCell, Tuning
 from tiedlm.config.tune import Tune
-from tiedlm.report.tables import Strong, Table
-from tiedlm.report.wording import count_seeds, pair_name
+from tiedlm.reporting.tables import Strong, Table
+from tiedlm.reporting.wording import count_seeds, pair_name
 
 EXPECTED = (
     "What a search of n trials finds on average: the expected lowest loss on valid of n of these trials, drawn with "

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tiedlm.comparison.comparison import Comparison, ContrastResult
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.closing import closing_sentence
-from tiedlm.report.contrast_tables import CONTRASTS, contrast_reasons, contrast_table, contrast_values_table
-from tiedlm.report.tables import (
+from tiedlm.reporting.closing import closing_sentence
+from tiedlm.reporting.contrast_tables import CONTRASTS, contrast_reasons, contrast_table, contrast_values_table
+from tiedlm.reporting.tables import (
     Strong,
     arms_table,
     band_table,
@@ -21,8 +21,8 @@ from tiedlm.report.tables import (
     similarity_table,
     vocabulary_table,
 )
-from tiedlm.report.tuning_report import EXPECTED, cells_table, expected_table, lowest_sentences, tuning_sentence
-from tiedlm.report.wording import (
+from tiedlm.reporting.tuning_report import EXPECTED, cells_table, expected_table, lowest_sentences, tuning_sentence
+from tiedlm.reporting.wording import (
     ACROSS_VOCABULARIES,
     ARMS_TABLE,
     BANDS,

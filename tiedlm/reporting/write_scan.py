@@ -7,8 +7,8 @@ from pathlib import Path
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.folder import compare_cells
 from tiedlm.comparison.scan_result import Scan
-from tiedlm.report.scan_report import MAP_FILE, render_scan_markdown
-from tiedlm.report.write import REPORT_FILE, keep_plots, told_where_not_written, update_report
+from tiedlm.reporting.scan_report import MAP_FILE, render_scan_markdown
+from tiedlm.reporting.write import REPORT_FILE, keep_plots, told_where_not_written, update_report
 
 SCAN_FILE = "scan.json"
 
@@ -22,7 +22,7 @@ def update_scan(folder: Path, force: bool = False) -> Scan:
     scan = compare_cells(folder, lambda cell: update_report(cell, force))
 
     def draw() -> None:
-        from tiedlm.report.scan_map import draw_map  # here because matplotlib takes long to import
+        from tiedlm.reporting.scan_map import draw_map  # here because matplotlib takes long to import
 
         draw_map(scan, folder / MAP_FILE)
 

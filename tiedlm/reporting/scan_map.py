@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import EXPLORATORY, INCONCLUSIVE, NO_VERDICT
 from tiedlm.comparison.scan_result import Scan
-from tiedlm.report.scan_report import axes_of, cell_at, key_names, labels, pairs_of, result_of
+from tiedlm.reporting.scan_report import axes_of, cell_at, key_names, labels, pairs_of, result_of
 
 
 def draw_map(scan: Scan, path: Path) -> None:

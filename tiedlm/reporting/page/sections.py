@@ -10,10 +10,10 @@ from markupsafe import Markup
 from tiedlm.comparison.comparison import NO_VERDICT, Comparison
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.comparison.tuning_table import Tuning
-from tiedlm.report import tables, tuning_report, wording
-from tiedlm.report.page import svg_plots
-from tiedlm.report.plots import perplexity_band
-from tiedlm.report.tables import Table
+from tiedlm.reporting import tables, tuning_report, wording
+from tiedlm.reporting.page import svg_plots
+from tiedlm.reporting.plots import perplexity_band
+from tiedlm.reporting.tables import Table
 
 
 @dataclass(frozen=True)

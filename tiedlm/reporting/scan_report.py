@@ -15,10 +15,10 @@ from tiedlm.comparison.scan_result import Scan, ScanCell
 from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markdown_text import code, escaped, markdown_table
-from tiedlm.report.closing import scan_sentence
-from tiedlm.report.markdown import contrast_sections
-from tiedlm.report.terminal import contrast_parts
-from tiedlm.report.wording import WARNING, corpus_title, count_seeds, interval, pair_name, with_interval
+from tiedlm.reporting.closing import scan_sentence
+from tiedlm.reporting.markdown import contrast_sections
+from tiedlm.reporting.terminal import contrast_parts
+from tiedlm.reporting.wording import WARNING, corpus_title, count_seeds, interval, pair_name, with_interval
 
 MAP_FILE = "map.png"
 

@@ -14,11 +14,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.curves import mean_curve
-from tiedlm.report.page.svg import to_svg
-from tiedlm.report.plots import COLOURS, MARKERS, expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
-from tiedlm.report.tables import band_cell, band_names
-from tiedlm.report.tuning_report import shown_numbers
-from tiedlm.report.wording import pair_name, with_interval
+from tiedlm.reporting.page.svg import to_svg
+from tiedlm.reporting.plots import COLOURS, MARKERS, expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
+from tiedlm.reporting.tables import band_cell, band_names
+from tiedlm.reporting.tuning_report import shown_numbers
+from tiedlm.reporting.wording import pair_name, with_interval
 
 WIDTH = 4.6  # inches: two stand side by side on a desk, and one is read on a phone
 INK, FAINT, RULE, PAPER = (

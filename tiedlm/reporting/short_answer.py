@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tiedlm.comparison.cell_tests import CellResult
 from tiedlm.comparison.comparison import CONTRARY, EXPLORATORY, NO_VERDICT, Comparison, ContrastResult, Difference
 from tiedlm.comparison.scan_result import Scan
-from tiedlm.report.wording import percent_more
+from tiedlm.reporting.wording import percent_more
 
 NOT_DECIDED = "not decided"
 

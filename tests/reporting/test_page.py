@@ -13,14 +13,14 @@ import pytest
 
 from tests.comparison.test_compare import made_up, pairs
 from tests.comparison.test_differences import many_arms
-from tests.report.test_report import STRANGE
+from tests.reporting.test_report import STRANGE
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import printable
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.page.render import render_page
-from tiedlm.report.page.sections import CaptionedTable, Section
-from tiedlm.report.tables import Table
+from tiedlm.reporting.page.render import render_page
+from tiedlm.reporting.page.sections import CaptionedTable, Section
+from tiedlm.reporting.tables import Table
 
 HOSTILE = f"{STRANGE} </script><script>alert(2)</script> </style> \" onmouseover='x' {{{{ 7 * 7 }}}} &lt; $x_1$"
 

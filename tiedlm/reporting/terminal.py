@@ -14,10 +14,10 @@ from tiedlm.counting.shown.count_tables import percent
 from tiedlm.counting.shown.count_terminal import plain_table, saved_text
 from tiedlm.errors import printable
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.contrast_tables import contrast_lines, contrast_reasons
-from tiedlm.report.tables import Table, narrow_arms_table, parameter_table, perplexity_table, record_table
-from tiedlm.report.tuning_report import EXPECTED, expected_table, lowest_sentences
-from tiedlm.report.wording import (
+from tiedlm.reporting.contrast_tables import contrast_lines, contrast_reasons
+from tiedlm.reporting.tables import Table, narrow_arms_table, parameter_table, perplexity_table, record_table
+from tiedlm.reporting.tuning_report import EXPECTED, expected_table, lowest_sentences
+from tiedlm.reporting.wording import (
     WARNING,
     basis_lines,
     count_seeds,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, ContrastResult
-from tiedlm.report.tables import Table, shown_p
-from tiedlm.report.wording import count_seeds, p_value, with_interval
+from tiedlm.reporting.tables import Table, shown_p
+from tiedlm.reporting.wording import count_seeds, p_value, with_interval
 
 CONTRASTS = (
     "Planned before the runs, in nats a token; in brackets is the 95 % interval. A predicted sign is tested by the "

@@ -13,14 +13,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.comparison.test_compare import pairs
 from tests.conftest import HANG_SECONDS, REPOSITORY
-from tests.report.test_page import HOSTILE, head_section, records_saying
+from tests.reporting.test_page import HOSTILE, head_section, records_saying
 from tiedlm.comparison.compare import compare
 from tiedlm.errors import printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.page.render import render_page
-from tiedlm.report.page.sections import Section
-from tiedlm.report.wording import plus_minus
+from tiedlm.reporting.page.render import render_page
+from tiedlm.reporting.page.sections import Section
+from tiedlm.reporting.wording import plus_minus
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tiedlm.comparison.comparison import BandDifference, Comparison
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.wording import (
+from tiedlm.reporting.wording import (
     interval,
     is_inconclusive,
     pair_name,

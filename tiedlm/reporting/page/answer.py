@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
 from tiedlm.counting.shown.count_tables import percent
-from tiedlm.report.closing import closing_sentence
-from tiedlm.report.contrast_tables import contrast_reasons
-from tiedlm.report.short_answer import of_contrasts
-from tiedlm.report.wording import (
+from tiedlm.reporting.closing import closing_sentence
+from tiedlm.reporting.contrast_tables import contrast_reasons
+from tiedlm.reporting.short_answer import of_contrasts
+from tiedlm.reporting.wording import (
     describe,
     differing_lines,
     p_value,

@@ -14,10 +14,10 @@ from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.compare import compare
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_record import RunRecord
-from tiedlm.report.markdown import render_markdown, render_tables
-from tiedlm.report.page.render import render_page
-from tiedlm.report.terminal import render_comparison
-from tiedlm.report.write import update_report
+from tiedlm.reporting.markdown import render_markdown, render_tables
+from tiedlm.reporting.page.render import render_page
+from tiedlm.reporting.terminal import render_comparison
+from tiedlm.reporting.write import update_report
 
 
 def test_what_is_edited_by_hand_is_written_again(tmp_path: Path) -> None:

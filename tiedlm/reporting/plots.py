@@ -17,8 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import DifferenceCurve, MeanPoint, mean_curve
-from tiedlm.report.tuning_report import shown_numbers
-from tiedlm.report.wording import count_seeds
+from tiedlm.reporting.tuning_report import shown_numbers
+from tiedlm.reporting.wording import count_seeds
 
 LEAST_GAP = 0.045  # between two labels, of the height of a panel
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
