@@ -51,9 +51,10 @@ MAY_IMPORT: dict[str, str] = {
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
     "counting.stored counting data.sources data model training comparison reporting reporting.page execution "
     "execution.local execution.ddp execution.ray exchange explanation",
-    "__init__": "version errors model execution api",
+    "display": "errors record data.sources training reporting execution",
+    "__init__": "version errors model execution display api",
     "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
-    "training comparison reporting reporting.page execution exchange explanation api __init__",
+    "training comparison reporting reporting.page execution exchange explanation display api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from tiedlm.api.evaluate import evaluate
     from tiedlm.api.explain import explain
     from tiedlm.api.export import export
+    from tiedlm.api.folders import load, records, report
     from tiedlm.api.load_experiment import load_experiment
     from tiedlm.api.runs import compare, train
     from tiedlm.api.scan import scan
     from tiedlm.api.tuning import tuned
+    from tiedlm.display.progress_display import ProgressDisplay
     from tiedlm.errors import InputError, RunsFailed
     from tiedlm.execution.listener import Listener
     from tiedlm.execution.run_options import RunOptions
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InputError",
     "Listener",
+    "ProgressDisplay",
     "RunOptions",
     "RunsFailed",
     "__version__",
@@ -35,8 +38,11 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "load",
     "load_experiment",
     "load_model",
+    "records",
+    "report",
     "scan",
     "train",
     "tuned",
@@ -44,6 +50,7 @@ __all__ = [
 _HOMES = {
     "InputError": "tiedlm.errors",
     "Listener": "tiedlm.execution.listener",
+    "ProgressDisplay": "tiedlm.display.progress_display",
     "RunOptions": "tiedlm.execution.run_options",
     "RunsFailed": "tiedlm.errors",
     "compare": "tiedlm.api.runs",
@@ -51,8 +58,11 @@ _HOMES = {
     "evaluate": "tiedlm.api.evaluate",
     "explain": "tiedlm.api.explain",
     "export": "tiedlm.api.export",
+    "load": "tiedlm.api.folders",
     "load_experiment": "tiedlm.api.load_experiment",
     "load_model": "tiedlm.model.saved_model",
+    "records": "tiedlm.api.folders",
+    "report": "tiedlm.api.folders",
     "scan": "tiedlm.api.scan",
     "train": "tiedlm.api.runs",
     "tuned": "tiedlm.api.tuning",

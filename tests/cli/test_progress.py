@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tiedlm.cli import progress_display
-from tiedlm.cli.plan_lines import plan_lines
-from tiedlm.cli.progress_display import ProgressDisplay
+from tiedlm.display import progress_display
+from tiedlm.display.plan_lines import plan_lines
+from tiedlm.display.progress_display import ProgressDisplay
 from tiedlm.execution.pace import Pace
 from tiedlm.execution.plan import Plan
 from tiedlm.record.run_id import RunId

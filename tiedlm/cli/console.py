@@ -99,7 +99,7 @@ def show_comparison(
 
 def tell_next(sentence: str, following: NextCommand | None, side_by_side: int | None = None) -> None:
     """The last lines: a sentence, and the command that goes on from there, in one line that can be copied."""
-    from tiedlm.cli.plan_lines import about
+    from tiedlm.display.plan_lines import about
     from tiedlm.processes.available_cpus import available_cpus
 
     stdout.print()
@@ -136,7 +136,7 @@ def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: P
 
 def show_plan(plan: Plan, as_json: bool) -> None:
     """What a dry run found."""
-    from tiedlm.cli.plan_lines import note_lines, plan_lines
+    from tiedlm.display.plan_lines import note_lines, plan_lines
 
     if as_json:
         echo_json(plan.document())

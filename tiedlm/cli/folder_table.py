@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiedlm.cli.plan_lines import runs
+from tiedlm.display.plan_lines import runs
 from tiedlm.errors import printable
 
 if TYPE_CHECKING:

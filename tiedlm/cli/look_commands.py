@@ -50,23 +50,22 @@ def report(
 
     Example: tiedlm report runs/pydoc
     """
-    from tiedlm.comparison.designs import SCAN_DESIGN_FILE
-    from tiedlm.reporting.write import update_report
-    from tiedlm.reporting.write_scan import update_scan
+    from tiedlm.api.folders import is_scan
+    from tiedlm.api.folders import report as write_report
+    from tiedlm.comparison.scan_result import Scan
 
     form = chosen_form(as_json, as_csv, as_markdown)
     folder = as_place(directory, "DIR")
-    is_scan = (folder / SCAN_DESIGN_FILE).exists()
     if html is not None:
         from tiedlm.reporting.page.render import check_page_path
 
         check_page_path(html)
-        if is_scan:
+        if is_scan(folder):
             raise InputError(f"--html {html}: {folder} holds a scan, a page is of one comparison; give a folder in it")
-    if is_scan:
-        show_scan(update_scan(folder, force), folder, form)
+    comparison = write_report(folder, force=force)
+    if isinstance(comparison, Scan):
+        show_scan(comparison, folder, form)
         return
-    comparison = update_report(folder, force)
     if html is not None:
         from tiedlm.api.heads import heads_section
         from tiedlm.reporting.page.render import write_page

@@ -79,7 +79,7 @@ def evaluate(
     """
     from tiedlm import evaluate
     from tiedlm.cli.evaluation_table import render_evaluation
-    from tiedlm.cli.progress_display import PhaseDisplay
+    from tiedlm.display.progress_display import PhaseDisplay
 
     check_named(model, "MODEL")
     with PhaseDisplay(stderr, quiet) as display:

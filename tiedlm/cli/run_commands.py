@@ -142,8 +142,8 @@ def compare(
     from tiedlm.api.scan import scan, scan_folder
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.api.tuning import tuned, tuned_folder
-    from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.comparison.tuning_table import check_not_tuned
+    from tiedlm.display.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
 
     form = chosen_form(as_json, as_csv, as_markdown)
@@ -295,9 +295,9 @@ def train(
     from tiedlm.api.load_experiment import going_on
     from tiedlm.api.runs import out_folder, run_folder
     from tiedlm.api.seeds import check_seed
-    from tiedlm.cli.progress_display import ProgressDisplay
     from tiedlm.comparison.stages import seeds_option
     from tiedlm.config.experiment import BUILT_IN_ARMS
+    from tiedlm.display.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
     from tiedlm.processes.ranks import ranks_of_environment
     from tiedlm.record.run_id import RunId

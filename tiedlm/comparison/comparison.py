@@ -9,11 +9,12 @@ from pydantic import computed_field
 from tiedlm.comparison.curves import DifferenceCurve
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.similarity import MatrixSimilarity
+from tiedlm.comparison.tabular import Row, Tabular
 from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.strict import Name, Strict
-from tiedlm.record.curve_point import CurvePoint
+from tiedlm.record.curve_point import CurvePoint, GradientSides
 from tiedlm.record.trained_on import TrainedOn
 
 METRICS = ("masked_lm_perplexity", "masked_lm_loss_nats", "masked_lm_accuracy", "bits_per_byte", "nats_per_word")
@@ -196,8 +197,30 @@ class ContrastResult(Strict):
         """Over which it is."""
         return len(self.seeds)
 
+    def row(self) -> Row:
+        """Its figures."""
+        low, high = self.ci95 or (None, None)
+        return {
+            "contrast": self.name,
+            "formula": self.formula,
+            "split": self.split,
+            "seeds": self.num_seeds,
+            "nats": self.mean,
+            "ci95_low": low,
+            "ci95_high": high,
+            "p_value": self.p_value,
+            "p_holm": self.p_holm,
+            "verdict": self.verdict,
+        }
 
-class Comparison(Strict):
+    def __repr__(self) -> str:
+        """In a line."""
+        figures = "" if self.mean is None else f" {self.mean:+.3f}"
+        figures += "" if self.ci95 is None else f" [{self.ci95[0]:+.3f}, {self.ci95[1]:+.3f}]"
+        return f"{self.name} ({self.formula}){figures} nats a token: {self.verdict}"
+
+
+class Comparison(Strict, Tabular):
     """Everything a report says; `tiedlm compare --json` prints it."""
 
     schema_version: int
@@ -232,3 +255,78 @@ class Comparison(Strict):
     def is_exploratory(self) -> bool:
         """Whether contrasts are planned, here or over the cells of a scan, so that no difference is tested."""
         return any(item.is_exploratory for item in self.differences)
+
+    def tables(self) -> dict[str, list[Row]]:
+        """`runs`: each with each split; `differences` from the first arm; `contrasts`, planned; `curves`, by points."""
+        return {
+            "runs": self._run_rows(),
+            "differences": self._difference_rows(),
+            "contrasts": [item.row() for item in self.contrasts],
+            "curves": self._curve_rows(),
+        }
+
+    def _run_rows(self) -> list[Row]:
+        return [
+            {
+                "experiment": self.experiment,
+                "arm": arm,
+                "seed": int(seed),
+                "split": split,
+                "parameters": summary.parameters["total"],
+                **{name: getattr(metrics, name).values[place] for name in METRICS},
+                "num_tokens": metrics.num_tokens,
+                "unigram_perplexity": metrics.unigram_perplexity,
+            }
+            for arm, summary in self.arms.items()
+            for place, seed in enumerate(summary.curves)
+            for split, metrics in summary.metrics.items()
+        ]
+
+    def _difference_rows(self) -> list[Row]:
+        return [
+            {
+                "arm": item.arms[1],
+                "minus_arm": item.arms[0],
+                "split": item.split,
+                "seeds": item.num_seeds,
+                "delta_nats": item.delta_nats.mean,
+                "ci95_low": item.interval[0],
+                "ci95_high": item.interval[1],
+                "p_value": item.delta_nats.p_value,
+                "p_holm": item.p_holm,
+                "perplexity_ratio": item.perplexity_ratio,
+                "verdict": item.verdict,
+            }
+            for item in self.differences
+        ]
+
+    def _curve_rows(self) -> list[Row]:
+        without = dict.fromkeys(GradientSides.model_fields)
+        return [
+            {
+                "arm": arm,
+                "seed": int(seed),
+                **point.model_dump(exclude={"gradients"}),
+                **(without if point.gradients is None else point.gradients.model_dump()),
+            }
+            for arm, summary in self.arms.items()
+            for seed, points in summary.curves.items()
+            for point in points
+        ]
+
+    def __repr__(self) -> str:
+        """In a line for each contrast, or else difference, on valid; every field is in `model_dump()`."""
+        perplexities = ", ".join(
+            f"{arm} {summary.metrics['valid'].masked_lm_perplexity.mean:.4g}" for arm, summary in self.arms.items()
+        )
+        seeds = f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+        contrasts = [f"  {item!r}" for item in self.contrasts if item.split == "valid"]
+        differences = [
+            f"  {item.arms[1]} − {item.arms[0]} {item.delta_nats.mean:+.3f} [{item.interval[0]:+.3f}, "
+            f"{item.interval[1]:+.3f}] nats a token: {item.verdict}"
+            for item in self.differences
+            if item.split == "valid"
+        ]
+        return "\n".join([f"{self.experiment}: valid perplexity {perplexities}; {seeds}", *(contrasts or differences)])
+
+    __str__ = __repr__

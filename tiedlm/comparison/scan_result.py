@@ -10,6 +10,7 @@ from tiedlm.comparison.cell_tests import CellTests, cell_tests
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.comparison import Comparison, ContrastResult, Difference
 from tiedlm.comparison.contrast_results import Cell, contrast_results
+from tiedlm.comparison.tabular import Row, Tabular
 from tiedlm.config.cell_values import CellValues
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.run_config import neutral_values
@@ -47,7 +48,7 @@ class ScanCell(Strict):
     """Each cell alone, as its own report has them."""
 
 
-class Scan(Strict):
+class Scan(Strict, Tabular):
     """Everything the report of a scan says."""
 
     schema_version: int
@@ -65,6 +66,39 @@ class Scan(Strict):
     notes: list[str]
     records_sha256: str
     """Of what all this follows from: the design, the records of its cells and this version."""
+
+    def tables(self) -> dict[str, list[Row]]:
+        """`cells`: each with each pair of arms and split, its interval where it has a verdict; `contrasts`, planned."""
+        rows = [
+            {
+                **{key: cell.values[key] for key in self.design.values},
+                "arm": test.arms[1],
+                "minus_arm": test.arms[0],
+                "split": test.split,
+                "seeds": len(cell.seeds),
+                "delta_nats": result.mean,
+                "ci95_low": None if result.ci95 is None else result.ci95[0],
+                "ci95_high": None if result.ci95 is None else result.ci95[1],
+                "verdict": result.verdict,
+            }
+            for cell in self.cells
+            for test in self.tests
+            if (result := test.cells.get(cell.folder)) is not None
+        ]
+        return {"cells": rows, "contrasts": [item.row() for item in self.contrasts]}
+
+    def __repr__(self) -> str:
+        """In a line for each contrast and each cell on valid; every field is in `model_dump()`."""
+        contrasts = [f"  {item!r}" for item in self.contrasts if item.split == "valid"]
+        cells = [
+            f"  {cell.folder}: {test.arms[1]} − {test.arms[0]} {result.mean:+.3f} nats a token: {result.verdict}"
+            for cell in self.cells
+            for test in self.tests
+            if test.split == "valid" and (result := test.cells.get(cell.folder)) is not None
+        ]
+        return "\n".join([f"{self.design.experiment}: {len(self.cells)} cells, on valid", *contrasts, *cells])
+
+    __str__ = __repr__
 
 
 def make_scan(

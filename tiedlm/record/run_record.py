@@ -78,6 +78,13 @@ class RunRecord(Strict):
     sha256: str = ""
     """Of all the above as it was written, so that what was changed afterwards is no record."""
 
+    def __repr__(self) -> str:
+        """In a line; every field is in `model_dump()`."""
+        perplexities = ", ".join(f"{split} {found.masked_lm_perplexity:.4g}" for split, found in self.metrics.items())
+        return f"{self.experiment}: {self.run}, perplexity {perplexities}"
+
+    __str__ = __repr__
+
     def why_worse_than_unigram(self, split: str) -> str | None:
         """The same of this model on a split."""
         metrics, train_loss_nats = self.metrics[split], self.curve[-1].train_loss_nats

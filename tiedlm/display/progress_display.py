@@ -1,8 +1,9 @@
-"""Progress of several runs on stderr: bars in a terminal, plain lines elsewhere, nothing when quiet."""
+"""Progress of several runs: bars in a terminal or a notebook, plain lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from tiedlm.cli.plan_lines import duration, note_lines, plan_lines
+from tiedlm.display.plan_lines import duration, note_lines, plan_lines
 from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
@@ -51,11 +52,21 @@ class NarrowBars(Bars):
         return table
 
 
-class ProgressDisplay(Listener):
-    """Shows step, loss and tokens/s of each run, and when the whole will be done."""
+def shows_bars(console: Console) -> bool:
+    """Whether lines may change there: in a terminal, and in a notebook that has ipywidgets."""
+    return console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None)
 
-    def __init__(self, console: Console, quiet: bool) -> None:
-        self.console, self.quiet = console, quiet
+
+class ProgressDisplay(Listener):
+    """Shows step, loss and tokens/s of each run, and when the whole will be done.
+
+    In a notebook or a script: `compare("ptb-quick", options=RunOptions(listener=ProgressDisplay()))`. Bars show it in a
+    terminal, and in a notebook with ipywidgets; lines do elsewhere. By default it shows on stderr, or in the notebook.
+    """
+
+    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+        self.console = console or (Console() if Console().is_jupyter else Console(stderr=True))
+        self.quiet = quiet
         self.plan: Plan | None = None
         self.noted: set[str] = set()  # of this plan and of those before it
         self.finished: dict[CellRun, RunRecord] = {}
@@ -63,7 +74,7 @@ class ProgressDisplay(Listener):
         self.steps_before: dict[CellRun, int] = {}  # of a run that goes on, made by another process
         self.task_ids: dict[CellRun, TaskID] = {}
         self.line_times: dict[CellRun, float] = {}
-        self.shows_bars = console.is_terminal and not quiet
+        self.shows_bars = shows_bars(self.console) and not quiet
         self.fetching: NarrowBars | None = None
         self.fetched_part = 0
 
@@ -214,7 +225,7 @@ class PhaseDisplay:
 
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console, self.quiet, self.phase = console, quiet, ""
-        self.bars = NarrowBars(*BAR_COLUMNS, console=console) if console.is_terminal and not quiet else None
+        self.bars = NarrowBars(*BAR_COLUMNS, console=console) if shows_bars(console) and not quiet else None
 
     def __enter__(self) -> PhaseDisplay:
         if self.bars is not None:

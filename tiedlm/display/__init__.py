@@ -1,0 +1,1 @@
+"""What a person sees of runs while they are planned and made."""
