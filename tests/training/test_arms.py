@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from tests.conftest import toy_experiment, toy_model, train_arm, write_toy_corpus
-from tests.training.test_run import FP32, outcome, run_toy, tokenized
+from tests.training.test_run import FP32, KNOBS, outcome, run_toy, tokenized
 from tiedlm.comparison.comparability import check_comparable
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.interventions import ONLY_UNTIED, Intervention
+from tiedlm.config.train_config import SHARED_TRAIN_KEYS
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.masking import fold_batch, fold_ranks
 from tiedlm.errors import InputError
@@ -259,11 +260,29 @@ def test_no_intervention_is_dead(field: str, corpus_folder: Path, tmp_path: Path
     if others := {key: of_key for key, of_key in value.items() if key != field}:  # what it says something more of
         arms[plain := "others"] = {"model": {"tie_word_embeddings": ties}, "intervention": others}
     experiment = toy_experiment(arms=arms)
-    unchanged, changed = (outcome(run_toy(experiment, corpus_folder, tmp_path, name)) for name in (plain, "changed"))
+    records = [run_toy(experiment, corpus_folder, tmp_path, name) for name in (plain, "changed")]
+    check_comparable(records)
+    unchanged, changed = map(outcome, records)
     for found in (unchanged, changed):
         for key in ("arm", "config", "overrides"):
             del found[key]
     assert changed != unchanged
+
+
+OF_ARMS = [(section, key) for section in ("model", "train") for key in KNOBS[section] if key not in SHARED_TRAIN_KEYS]
+
+
+@pytest.mark.parametrize(("section", "key"), OF_ARMS)
+def test_an_arm_that_changes_a_key_is_a_pair_with_the_plain_one(
+    section: str, key: str, corpus_folder: Path, tmp_path: Path
+) -> None:
+    """Also where the key decides the start values."""
+    arm: dict[str, Any] = {"model": {"tie_word_embeddings": True}}
+    arm[section] = arm.get(section, {}) | {key: KNOBS[section][key]}
+    experiment = toy_experiment(arms={"changed": arm} if key != "tie_word_embeddings" else {})
+    check_comparable(
+        [run_toy(experiment, corpus_folder, tmp_path, name) for name in ("tied", experiment.arm_names[-1])]
+    )
 
 
 @pytest.mark.parametrize("step", [2, 3, 4])

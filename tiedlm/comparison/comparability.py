@@ -14,6 +14,8 @@ from tiedlm.record.run_id import RunId
 from tiedlm.record.run_parameters import run_parameters
 from tiedlm.record.run_record import RunRecord
 
+HEAD_DENSE = "head.transform.dense.weight"
+
 
 def check_comparable(records: list[RunRecord]) -> None:
     """Refuse records that differ in anything but what their arms declare and the seed.
@@ -78,8 +80,7 @@ def _check_paired(first: RunRecord, second: RunRecord) -> None:
     mine, theirs = first.pairing, second.pairing
     if mine is None or theirs is None:
         return
-    shared = mine.start_values.keys() & theirs.start_values.keys()
-    shared -= first.config.intervention.own_start_values ^ second.config.intervention.own_start_values
+    shared = (mine.start_values.keys() & theirs.start_values.keys()) - _begun_otherwise(first, second)
     facts = [
         ("the order of batches", mine.order_sha256, theirs.order_sha256),
         ("the masks", mine.masks_sha256, theirs.masks_sha256),
@@ -96,6 +97,15 @@ def _check_paired(first: RunRecord, second: RunRecord) -> None:
                 f"{first.file_name} and {second.file_name} are no pair: they differ in {what}; train both again on one "
                 "machine"
             )
+
+
+def _begun_otherwise(first: RunRecord, second: RunRecord) -> frozenset[str]:
+    """The parameters that two arms begin with other values by what their configurations say."""
+    mine, theirs = first.config, second.config
+    if mine.model.initializer_range != theirs.model.initializer_range and first.pairing is not None:
+        return frozenset(first.pairing.start_values)  # the same draws, times another size
+    own = mine.intervention.own_start_values ^ theirs.intervention.own_start_values
+    return own if mine.model.head_dense_identity == theirs.model.head_dense_identity else own | {HEAD_DENSE}
 
 
 def _differing(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, Any, Any]]:
