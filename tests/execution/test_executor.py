@@ -57,3 +57,22 @@ def test_another_engine_makes_the_runs_of_a_folder(
     assert [record.run for record in load_records(tmp_path / "out")] == finished == RUNS[:2]
     folder.train_missing(RUNS[:2])  # they are there
     assert finished == RUNS[:2]
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_a_folder_goes_on_in_the_precision_of_its_records(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bf16: bool
+) -> None:
+    """Made on a processor with bf16 or without: what this one has decides for an empty folder alone."""
+    monkeypatch.setattr(run_folder, "make_executor", lambda *_: InThisProcess())
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: has_bf16)
+
+    def precision(out: str, options: RunOptions) -> str:
+        text = load_corpus(str(corpus_folder))
+        return RunFolder(toy_experiment(), tmp_path / out, lambda: text, options).plan(RUNS).precision
+
+    options = RunOptions(precision="fp32")
+    folder = RunFolder(toy_experiment(), tmp_path / "out", lambda: load_corpus(str(corpus_folder)), options)
+    folder.train_missing(RUNS[:1])
+    assert precision("out", RunOptions()) == "fp32"
+    assert precision("other", RunOptions()) == ("bf16" if has_bf16 else "fp32")

@@ -195,15 +195,18 @@ class RunFolder:
 
     def _reusable_records(self) -> list[RunRecord]:
         """What the folder holds, all of it of this experiment, machine and text."""
-        records = load_records(self.place, may_be_empty=True) if self.place.exists() else []
-        results: list[RunRecord | Divergence] = [*records, *self._divergences()]
+        results = self._results()
         check_designs(results, self.place)
         check_reusable(results, self.experiment)
         check_runtime(results, self.options.device, self.options.precision)
         name = self.experiment.corpus.name
         if results and is_own_text(name) and Path(name).exists():
             check_text(results, name, self.find_text().sha256)
-        return records
+        return [result for result in results if isinstance(result, RunRecord)]
+
+    def _results(self) -> list[RunRecord | Divergence]:
+        records = load_records(self.place, may_be_empty=True) if self.place.exists() else []
+        return [*records, *self._divergences()]
 
     def _divergences(self) -> list[Divergence]:
         return load_divergences(self.place) if self.divergence_counts else []
@@ -221,7 +224,7 @@ class RunFolder:
         from tiedlm.execution.plan import make_plan  # torch takes long to import: the text is checked first
         from tiedlm.execution.preflight import prepare_jobs
 
-        runtime = find_runtime(self.options.device, self.options.precision, self.options, self.experiment.resources)
+        runtime = find_runtime(self.options.device, self._precision(), self.options, self.experiment.resources)
         missing = self._missing(records, runs)
         jobs: list[Job] = []
         side_by_side = 0
@@ -231,6 +234,11 @@ class RunFolder:
         there = [run for run in runs if run not in missing]
         has_bf16 = find_runtime(runtime.device, "auto", self.options, self.experiment.resources).precision == "bf16"
         return jobs, make_plan(self.experiment, corpus, missing, there, self.place, runtime, side_by_side, has_bf16)
+
+    def _precision(self) -> str:
+        """The one that was asked for; `auto` is that of the folder's results, beside which no other may stand."""
+        results = self._results() if self.options.precision == "auto" else []
+        return results[0].provenance.precision if results else self.options.precision
 
     def _executor(self, plan: Plan) -> Executor:
         return make_executor(plan.side_by_side, self.options)

@@ -89,7 +89,7 @@ PrecisionOption = Annotated[
     str,
     typer.Option(
         metavar="auto|fp32|bf16",
-        help="Precision of matrix products; auto is bf16 where the processor has it.",
+        help="Precision of matrix products; auto is that of the records there, else bf16 where the processor has it.",
         rich_help_panel=RUN,
     ),
 ]

@@ -25,7 +25,8 @@ class RunOptions:
     device: str = "auto"
     """`auto`, `cpu` or `cuda`; `auto` is a CUDA device if there is one."""
     precision: str = "auto"
-    """Precision of matrix products: `auto`, `fp32` or `bf16`; `auto` is bf16 where the processor has it."""
+    """Precision of matrix products: `auto`, `fp32` or `bf16`. `auto` is that of the folder's records; without any it is
+    bf16 where the processor has it."""
     jobs: int | None = None
     """Runs side by side; None is one a processor, or one on a GPU."""
     resume: bool = True
@@ -33,6 +34,7 @@ class RunOptions:
     checkpoint_seconds: float = 60.0
     """Seconds of training between two checkpoints of a run."""
     listener: Listener = field(default_factory=Listener)
+    """Who hears of the runs while they are made."""
     micro_batch: int | None = None
     """Blocks of a batch that go through the model at a time, so that a large batch needs less memory; None: all."""
     num_threads: int | None = None
