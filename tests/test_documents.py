@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -15,13 +16,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 
 from tests.cli.forked_command import run_forked
 from tests.conftest import REPOSITORY
 from tests.exchange.test_export import trained
-from tiedlm import export
 from tiedlm.api.count import list_counts
+from tiedlm.cli.commands import app
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.designs import load_scan_design, load_tune
 from tiedlm.comparison.folder import compare_cells, compare_folder
@@ -42,6 +44,7 @@ from tiedlm.reporting.scan_report import MAP_FILE, render_scan_markdown
 from tiedlm.reporting.write import PLOT_SUMS_FILE, plot_sums
 
 README = (REPOSITORY / "README.md").read_text()
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 RESULTS = sorted(path.parent for path in (REPOSITORY / "results").rglob("comparison.json"))
 MAPS = sorted(path.parent for path in (REPOSITORY / "results").glob("*/scan.json"))
 SMALL = (
@@ -54,35 +57,54 @@ def shown_folder(folder: Path) -> str:
     return str(folder.relative_to(REPOSITORY / "results"))
 
 
-def readme_commands() -> list[str]:
-    """Every `tiedlm …` of the README's code blocks, without its comment."""
-    lines = [line.strip().partition("#")[0] for line in README.splitlines() if line.startswith("    ")]
+def commands_of(page: Path) -> list[str]:
+    """Every `tiedlm …` of a page's code blocks, in its order, without its comment."""
+    lines = [line.strip().partition("#")[0] for line in page.read_text().splitlines() if line.startswith("    ")]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [part for part in parts if part.startswith("tiedlm ")]
 
 
-def test_the_readme_has_commands() -> None:
-    assert {command.split()[1] for command in readme_commands()} == {
-        "compare",
-        "train",
-        "report",
-        "ls",
-        "status",
-        "explain",
-        "export",
-        "evaluate",
-        "count-params",
-        "config",
-        "doctor",
-    }
+def snippets_of(page: Path, language: str) -> list[str]:
+    """A page's blocks of code in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
+
+
+def test_the_pages_have_every_command() -> None:
+    shown = {command.split()[1] for page in PAGES for command in commands_of(page)}
+    assert shown == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert 'pip install -e ".[dev]" && pytest' in README
     assert "pip install -e . && tiedlm compare" in README
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} == set(re.findall(r"\]\(docs/(\S+)\)", README))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_within_a_sentence_has_its_options(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for command in re.findall(r"`tiedlm ([^`]*)`", page.read_text()):
+        name, *words = command.split()
+        options = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, command
+
+
+def test_the_reference_is_that_of_the_docstrings() -> None:
+    path = REPOSITORY / "docs" / "make_reference.py"
+    spec = importlib.util.spec_from_file_location("make_reference", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    again = "python docs/make_reference.py writes it again; look at what changed before you commit it"
+    assert (REPOSITORY / "docs" / "reference.md").read_text() == module.reference(), again
 
 
 @pytest.mark.parametrize(
     "page",
     [
         "README.md",
+        *(f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md"))),
         "results/README.md",
         "results/throughput/README.md",
         "experiments/README.md",
@@ -109,72 +131,80 @@ def test_version(arguments: list[str]) -> None:
     assert finished.stdout == f"{importlib.metadata.version('tiedlm')}\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", dict.fromkeys(command for command in readme_commands() if "hub:" not in command))
-def test_the_readme_commands_run_on_a_toy_corpus(command: str, corpus_folder: Path) -> None:
-    """As they stand, but with a small model and two steps, and with the toy corpus for text that must be given."""
+@pytest.fixture
+def walk(corpus_folder: Path) -> Path:
+    """A folder in which the commands of a page can be given: with texts, an experiment, a run and committed results."""
     here = corpus_folder.parent
     shutil.copytree(corpus_folder, here / "my-text")
-    arguments = command.removeprefix("tiedlm ")
-    environment = {**os.environ, "XDG_CACHE_HOME": str(here / "cache")}
-    goes_on = arguments.startswith(("compare runs/pydoc", "status runs/pydoc"))
-    if goes_on:
-        begun = run_forked(here, f"train --tied --corpus my-text --out runs/pydoc {SMALL}", environment)
-        assert begun.returncode == 0, begun.stderr
-    if arguments.startswith(("export", "evaluate")):  # of a run that another of the commands makes
-        made = trained(here).parent.rename(here / "made")
-        (here / "runs").mkdir()
-        made.rename(here / "runs/wikitext-2")
-        if arguments.startswith("evaluate"):
-            export(here / "runs/wikitext-2/tied-seed0.safetensors", here / "runs/exported")
-    rows = (here / "my-text" / "train.txt").read_text().splitlines()
+    rows = (corpus_folder / "train.txt").read_text().splitlines()
     (here / "articles.csv").write_text("title,body\n" + "".join(f"{row},{row}\n" for row in rows))
-    shutil.copytree(
-        REPOSITORY / "results/ptb-tuned", here / "results/ptb-tuned", ignore=shutil.ignore_patterns("*.safetensors")
-    )
-    if arguments.startswith(("compare", "train")) and not goes_on:
-        own_text = "" if "--corpus" in arguments else " --corpus my-text"
-        arguments = f"{arguments}{own_text} {SMALL}"
-    before = {*here.iterdir(), here / "cache", here / "ptb.html", here / "share.png"}
-    finished = run_forked(here, arguments, environment)
-    assert (finished.returncode, finished.stdout != "") == (0, True), finished.stderr
-    assert {*here.iterdir()} - before <= {here / "runs"}  # which git ignores
+    (arm,) = snippets_of(REPOSITORY / "docs" / "own-arm.md", "toml")
+    (here / "my.toml").write_text(shipped_experiments()["ptb"].read_text().replace('"ptb"', '"my"', 1) + arm)
+    for name in ("ptb-tuned", "ptb-map-width"):
+        shutil.copytree(
+            REPOSITORY / "results" / name, here / "results" / name, ignore=shutil.ignore_patterns("*.safetensors")
+        )
+    return here
 
 
-def test_the_readme_third_arm_loads(tmp_path: Path) -> None:
-    (snippet,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
-    path = tmp_path / "experiment.toml"
-    path.write_text(shipped_experiments()["ptb"].read_text() + snippet)
-    experiment = read_experiment(path)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, walk: Path) -> None:
+    """As they stand, but with a small model, two steps, two seeds, and the toy corpus for text that must be given."""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(walk / "cache")}
+    if page.name == "models.md":  # of a run that takes hours
+        made = trained(walk).parent.rename(walk / "made")
+        (walk / "runs").mkdir()
+        made.rename(walk / "runs/wikitext-2")
+    elif any("runs/pydoc" in command for command in commands_of(page)):  # which an earlier page makes
+        begun = run_forked(walk, f"train --tied --corpus my-text --out runs/pydoc {SMALL}", environment)
+        assert begun.returncode == 0, begun.stderr
+    for command in dict.fromkeys(command for command in commands_of(page) if "hub:" not in command):
+        finished = run_forked(walk, small(command), environment)
+        is_done = finished.returncode == 0 or (command.startswith("tiedlm status") and finished.returncode == 1)
+        assert (is_done, finished.stdout != "") == (True, True), f"{command}\n{finished.stderr}"
+
+
+def small(command: str) -> str:
+    """The arguments of a page's command, for a model that trains in a second."""
+    arguments = command.removeprefix("tiedlm ")
+    goes_on = arguments.startswith("compare runs/")
+    if not arguments.startswith(("compare", "train")) or goes_on:
+        return arguments
+    own_text = "" if "--corpus" in arguments else " --corpus my-text"
+    seeds = "" if "--seeds" in arguments or arguments.startswith("train") else " --seeds 2"
+    return f"{arguments}{own_text}{seeds} {SMALL}"
+
+
+def test_the_third_arm_of_the_page_loads(walk: Path) -> None:
+    experiment = read_experiment(walk / "my.toml")
     assert experiment.arm_names == ["tied", "untied", "tied-no-transform"]
     assert experiment.run_config("tied-no-transform").model.head_transform is False
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("corpus_folder")
-def test_the_readme_s_python_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if snippets_of(page, "python")], ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path, walk: Path) -> None:
     """As it stands, but with a small model, two steps and the toy corpus."""
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    small = [setting for setting in SMALL.split() if "=" in setting] + ["train.num_steps=2", "corpus.name=corpus"]
-    assert '["train.num_steps=50"]' in snippet
-    script = tmp_path / "script.py"
-    script.write_text(snippet.replace('["train.num_steps=50"]', repr(small)))
-    finished = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    settings = [setting for setting in SMALL.split() if "=" in setting] + ["train.num_steps=2", "corpus.name=corpus"]
+    code = "\n".join(snippets_of(page, "python"))
+    (walk / "script.py").write_text(code.replace('["train.num_steps=50"]', repr(settings)))
+    finished = subprocess.run([sys.executable, "script.py"], cwd=walk, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    saved, difference = finished.stdout.split()
-    assert snippet.splitlines()[2].endswith(f"# {saved}")
-    assert abs(float(difference)) < 1.0
+    for told in re.findall(r"^print.*  # (\d+)$", code, flags=re.MULTILINE):
+        assert told in finished.stdout.split()
 
 
-def test_the_readme_counts_are_those_of_the_command() -> None:
-    rows = re.findall(r"^\| .* \| ([\d,]+ × [\d,]+) \| ([\d,]+) \| ([\d.]+ %) \|$", README, flags=re.MULTILINE)
+def test_the_counts_of_the_page_are_those_of_the_command() -> None:
+    page = (REPOSITORY / "docs" / "counting.md").read_text()
+    rows = re.findall(r"^\| .* \| ([\d,]+ × [\d,]+) \| ([\d,]+) \| ([\d.]+ %) \|$", page, flags=re.MULTILINE)
     known = {
         (f"{count.vocab_size:,} × {count.hidden_size:,}", f"{count.saved:,}", percent(count.saved_fraction))
         for count in list_counts()
     }
     assert len(rows) >= 5
     assert set(rows) <= known
-    assert f"{len(list_counts())} known models" in README
+    assert f"{len(list_counts())} known models" in page
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=shown_folder)
