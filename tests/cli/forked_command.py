@@ -32,6 +32,13 @@ PRELOADED = (
     *("torch._dynamo", "tiedlm.training.run", "tiedlm.api.scan", "tiedlm.api.tuning", "tiedlm.api.count"),
     *("tiedlm.reporting.plots", "scipy.stats", "typer.main", "rich.progress"),
 )
+FOR_MODELS_OF_OTHERS = (
+    "tiedlm.exchange.foreign_model",
+    "tiedlm.exchange.text_evaluation",
+    "tiedlm.explanation.head_view",
+)
+"""With `transformers`, and so the Hub's libraries: for commands on a folder, which ask the Hub nothing."""
+HUB_VARIABLES = {"HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN"}
 READ_AT_IMPORT = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")  # by typer, and unset for commands
 
 
@@ -58,7 +65,7 @@ def run_together(
                 commands, streams, hosts or [platform.node()] * len(commands), strict=True
             )
         ]
-        server = _server()
+        server = _server(all(map(_is_of_a_model, commands)) and not HUB_VARIABLES & environment.keys())
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(json.dumps(orders) + "\n")
@@ -75,14 +82,18 @@ def run_together(
         ]
 
 
+def _is_of_a_model(arguments: str) -> bool:
+    return arguments.startswith(("evaluate ", "explain ")) and "hub:" not in arguments
+
+
 @functools.cache
-def _server() -> subprocess.Popen[str]:
-    """The process that is forked, one for all tests of this process."""
+def _server(of_models: bool) -> subprocess.Popen[str]:
+    """The process that is forked, one of each kind for all tests of this process."""
     # With threads of OpenMP in a process, those that are forked from it would wait for them for ever.
     environment = {name: value for name, value in os.environ.items() if name not in READ_AT_IMPORT}
     environment["OMP_NUM_THREADS"] = "1"
     server = subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", __name__, *(FOR_MODELS_OF_OTHERS if of_models else ())],
         cwd=Path(__file__).parents[2],
         env=environment,
         stdin=subprocess.PIPE,
@@ -95,11 +106,10 @@ def _server() -> subprocess.Popen[str]:
 
 def serve() -> None:
     """Fork a process for each order of a line of stdin, and tell their exit statuses."""
-    for name in PRELOADED:
+    for name in (*PRELOADED, *sys.argv[1:]):
         importlib.import_module(name)
-    assert not {"huggingface_hub", "datasets", "tiedlm.cli.console", "tiedlm.execution.local.scheduler"} & set(
-        sys.modules
-    )
+    unwanted = {"tiedlm.cli.console", "tiedlm.execution.local.scheduler"}
+    assert not (unwanted if sys.argv[1:] else unwanted | {"huggingface_hub", "datasets"}) & set(sys.modules)
     for line in iter(sys.stdin.readline, ""):
         processes = [os.fork() or _become(order) for order in json.loads(line)]
         print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
