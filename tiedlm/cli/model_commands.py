@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,12 +31,12 @@ def export(
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL [MODEL]",
             help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
-            "the Hugging Face Hub.",
+            "the Hugging Face Hub. Two, and they are compared on the same text.",
         ),
     ],
     corpus: Annotated[
@@ -44,7 +44,7 @@ def evaluate(
         typer.Option(
             metavar="NAME|PATH",
             help="The text, as for compare.",
-            show_default="the one on which a run was trained",
+            show_default="the one on which the runs were trained",
             rich_help_panel=TEXT,
         ),
     ] = None,
@@ -73,29 +73,37 @@ def evaluate(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a masked LM on a text: every token is predicted once, under the mask.
+    """Score a masked LM on a text, every token once, under the mask; or two, and how far they are apart there.
 
     Example: tiedlm evaluate google-bert/bert-base-uncased --corpus wikitext-2 --max-tokens 20000
     """
-    from tiedlm import evaluate
+    from tiedlm import evaluate, evaluate_pair
     from tiedlm.cli.evaluation_table import render_evaluation
+    from tiedlm.cli.pair_table import render_pair
     from tiedlm.cli.progress_display import PhaseDisplay
 
-    check_named(model, "MODEL")
+    for model in models:
+        check_named(model, "MODEL")
+    if len(models) > 2:
+        raise InputError(f"evaluate {' '.join(models)[:80]!r}: is {len(models)} models; give one, or two to compare")
     with PhaseDisplay(stderr, quiet) as display:
-        evaluation = evaluate(
-            model,
-            corpus,
-            [name.strip() for name in split.split(",")],
-            max_tokens=max_tokens,
-            seq_length=seq_length,
-            data_dir=data_dir,
-            text_column=text_column,
-            device=device,
-            precision=precision,
-            on_progress=display.update,
-        )
-    show(evaluation.document(), render_evaluation(evaluation), as_json)
+        options: dict[str, Any] = {
+            "corpus": corpus,
+            "splits": [name.strip() for name in split.split(",")],
+            "max_tokens": max_tokens,
+            "seq_length": seq_length,
+            "data_dir": data_dir,
+            "text_column": text_column,
+            "device": device,
+            "precision": precision,
+            "on_progress": display.update,
+        }
+        evaluation = evaluate(models[0], **options) if len(models) == 1 else None
+        pair = evaluate_pair(models[0], models[1], **options) if len(models) == 2 else None
+    if evaluation is not None:
+        show(evaluation.document(), render_evaluation(evaluation), as_json)
+    if pair is not None:
+        show(pair.document(), render_pair(pair), as_json)
 
 
 @app.command()
