@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -112,8 +114,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL] SENTENCE",
-            help="MODEL: as for evaluate; without it, the two that come with tiedlm. SENTENCE: in quotes, with one "
-            "\\[MASK] where a word shall be guessed.",
+            help="MODEL: as for evaluate; without it, the two that come with tiedlm; a folder of runs is listed. "
+            "SENTENCE: in quotes, with one \\[MASK] where a word shall be guessed.",
             show_default=False,
         ),
     ] = None,
@@ -126,6 +128,8 @@ def explain(
     from tiedlm import explain
     from tiedlm.cli.explanation_text import render_explanations
 
+    if _listed_folder(given or [], as_json):
+        return
     match given or [SENTENCE]:
         case [sentence]:
             model = None
@@ -138,3 +142,26 @@ def explain(
             )
     explanations = explain(as_text(sentence, "SENTENCE"), model)
     show([one.document() for one in explanations], render_explanations(explanations), as_json)
+
+
+def _listed_folder(given: list[str], as_json: bool) -> bool:
+    """Whether a folder of runs was given, alone or with a sentence: then its runs are listed."""
+    from dataclasses import asdict
+
+    from tiedlm.api.explainable_runs import EXPLAINABLE_SCHEMA_VERSION, explainable_runs
+    from tiedlm.cli.explainable_lines import render_explainable
+
+    match given:
+        case [folder]:
+            sentence = SENTENCE
+        case [folder, sentence]:
+            pass
+        case _:
+            return False
+    if not os.path.isdir(folder):  # noqa: PTH112 (of a sentence that is too long for a path, Path raises an error)
+        return False
+    found = explainable_runs(Path(folder), sentence)
+    if found is None:
+        return False
+    show({"schema_version": EXPLAINABLE_SCHEMA_VERSION, **asdict(found)}, render_explainable(found), as_json)
+    return True
