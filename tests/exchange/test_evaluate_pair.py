@@ -246,7 +246,9 @@ def test_the_command_takes_two_models_and_no_third(tmp_path: Path) -> None:
     assert document["schema_version"] == 1
     assert document["splits"][0]["ci95"] == [0.0, 0.0]
     assert document["splits"][0]["size"] == document["a"]["splits"][0]["num_tokens"] < 100
-    assert "no difference" in run_tiedlm(tmp_path, f"evaluate {run} {run} --split valid").stdout
+    shown = run_tiedlm(tmp_path, f"evaluate {run} {run} --split valid").stdout
+    assert "+0.0000  [+0.0000, +0.0000]" in shown
+    assert "below 0, B predicts this text better" in shown
     refused = run_tiedlm(tmp_path, f"evaluate {run} {run} {run}")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "is 3 models; give one, or two to compare" in refused.stderr

@@ -78,6 +78,8 @@ def evaluate(
     """Score a masked LM on a text, every token once, under the mask; or two, and how far they are apart there.
 
     Example: tiedlm evaluate google-bert/bert-base-uncased --corpus wikitext-2 --max-tokens 20000
+
+    Example: tiedlm evaluate runs/pydoc/tied-seed0.safetensors runs/pydoc/untied-seed0.safetensors
     """
     from tiedlm import evaluate, evaluate_pair
     from tiedlm.cli.evaluation_table import render_evaluation

@@ -37,23 +37,13 @@ def render_pair(pair: PairEvaluation) -> RenderableType:
     has_bands = all(split.bands for split in pair.splits)
     if has_bands:
         parts += [_bands(pair), Text()]
-    told = [*_sentences(pair), INTERVAL]
+    told = [f"B − A is the loss of B less that of A, in {pair.unit}: below 0, B predicts this text better.", INTERVAL]
     told.append(SAME_TOKENS if not pair.unlike else f"In bits a byte, since {' and '.join(pair.unlike)}. {STRETCHES}")
     told += [] if pair.unlike or has_bands else [NO_BANDS]
     told += pair.notes
     for name, model in (("A", pair.a), ("B", pair.b)):
         told += [f"{name}, {note}" for note in (*tokenizer_notes(model), *model.notes)]
     return Group(*parts, *(Text(printable(line)) for line in told))
-
-
-def _sentences(pair: PairEvaluation) -> list[str]:
-    """What the number says of this text, and no more."""
-    sentences = []
-    for split in pair.splits:
-        ahead = "B" if split.difference < 0 else "A"
-        found = f"predicts this text better, by {abs(split.difference):.4f} {pair.unit}"
-        sentences.append(f"{split.split}: {ahead} {found}." if split.difference else f"{split.split}: no difference.")
-    return sentences
 
 
 def _splits(pair: PairEvaluation) -> Table:
