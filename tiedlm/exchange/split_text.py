@@ -39,7 +39,7 @@ class SplitText:
 
     ids: npt.NDArray[np.int32]
     """(num_tokens,)."""
-    groups: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int32]
     """(num_tokens,): the stretch of each token; that of a line's end is counted from `num_stretches` on."""
     num_bytes_left_out: int | None
     """Of characters that its tokenizer has no token for; None where it does not tell."""
@@ -69,7 +69,7 @@ def read_split(scored: ScoredModel, corpus: Corpus, split: str) -> SplitText:
     of_pieces, has_end = np.concatenate(num_tokens), np.array(ends_line)
     stretches = _stretches(np.array(num_bytes))
     num_stretches = int(stretches[-1]) + 1
-    groups = np.repeat(stretches, of_pieces)
+    groups = np.repeat(stretches.astype(np.int32), of_pieces)
     if scored.has_line_ends:
         groups[np.cumsum(of_pieces)[has_end] - 1] += num_stretches
     of_stretches = [np.bincount(stretches, sizes).astype(np.int64) for sizes in (of_pieces, num_bytes, has_end)]

@@ -170,14 +170,14 @@ def _blocks(of_tokens: npt.NDArray[np.integer], seq_length: int) -> torch.Tensor
     return torch.from_numpy(padded)
 
 
-def _rows(text: SplitText, seq_length: int, asked: Asked, split: str) -> torch.Tensor:
+def _rows(text: SplitText, seq_length: int, asked: Asked, split: str) -> torch.Tensor | slice:
     """The blocks that are scored: those in which a stretch has a token, or some evenly spaced, or all."""
     if asked.stretches is not None:
         is_asked = np.isin(text.groups % len(text.reading.stretch_num_bytes), asked.stretches[split])
         return torch.from_numpy(np.unique(np.flatnonzero(is_asked) // seq_length))
-    num_blocks = -(-len(text.ids) // seq_length)
     if asked.max_tokens is None:
-        return torch.arange(num_blocks)
+        return slice(None)
+    num_blocks = -(-len(text.ids) // seq_length)
     return torch.linspace(0, num_blocks - 1, min(num_blocks, max(1, asked.max_tokens // seq_length))).long()
 
 

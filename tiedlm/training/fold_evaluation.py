@@ -112,7 +112,7 @@ def evaluate(
             of_bands.index_add_(1, torch.zeros_like(ids) if bands is None else bands[ids], sums)
             if groups is not None:
                 places = batch.masked_lm_positions.cpu()
-                of_groups.index_add_(0, groups[rows].gather(1, places).flatten(), sums[0])
+                of_groups.index_add_(0, groups[rows].gather(1, places).flatten().long(), sums[0])
         on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
     ranks.add_up([nll, num_tokens, num_correct, unk_nll, num_unk, of_bands, *([] if groups is None else [of_groups])])
