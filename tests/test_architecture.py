@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, str] = {
     "execution.ddp": "errors processes model training execution",
     "execution.ray": "errors processes config record data training execution",
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
-    "data.sources data model training",
+    "data.sources data model training comparison",  # of it the bootstrap, for two models of any origin
     "explanation": "errors masked_batch processes data.sources data model exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
     "counting.stored counting data.sources data model training comparison reporting reporting.page execution "

@@ -12,7 +12,7 @@ from tiedlm.version import __version__
 
 if TYPE_CHECKING:
     from tiedlm.api.count import count_params
-    from tiedlm.api.evaluate import evaluate
+    from tiedlm.api.evaluate import evaluate, evaluate_pair
     from tiedlm.api.explain import explain
     from tiedlm.api.export import export
     from tiedlm.api.folders import load, records, report
@@ -36,6 +36,7 @@ __all__ = [
     "compare",
     "count_params",
     "evaluate",
+    "evaluate_pair",
     "explain",
     "export",
     "load",
@@ -56,6 +57,7 @@ _HOMES = {
     "compare": "tiedlm.api.runs",
     "count_params": "tiedlm.api.count",
     "evaluate": "tiedlm.api.evaluate",
+    "evaluate_pair": "tiedlm.api.evaluate",
     "explain": "tiedlm.api.explain",
     "export": "tiedlm.api.export",
     "load": "tiedlm.api.folders",

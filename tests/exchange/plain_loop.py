@@ -15,8 +15,14 @@ class PlainScore(NamedTuple):
     """Of a text as one sequence of tokens."""
 
     ids: list[int]
-    loss_nats: float
+    nll_nats: list[float]
+    """Of each of them."""
     num_correct: int
+
+    @property
+    def loss_nats(self) -> float:
+        """Their mean."""
+        return math.fsum(self.nll_nats) / len(self.nll_nats)
 
 
 @torch.no_grad()
@@ -28,10 +34,10 @@ def plain_score(
     kept = {tokenizer.mask_token_id, tokenizer.pad_token_id}  # which no text may become
     unknown = tokenizer.mask_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
     ids = [unknown if token in kept else token for token in ids]
-    nll, num_correct = [], 0
+    nll, num_correct = [0.0] * len(ids), 0
     blocks = [ids[start : start + content] for start in range(0, len(ids), content)]
     ranks = fold_ranks(torch.zeros(len(blocks), content), 0).argsort(1)
-    for block, order in zip(blocks, ranks.tolist(), strict=True):
+    for number, (block, order) in enumerate(zip(blocks, ranks.tolist(), strict=True)):
         for fold in range(NUM_FOLDS):
             asked = [place for place in order[fold::NUM_FOLDS] if place < len(block)]
             shown = [tokenizer.mask_token_id if place in asked else token for place, token in enumerate(block)]
@@ -39,6 +45,6 @@ def plain_score(
             log_probabilities = model(input_ids=framed).logits[0].log_softmax(-1)
             for place in asked:
                 at = log_probabilities[place + len(before)]
-                nll.append(-at[block[place]].item())
+                nll[number * content + place] = -at[block[place]].item()
                 num_correct += int(at.argmax().item() == block[place])
-    return PlainScore(ids, math.fsum(nll) / len(nll), num_correct)
+    return PlainScore(ids, nll, num_correct)

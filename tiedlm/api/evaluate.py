@@ -1,23 +1,18 @@
-"""Any masked LM on any text, by the evaluation of our own runs."""
+"""Any masked LM on any text, by the evaluation of our own runs; or two of them on the same text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiedlm.api.foreign_work import IMPORTS, evaluate_foreign
+from tiedlm.api.scorable import Tell, check_asked, find_text, open_model
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
-from tiedlm.data.sources.corpus import Corpus, load_corpus
-from tiedlm.errors import InputError
 from tiedlm.exchange.asked import Asked
-from tiedlm.exchange.exported_origin import Origin
-from tiedlm.exchange.foreign_folder import open_foreign
-from tiedlm.processes.guarded_process import run_guarded
-from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:
+    from tiedlm.exchange.model_pair import PairEvaluation
     from tiedlm.exchange.text_evaluation import Evaluation
 
 
@@ -44,56 +39,54 @@ def evaluate(
     Raises:
         InputError: the model, the text or an option is unfit.
     """
-    if max_tokens is not None and max_tokens < 1:
-        raise InputError(f"--max-tokens {max_tokens}: is no number of tokens; give 1 or more, or leave it out")
-    if not splits or set(splits) - set(EVALUATED_SPLITS):
-        raise InputError(f"--split {','.join(splits)}: is not of valid and test; give one of them, or both")
-    if seq_length is not None and seq_length < 8:
-        raise InputError(f"--seq-length {seq_length}: is below 8 tokens; give more")
+    asked = Asked(tuple(splits), max_tokens, seq_length, device, precision)
+    check_asked(asked)
+    opened = open_model(str(model), seq_length)
+    text = find_text({str(model): opened.origin}, corpus, data_dir, text_column)
+    return opened.score(text, asked, on_progress).evaluation
 
-    def find_text(origin: Origin | None) -> Corpus:
-        return _find_text(str(model), origin, corpus, data_dir, text_column)
+
+def evaluate_pair(
+    a: str | Path,
+    b: str | Path,
+    corpus: str | None = None,
+    splits: Sequence[str] = EVALUATED_SPLITS,
+    *,
+    max_tokens: int | None = None,
+    seq_length: int | None = None,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    on_progress: Callable[[str, float], None] = lambda *_: None,
+) -> PairEvaluation:
+    """Score two masked LMs on the same text: B − A, with a 95 % interval over the choice of text, not over seeds.
+
+    The arguments are those of `evaluate`. Where both read the same tokens in the same blocks and masks, the difference
+    is in nats a token, and by frequency band; else in bits a byte, over stretches of whole lines that are the same for
+    both. `max_tokens` then takes about so many of each split, in runs of stretches evenly spaced. One pair of models
+    has no verdict.
+
+    Raises:
+        InputError: a model, the text or an option is unfit; or the models were trained on different texts and none is
+            named.
+    """
+    from tiedlm.exchange.model_pair import common_stretches, compare_models, unlikeness  # here, since it imports torch
 
     asked = Asked(tuple(splits), max_tokens, seq_length, device, precision)
-    if RunId.of_file(Path(model)) is not None:
-        return _evaluate_run(Path(model), find_text, asked, on_progress)
-    folder = open_foreign(str(model))
-    if seq_length is not None and folder.origin is not None:
-        raise InputError(f"--seq-length {seq_length}: {model} is scored in the blocks of its run; leave it out")
-    on_progress("loading the model", 0.0)
-    work = partial(evaluate_foreign, folder, find_text(folder.origin), asked)
-    return run_guarded(folder.source, work, on_progress, IMPORTS)
+    check_asked(asked)
+    models = [open_model(str(name), seq_length) for name in (a, b)]
+    origins = {str(name): model.origin for name, model in zip((a, b), models, strict=True)}
+    text = find_text(origins, corpus, data_dir, text_column)
+    tells = [_telling_of(name, on_progress) for name in ("A", "B")]
+    if max_tokens is not None:  # what is scored depends on how both read it
+        first, second = (model.read(text, asked, tell) for model, tell in zip(models, tells, strict=True))
+        if unlikeness(first, second):
+            chosen = {split: common_stretches(first[split], second[split], max_tokens) for split in asked.splits}
+            asked = replace(asked, stretches=chosen)
+    scored = [model.score(text, asked, tell) for model, tell in zip(models, tells, strict=True)]
+    return compare_models(scored[0], scored[1], asked.stretches)
 
 
-def _evaluate_run(
-    model: Path, find_text: Callable[[Origin | None], Corpus], asked: Asked, on_progress: Callable[[str, float], None]
-) -> Evaluation:
-    from tiedlm.data.tokens import text_trained_on  # here, since they import torch or numpy
-    from tiedlm.exchange.exported_folder import origin_of
-    from tiedlm.exchange.scored_model import score_run
-    from tiedlm.exchange.text_evaluation import evaluate_text
-    from tiedlm.exchange.trained_run import open_run
-
-    if asked.seq_length is not None:
-        raise InputError(f"--seq-length {asked.seq_length}: a run is scored in blocks as it was trained; leave it out")
-    run = open_run(model)
-    text = find_text(origin_of(run.record))
-    if text.sha256 == run.record.data.text_sha256:  # so that train's counts are those of the record
-        text = text_trained_on(text, run.record.config.corpus)
-    return evaluate_text(score_run(run, str(model)), text, asked, on_progress)
-
-
-def _find_text(
-    model: str, origin: Origin | None, corpus: str | None, data_dir: str | Path | None, text_column: str | None
-) -> Corpus:
-    """What is named, or that on which the model was trained."""
-    if corpus is None and origin is None:
-        raise InputError(f"{model}: does not say on what it was trained; give --corpus, e.g. --corpus wikitext-2")
-    name = corpus or (origin.corpus if origin else "")
-    text = load_corpus(name, None if data_dir is None else Path(data_dir), text_column)
-    if corpus is None and origin is not None and origin.text_sha256 != text.sha256:
-        raise InputError(
-            f"corpus {name!r}: is not the text on which {model} was trained, or has other splits; to score it all "
-            f"the same, give --corpus {name}"
-        )
-    return text
+def _telling_of(name: str, on_progress: Tell) -> Tell:
+    return lambda phase, share: on_progress(f"{name}: {phase}", share)

@@ -10,13 +10,14 @@ from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.processes.guarded_process import Guard
 
 if TYPE_CHECKING:
-    from tiedlm.exchange.text_evaluation import Evaluation
+    from tiedlm.exchange.split_text import Reading
+    from tiedlm.exchange.text_evaluation import ScoredText
     from tiedlm.explanation.explanation import Explanation
 
 IMPORTS = ("tiedlm.exchange.foreign_model", "transformers.modeling_utils", "transformers.tokenization_utils_tokenizers")
 
 
-def evaluate_foreign(folder: ForeignFolder, text: Corpus, asked: Asked, guard: Guard) -> Evaluation:
+def evaluate_foreign(folder: ForeignFolder, text: Corpus, asked: Asked, guard: Guard) -> ScoredText:
     """Load a stranger's model, and score the text by it.
 
     Raises:
@@ -28,6 +29,18 @@ def evaluate_foreign(folder: ForeignFolder, text: Corpus, asked: Asked, guard: G
 
     start_device(asked.device)  # what it takes for itself is not the model's
     return evaluate_text(score_foreign(folder, asked.seq_length, guard), text, asked, guard.tell)
+
+
+def read_foreign(folder: ForeignFolder, text: Corpus, asked: Asked, guard: Guard) -> dict[str, Reading]:
+    """Load a stranger's model, and read the text by its tokenizer.
+
+    Raises:
+        InputError: the model, its tokenizer or the text is unfit.
+    """
+    from tiedlm.exchange.foreign_model import score_foreign
+    from tiedlm.exchange.split_text import read_splits
+
+    return read_splits(score_foreign(folder, asked.seq_length, guard), text, asked.splits, guard.tell)
 
 
 def explain_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> Explanation:

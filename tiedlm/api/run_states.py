@@ -63,13 +63,25 @@ def run_states(folder: Path) -> FolderState:
     Raises:
         InputError: the folder has no runs and no plan, or a design or a plan is damaged.
     """
+    found = find_run_states(folder)
+    if found is None:
+        raise InputError(f"DIR {folder}: has no runs and no plan; give a folder that tiedlm compare or train wrote")
+    return found
+
+
+def find_run_states(folder: Path) -> FolderState | None:
+    """The same; None where the folder has no runs and no plan.
+
+    Raises:
+        InputError: a design or a plan is damaged.
+    """
     scanned, tuned = _cells(folder)
     places = [folder / name for name in (*tuned, *([""] if scanned is None else scanned))]
     is_planned = any((place / PLANNED_FILE).exists() for place in places)
     of_tuning, of_rest = places[: len(tuned)], places[len(tuned) :]
     runs = [*_of_places(folder, of_tuning), *(of_compared := _of_places(folder, of_rest))]
     if not runs:
-        raise InputError(f"DIR {folder}: has no runs and no plan; give a folder that tiedlm compare or train wrote")
+        return None
     is_complete = bool(of_compared) and all(run.state == "done" for run in runs)
     return FolderState(str(folder), is_planned, is_complete, runs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
 
 def render_evaluation(evaluation: Evaluation) -> RenderableType:
     """For a terminal."""
-    tie = "tied" if evaluation.is_tied else "untied"
-    blocks = f"blocks of {evaluation.seq_length} tokens, {'with' if evaluation.has_line_ends else 'without'} line ends"
     lines = [
-        f"{evaluation.model}",
-        f"{evaluation.kind}, {evaluation.num_parameters:,} parameters, {tie} as measured on its tensors",
-        f"{evaluation.corpus}, {blocks}, {evaluation.precision}",
+        evaluation.model,
+        model_line(evaluation),
+        f"{evaluation.corpus}, {blocks_words(evaluation)}, {evaluation.precision}",
     ]
     notes = [
         "Masked-LM perplexity predicts masked tokens from both sides; it is not comparable with a causal perplexity, "
@@ -29,14 +28,7 @@ def render_evaluation(evaluation: Evaluation) -> RenderableType:
     ]
     if any(split.share < 1.0 for split in evaluation.splits):
         notes.append("Bits a byte of a part of a split: at the whole split's number of bytes a token.")
-    for split in evaluation.splits:
-        if split.num_unk:
-            notes.append(f"{split.split}: its tokenizer does not know {split.num_unk:,} of the tokens.")
-        if split.num_bytes_left_out:
-            notes.append(
-                f"{split.split}: its tokenizer leaves out {split.num_bytes_left_out:,} bytes, characters that it has "
-                "no token for."
-            )
+    notes += tokenizer_notes(evaluation)
     notes += evaluation.notes
     return Group(
         *(Text(printable(line)) for line in lines),
@@ -47,6 +39,31 @@ def render_evaluation(evaluation: Evaluation) -> RenderableType:
         "",
         *map(Text, notes),
     )
+
+
+def model_line(evaluation: Evaluation) -> str:
+    """Its class, its size and its tie."""
+    tie = "tied" if evaluation.is_tied else "untied"
+    return f"{evaluation.kind}, {evaluation.num_parameters:,} parameters, {tie} as measured on its tensors"
+
+
+def blocks_words(evaluation: Evaluation) -> str:
+    """In what the text is read."""
+    return f"blocks of {evaluation.seq_length} tokens, {'with' if evaluation.has_line_ends else 'without'} line ends"
+
+
+def tokenizer_notes(evaluation: Evaluation) -> list[str]:
+    """What its tokenizer does not read of each split."""
+    notes = []
+    for split in evaluation.splits:
+        if split.num_unk:
+            notes.append(f"{split.split}: its tokenizer does not know {split.num_unk:,} of the tokens.")
+        if split.num_bytes_left_out:
+            notes.append(
+                f"{split.split}: its tokenizer leaves out {split.num_bytes_left_out:,} bytes, characters that it has "
+                "no token for."
+            )
+    return notes
 
 
 def _splits(evaluation: Evaluation) -> Table:
@@ -69,6 +86,16 @@ def _splits(evaluation: Evaluation) -> Table:
 
 
 def _bands(evaluation: Evaluation) -> Table:
+    table = bands_table([band.least_count for band in evaluation.splits[0].bands])
+    for split in evaluation.splits:
+        table.add_row(
+            split.split, *("–" if band.loss_nats is None else f"{band.loss_nats:.3f}" for band in split.bands)
+        )
+    return table
+
+
+def bands_table(least_counts: Sequence[int]) -> Table:
+    """A first column of names, and one for each frequency band."""
     table = Table(
         box=None,
         padding=(0, 2, 0, 0),
@@ -76,11 +103,6 @@ def _bands(evaluation: Evaluation) -> Table:
         title_justify="left",
     )
     table.add_column("")
-    least = [band.least_count for band in evaluation.splits[0].bands]
-    for low, high in zip(least, [*least[1:], None], strict=True):
+    for low, high in zip(least_counts, [*least_counts[1:], None], strict=True):
         table.add_column(f"{low:,} to {high - 1:,}" if high else f"{low:,} or more", justify="right")
-    for split in evaluation.splits:
-        table.add_row(
-            split.split, *("–" if band.loss_nats is None else f"{band.loss_nats:.3f}" for band in split.bands)
-        )
     return table

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -31,12 +33,12 @@ def export(
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL [MODEL]",
             help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
-            "the Hugging Face Hub.",
+            "the Hugging Face Hub. Two, and they are compared on the same text.",
         ),
     ],
     corpus: Annotated[
@@ -44,7 +46,7 @@ def evaluate(
         typer.Option(
             metavar="NAME|PATH",
             help="The text, as for compare.",
-            show_default="the one on which a run was trained",
+            show_default="the one on which the runs were trained",
             rich_help_panel=TEXT,
         ),
     ] = None,
@@ -73,29 +75,39 @@ def evaluate(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a masked LM on a text: every token is predicted once, under the mask.
+    """Score a masked LM on a text, every token once, under the mask; or two, and how far they are apart there.
 
     Example: tiedlm evaluate google-bert/bert-base-uncased --corpus wikitext-2 --max-tokens 20000
+
+    Example: tiedlm evaluate runs/pydoc/tied-seed0.safetensors runs/pydoc/untied-seed0.safetensors
     """
-    from tiedlm import evaluate
+    from tiedlm import evaluate, evaluate_pair
     from tiedlm.cli.evaluation_table import render_evaluation
+    from tiedlm.cli.pair_table import render_pair
     from tiedlm.display.progress_display import PhaseDisplay
 
-    check_named(model, "MODEL")
+    for model in models:
+        check_named(model, "MODEL")
+    if len(models) > 2:
+        raise InputError(f"evaluate {' '.join(models)[:80]!r}: is {len(models)} models; give one, or two to compare")
     with PhaseDisplay(stderr, quiet) as display:
-        evaluation = evaluate(
-            model,
-            corpus,
-            [name.strip() for name in split.split(",")],
-            max_tokens=max_tokens,
-            seq_length=seq_length,
-            data_dir=data_dir,
-            text_column=text_column,
-            device=device,
-            precision=precision,
-            on_progress=display.update,
-        )
-    show(evaluation.document(), render_evaluation(evaluation), as_json)
+        options: dict[str, Any] = {
+            "corpus": corpus,
+            "splits": [name.strip() for name in split.split(",")],
+            "max_tokens": max_tokens,
+            "seq_length": seq_length,
+            "data_dir": data_dir,
+            "text_column": text_column,
+            "device": device,
+            "precision": precision,
+            "on_progress": display.update,
+        }
+        evaluation = evaluate(models[0], **options) if len(models) == 1 else None
+        pair = evaluate_pair(models[0], models[1], **options) if len(models) == 2 else None
+    if evaluation is not None:
+        show(evaluation.document(), render_evaluation(evaluation), as_json)
+    if pair is not None:
+        show(pair.document(), render_pair(pair), as_json)
 
 
 @app.command()
@@ -104,8 +116,8 @@ def explain(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL] SENTENCE",
-            help="MODEL: as for evaluate; without it, the two that come with tiedlm. SENTENCE: in quotes, with one "
-            "\\[MASK] where a word shall be guessed.",
+            help="MODEL: as for evaluate; without it, the two that come with tiedlm; a folder of runs is listed. "
+            "SENTENCE: in quotes, with one \\[MASK] where a word shall be guessed.",
             show_default=False,
         ),
     ] = None,
@@ -118,6 +130,8 @@ def explain(
     from tiedlm import explain
     from tiedlm.cli.explanation_text import render_explanations
 
+    if _listed_folder(given or [], as_json):
+        return
     match given or [SENTENCE]:
         case [sentence]:
             model = None
@@ -130,3 +144,26 @@ def explain(
             )
     explanations = explain(as_text(sentence, "SENTENCE"), model)
     show([one.document() for one in explanations], render_explanations(explanations), as_json)
+
+
+def _listed_folder(given: list[str], as_json: bool) -> bool:
+    """Whether a folder of runs was given, alone or with a sentence: then its runs are listed."""
+    from dataclasses import asdict
+
+    from tiedlm.api.explainable_runs import EXPLAINABLE_SCHEMA_VERSION, explainable_runs
+    from tiedlm.cli.explainable_lines import render_explainable
+
+    match given:
+        case [folder]:
+            sentence = SENTENCE
+        case [folder, sentence]:
+            pass
+        case _:
+            return False
+    if not os.path.isdir(folder):  # noqa: PTH112 (of a sentence that is too long for a path, Path raises an error)
+        return False
+    found = explainable_runs(Path(folder), sentence)
+    if found is None:
+        return False
+    show({"schema_version": EXPLAINABLE_SCHEMA_VERSION, **asdict(found)}, render_explainable(found), as_json)
+    return True

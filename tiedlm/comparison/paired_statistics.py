@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from tiedlm.config.strict import Strict
 from tiedlm.record.metrics import SplitMetrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = Sequence[float] | npt.NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 1 - SIGNIFICANCE
@@ -94,28 +101,43 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def paired_bootstrap(first: SplitMetrics, second: SplitMetrics) -> Delta:
-    """How much the choice of text moves the difference of one pair of runs: its percentile interval, no p-value.
+    """How much the choice of text moves the difference of one pair of runs: its interval, no p-value."""
+    import numpy as np
 
-    Runs of neighbouring blocks are drawn anew, since neighbours resemble each other (circular block bootstrap,
+    nll = np.subtract(second.block_nll_nats, first.block_nll_nats)
+    found = text_bootstrap(nll, first.block_num_tokens)
+    return Delta(
+        mean=found.mean,
+        ci95=found.ci95,
+        p_value=None,
+        values=[found.mean],
+        method=f"bootstrap over runs of {found.length} blocks of one seed: the choice of text, not the choice of seed",
+    )
+
+
+class TextInterval(NamedTuple):
+    """Of the mean over a text, if other text like it had been chosen."""
+
+    mean: float
+    ci95: tuple[float, float]
+    length: int
+    """Neighbouring parts of the text that are drawn together."""
+
+
+def text_bootstrap(values: Numbers, sizes: Numbers) -> TextInterval:
+    """Σ values / Σ sizes over the parts of a text in their order, (num_parts,) each, with its percentile interval.
+
+    Runs of neighbouring parts are drawn anew, since neighbours resemble each other (circular block bootstrap,
     Politis & Romano 1992). It says nothing of the choice of seed.
     """
     import numpy as np
 
-    nll = np.subtract(second.block_nll_nats, first.block_nll_nats)
-    num_tokens = np.asarray(first.block_num_tokens, dtype=np.float64)
-    num_blocks = len(nll)
-    length = min(BLOCKS_PER_RUN, max(1, num_blocks // MIN_RUNS))
-    sums = [np.cumsum([0.0, *values, *values[: length - 1]]) for values in (nll, num_tokens)]
-    of_runs = [sum_[length:] - sum_[:-length] for sum_ in sums]  # (num_blocks,): from each block on, in a circle
-    starts = np.random.default_rng(0).integers(num_blocks, size=(NUM_RESAMPLES, -(-num_blocks // length)))
+    num_parts = len(values)
+    length = min(BLOCKS_PER_RUN, max(1, num_parts // MIN_RUNS))
+    sums = [np.cumsum([0.0, *of_parts, *of_parts[: length - 1]]) for of_parts in (values, sizes)]
+    of_runs = [sum_[length:] - sum_[:-length] for sum_ in sums]  # (num_parts,): from each part on, in a circle
+    starts = np.random.default_rng(0).integers(num_parts, size=(NUM_RESAMPLES, -(-num_parts // length)))
     resampled = of_runs[0][starts].sum(1) / of_runs[1][starts].sum(1)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    mean = float(nll.sum() / num_tokens.sum())
-    return Delta(
-        mean=mean,
-        ci95=(float(low), float(high)),
-        p_value=None,
-        values=[mean],
-        method=f"bootstrap over runs of {length} blocks of one seed: the choice of text, not the choice of seed",
-    )
+    return TextInterval(float(np.sum(values) / np.sum(sizes)), (float(low), float(high)), length)

@@ -9,7 +9,7 @@ import json
 import os
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,26 @@ class _Progress(Strict):
     splits: dict[str, _Encoded] = Field(default_factory=dict)
 
 
+class EncodedPieces(NamedTuple):
+    """Some text as tokens."""
+
+    ids: npt.NDArray[np.int32]
+    """(num_tokens,)."""
+    num_tokens: npt.NDArray[np.int64]
+    """(num_pieces,): of each piece, with the end of its line."""
+
+
 def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.int32]:
     """The ids of some text, each line with its end.
+
+    Raises:
+        InputError: as `encode_by_piece`.
+    """
+    return encode_by_piece(vocabulary, batch).ids
+
+
+def encode_by_piece(vocabulary: Vocabulary, batch: list[Piece]) -> EncodedPieces:
+    """The ids of some text, each line with its end, and how many each piece has.
 
     Raises:
         InputError: it has a word that the tokenizer does not know, which has no unknown token.
@@ -77,7 +95,8 @@ def encode_pieces(vocabulary: Vocabulary, batch: list[Piece]) -> npt.NDArray[np.
         for encoding, piece in zip(encodings, batch, strict=True)
     )
     ids = np.append(vocabulary.ids, vocabulary.eos_id)[np.fromiter(chain.from_iterable(of_pieces), dtype=ID_TYPE)]
-    return ids.astype(ID_TYPE, copy=False)
+    lengths = [len(encoding) + piece.ends_line for encoding, piece in zip(encodings, batch, strict=True)]
+    return EncodedPieces(ids.astype(ID_TYPE, copy=False), np.array(lengths, dtype=np.int64))
 
 
 def write_tokens(folder: Path, corpus: Corpus, vocabulary: Vocabulary, guard: Guard) -> None:

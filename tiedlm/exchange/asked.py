@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,3 +17,5 @@ class Asked:
     """Tokens of a block; None as long as the model reads, or as its run had them."""
     device: str
     precision: str
+    stretches: Mapping[str, Sequence[int]] | None = None
+    """Of each split, those of its text (`SplitText`) that are scored, in whole blocks; None is by `max_tokens`."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tiedlm.data.encoding_limits import enter_encoding
 from tiedlm.data.sources.pieces import Piece
-from tiedlm.data.token_files import ID_TYPE
+from tiedlm.data.token_files import ID_TYPE, EncodedPieces
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError, told
 from tiedlm.exchange.foreign_folder import ForeignFolder
@@ -140,7 +140,7 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
         enter_encoding(guard, texts)
         with told(source, "its tokenizer cannot read the text", "give the tokenizer.json of this model"):
             left_out = bytes_left_out(probe, texts) if probe is not None else 0 if tokenizer.is_fast else None
-            return EncodedText(_encode(tokenizer, batch, here, end), left_out)
+            return EncodedText(*_encode(tokenizer, batch, here, end), left_out)
 
     return ScoredModel(
         name=source,
@@ -158,7 +158,7 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
     )
 
 
-def _encode(tokenizer: Any, batch: list[Piece], here: npt.NDArray[np.int32], end: int | None) -> npt.NDArray[np.int32]:
+def _encode(tokenizer: Any, batch: list[Piece], here: npt.NDArray[np.int32], end: int | None) -> EncodedPieces:
     """Our own folders read the names of special tokens as the text that they are, as the run did (`end`: its eos)."""
     options = {"split_special_tokens": True} if end is not None else {}
     encoded = tokenizer(
@@ -168,12 +168,12 @@ def _encode(tokenizer: Any, batch: list[Piece], here: npt.NDArray[np.int32], end
         return_token_type_ids=False,
         **options,
     )["input_ids"]
-    ids: list[npt.NDArray[np.int32]] = []
+    ids, num_tokens = [], []
     for piece, of_piece in zip(batch, encoded, strict=True):
-        ids.append(here[np.array(of_piece, dtype=np.int64)])
-        if end is not None and piece.ends_line:
-            ids.append(np.array([end], dtype=ID_TYPE))
-    return np.concatenate(ids).astype(ID_TYPE, copy=False)
+        ends = [end] if end is not None and piece.ends_line else []
+        ids += [here[np.array(of_piece, dtype=np.int64)], np.array(ends, dtype=ID_TYPE)]
+        num_tokens.append(len(of_piece) + len(ends))
+    return EncodedPieces(np.concatenate(ids).astype(ID_TYPE, copy=False), np.array(num_tokens, dtype=np.int64))
 
 
 def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiedlm.data.sources.pieces import Piece
-from tiedlm.data.token_files import encode_pieces
+from tiedlm.data.token_files import encode_by_piece
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.training.fold_evaluation import Scorer
@@ -21,6 +21,8 @@ class EncodedText(NamedTuple):
 
     ids: npt.NDArray[np.int32]
     """(num_tokens,)."""
+    num_tokens: npt.NDArray[np.int64]
+    """(num_pieces,): of each piece, with the end of its line where that is a token."""
     num_bytes_left_out: int | None
     """Of characters that it has no token for; None where the tokenizer does not tell."""
 
@@ -59,7 +61,7 @@ def score_run(run: TrainedRun, name: str) -> ScoredModel:
 
     def encode(batch: list[Piece]) -> EncodedText:
         left_out = bytes_left_out(probe, [piece.text for piece in batch]) if probe is not None else 0
-        return EncodedText(encode_pieces(run.vocabulary, batch), left_out)
+        return EncodedText(*encode_by_piece(run.vocabulary, batch), left_out)
 
     return ScoredModel(
         name=name,

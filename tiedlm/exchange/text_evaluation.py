@@ -14,11 +14,11 @@ import torch
 
 from tiedlm.data.frequency_bands import LEAST_COUNTS, frequency_bands
 from tiedlm.data.sources.corpus import Corpus
-from tiedlm.data.sources.pieces import TextCounts
 from tiedlm.data.tokens import unigram_perplexity
 from tiedlm.errors import InputError
 from tiedlm.exchange.asked import Asked
 from tiedlm.exchange.scored_model import ScoredModel
+from tiedlm.exchange.split_text import Reading, SplitText, read_split
 from tiedlm.masked_batch import PAD_ID, UNK_ID
 from tiedlm.training.device import resolve_runtime
 from tiedlm.training.fold_evaluation import EvalTotals, evaluate
@@ -83,10 +83,33 @@ class Evaluation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class SplitSums:
+    """The sums of one split that another model's may be held against."""
+
+    reading: Reading
+    block_nll_nats: npt.NDArray[np.float64]
+    block_num_tokens: npt.NDArray[np.float64]
+    """(num_blocks,) each."""
+    band_nll_nats: npt.NDArray[np.float64]
+    band_num_tokens: npt.NDArray[np.float64]
+    """(num_bands,) each."""
+    stretch_nll_nats: npt.NDArray[np.float64]
+    line_end_nll_nats: npt.NDArray[np.float64]
+    """(num_stretches,) each; what stands in no block that was scored has no part in it."""
+
+
+class ScoredText(NamedTuple):
+    """What is told of a model on a text, and the sums of each split."""
+
+    evaluation: Evaluation
+    sums: dict[str, SplitSums]
+
+
 def evaluate_text(
     scored: ScoredModel, corpus: Corpus, asked: Asked, on_progress: Callable[[str, float], None]
-) -> Evaluation:
-    """Score splits of a corpus; of each at most `asked.max_tokens`, in blocks evenly spaced.
+) -> ScoredText:
+    """Score splits of a corpus: of each the stretches that are asked for, or blocks of at most `asked.max_tokens`.
 
     Raises:
         InputError: a split is shorter than a block, or the model's loss on it is no number; or there is no such device.
@@ -98,22 +121,19 @@ def evaluate_text(
     for batch in corpus.batches("train"):
         train_counts += np.bincount(scored.encode(batch).ids, minlength=scored.num_ids)
     bands = torch.from_numpy(frequency_bands(train_counts))
-    scores = []
+    scores, sums = [], {}
     for split in asked.splits:
-        phase = f"evaluating {split}"
-        text = _read(scored, corpus, split)
-        ids = text.ids
-        if len(ids) and (ids == UNK_ID).all():
-            raise InputError(
-                f"{scored.name}: its tokenizer knows no token of the {split} split of {corpus.name}, all are unknown; "
-                "give the tokenizer that belongs to the model, or a text in its language"
-            )
-        blocks = _blocks(ids, scored.seq_length, corpus.name, split)
-        some = blocks if asked.max_tokens is None else _evenly_spaced(blocks, asked.max_tokens)
-        tell = functools.partial(on_progress, phase)
-        totals = evaluate(scored.model, some, scored.eval_mask_seed, runtime.autocast(), bands, on_batch=tell)
+        text = read_split(scored, corpus, split)
+        _check_readable(text.ids, scored, corpus.name, split)
+        rows = _rows(text, scored.seq_length, asked, split)
+        blocks, groups = (_blocks(of_tokens, scored.seq_length)[rows] for of_tokens in (text.ids, text.groups))
+        tell = functools.partial(on_progress, f"evaluating {split}")
+        totals = evaluate(
+            scored.model, blocks, scored.eval_mask_seed, runtime.autocast(), bands, on_batch=tell, groups=groups
+        )
         scores.append(_score(split, totals, text, train_counts, scored))
-    return Evaluation(
+        sums[split] = _sums(totals, text.reading)
+    evaluation = Evaluation(
         model=scored.name,
         kind=scored.kind,
         num_parameters=scored.num_parameters,
@@ -127,46 +147,59 @@ def evaluate_text(
         splits=scores,
         notes=scored.notes,
     )
+    return ScoredText(evaluation, sums)
 
 
-class _SplitText(NamedTuple):
-    """A split as tokens, (num_tokens,), its sizes, and the bytes that its tokenizer leaves out, where it tells."""
-
-    ids: npt.NDArray[np.int32]
-    counts: TextCounts
-    num_bytes_left_out: int | None
-
-
-def _read(scored: ScoredModel, corpus: Corpus, split: str) -> _SplitText:
-    parts, counts = [], TextCounts(0, 0, 0)
-    for batch in corpus.batches(split):
-        parts.append(scored.encode(batch))
-        counts = counts.plus(batch)
-    left_out = [part.num_bytes_left_out for part in parts if part.num_bytes_left_out is not None]
-    return _SplitText(np.concatenate([part.ids for part in parts]), counts, sum(left_out) if left_out else None)
-
-
-def _blocks(ids: npt.NDArray[np.int32], seq_length: int, name: str, split: str) -> torch.Tensor:
-    """(num_tokens,) → (N, T), the last block padded."""
-    if len(ids) < seq_length:
+def _check_readable(ids: npt.NDArray[np.int32], scored: ScoredModel, name: str, split: str) -> None:
+    if len(ids) and (ids == UNK_ID).all():
         raise InputError(
-            f"corpus {name!r}: its {split} split has {len(ids)} tokens, fewer than one block of {seq_length}; "
+            f"{scored.name}: its tokenizer knows no token of the {split} split of {name}, all are unknown; give the "
+            "tokenizer that belongs to the model, or a text in its language"
+        )
+    if len(ids) < scored.seq_length:
+        raise InputError(
+            f"corpus {name!r}: its {split} split has {len(ids)} tokens, fewer than one block of {scored.seq_length}; "
             "give more text, or a smaller --seq-length"
         )
-    padded = np.full((-(-len(ids) // seq_length), seq_length), PAD_ID, dtype=np.int32)
-    padded.reshape(-1)[: len(ids)] = ids
+
+
+def _blocks(of_tokens: npt.NDArray[np.integer], seq_length: int) -> torch.Tensor:
+    """(num_tokens,) → (N, T), the last block padded."""
+    padded = np.full((-(-len(of_tokens) // seq_length), seq_length), PAD_ID, dtype=of_tokens.dtype)
+    padded.reshape(-1)[: len(of_tokens)] = of_tokens
     return torch.from_numpy(padded)
 
 
-def _evenly_spaced(blocks: torch.Tensor, max_tokens: int) -> torch.Tensor:
-    num_rows = min(len(blocks), max(1, max_tokens // blocks.shape[1]))
-    return blocks[torch.linspace(0, len(blocks) - 1, num_rows).long()]
+def _rows(text: SplitText, seq_length: int, asked: Asked, split: str) -> torch.Tensor | slice:
+    """The blocks that are scored: those in which a stretch has a token, or some evenly spaced, or all."""
+    if asked.stretches is not None:
+        is_asked = np.isin(text.groups % len(text.reading.stretch_num_bytes), asked.stretches[split])
+        return torch.from_numpy(np.unique(np.flatnonzero(is_asked) // seq_length))
+    if asked.max_tokens is None:
+        return slice(None)
+    num_blocks = -(-len(text.ids) // seq_length)
+    return torch.linspace(0, num_blocks - 1, min(num_blocks, max(1, asked.max_tokens // seq_length))).long()
+
+
+def _sums(totals: EvalTotals, reading: Reading) -> SplitSums:
+    num_stretches = len(reading.stretch_num_bytes)
+    of_groups = np.zeros(2 * num_stretches)
+    of_groups[: len(totals.group_nll_nats)] = totals.group_nll_nats.numpy()
+    return SplitSums(
+        reading=reading,
+        block_nll_nats=totals.block_nll_nats.numpy(),
+        block_num_tokens=totals.block_num_tokens.numpy(),
+        band_nll_nats=totals.band_nll_nats.numpy(),
+        band_num_tokens=totals.band_num_tokens.numpy(),
+        stretch_nll_nats=of_groups[:num_stretches],
+        line_end_nll_nats=of_groups[num_stretches:],
+    )
 
 
 def _score(
     split: str,
     totals: EvalTotals,
-    text: _SplitText,
+    text: SplitText,
     train_counts: npt.NDArray[np.int64],
     scored: ScoredModel,
 ) -> SplitScore:
@@ -177,7 +210,7 @@ def _score(
             "the model is damaged, so get its files anew"
         )
     num_tokens = int(totals.block_num_tokens.sum())
-    ids, num_bytes = text.ids, text.counts.num_bytes - (0 if scored.has_line_ends else text.counts.num_lines)
+    ids = text.ids
     return SplitScore(
         split=split,
         num_tokens=num_tokens,
@@ -185,7 +218,7 @@ def _score(
         masked_lm_loss_nats=loss_nats,
         masked_lm_perplexity=math.exp(loss_nats),
         masked_lm_accuracy=float(totals.block_num_correct.sum()) / num_tokens,
-        bits_per_byte=loss_nats / math.log(2) * len(ids) / num_bytes,
+        bits_per_byte=loss_nats / math.log(2) * len(ids) / text.num_bytes,
         unigram_perplexity=unigram_perplexity(train_counts, np.bincount(ids, minlength=scored.num_ids)),
         num_unk=int((ids == UNK_ID).sum()),
         unk_fraction=float((ids == UNK_ID).mean()),

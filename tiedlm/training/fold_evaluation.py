@@ -31,6 +31,8 @@ class EvalTotals:
     block_unk_nll_nats: Tensor
     block_num_unk: Tensor
     """Of the tokens that are `[UNK]`, which the others count too."""
+    group_nll_nats: Tensor
+    """(num_groups,): by the group of its place, where places have groups."""
     band_nll_nats: Tensor
     band_num_tokens: Tensor
     band_num_correct: Tensor
@@ -73,11 +75,12 @@ def evaluate(
     folds: range = range(NUM_FOLDS),
     on_batch: Callable[[float], None] = lambda _: None,
     ranks: Ranks = ALONE,
+    groups: Tensor | None = None,
 ) -> EvalTotals:
     """Predict (N, T) blocks fold by fold; `folds` may be a part of them for a quick look.
 
     `bands` (V,) has the band of each token, by its frequency (`data/frequency_bands.py`) or any other; without it, all
-    are of the first.
+    are of the first. `groups` (N, T) has a number for each place, by which losses are added up too.
     `on_batch` is told the share of the blocks that is done. Of several `ranks` each predicts a part, and all have the
     sums.
     """
@@ -89,6 +92,7 @@ def evaluate(
     num_tokens, num_correct, unk_nll, num_unk = (torch.zeros_like(nll) for _ in range(4))
     num_bands = len(LEAST_COUNTS) if bands is None else max(len(LEAST_COUNTS), int(bands.max()) + 1)
     of_bands = torch.zeros(3, num_bands, dtype=torch.float64)
+    of_groups = torch.zeros(0 if groups is None else int(groups.max()) + 1, dtype=torch.float64)
     rows_per_batch = max(1, TOKENS_PER_BATCH // blocks.shape[1])
     for number, start in enumerate(range(0, len(blocks), rows_per_batch)):
         rows = slice(start, start + rows_per_batch)
@@ -106,7 +110,10 @@ def evaluate(
             sums = torch.stack([batch_nll * weights, weights, is_correct * weights]).flatten(1).cpu()  # (3, B·P)
             ids = batch.masked_lm_ids.flatten().cpu()
             of_bands.index_add_(1, torch.zeros_like(ids) if bands is None else bands[ids], sums)
+            if groups is not None:
+                places = batch.masked_lm_positions.cpu()
+                of_groups.index_add_(0, groups[rows].gather(1, places).flatten().long(), sums[0])
         on_batch(min(1.0, rows.stop / len(blocks)))
     model.train(was_training)
-    ranks.add_up([nll, num_tokens, num_correct, unk_nll, num_unk, of_bands])
-    return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk, *of_bands)
+    ranks.add_up([nll, num_tokens, num_correct, unk_nll, num_unk, of_bands, *([] if groups is None else [of_groups])])
+    return EvalTotals(nll, num_tokens, num_correct, unk_nll, num_unk, of_groups, *of_bands)
