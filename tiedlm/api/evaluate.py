@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiedlm.api.foreign_work import IMPORTS, evaluate_foreign
+from tiedlm.api.text_of_model import text_of_model
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
-from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.corpus import Corpus
 from tiedlm.errors import InputError
 from tiedlm.exchange.asked import Asked
 from tiedlm.exchange.exported_origin import Origin
@@ -52,7 +53,7 @@ def evaluate(
         raise InputError(f"--seq-length {seq_length}: is below 8 tokens; give more")
 
     def find_text(origin: Origin | None) -> Corpus:
-        return _find_text(str(model), origin, corpus, data_dir, text_column)
+        return text_of_model(str(model), origin, corpus, data_dir, text_column)
 
     asked = Asked(tuple(splits), max_tokens, seq_length, device, precision)
     if RunId.of_file(Path(model)) is not None:
@@ -81,19 +82,3 @@ def _evaluate_run(
     if text.sha256 == run.record.data.text_sha256:  # so that train's counts are those of the record
         text = text_trained_on(text, run.record.config.corpus)
     return evaluate_text(score_run(run, str(model)), text, asked, on_progress)
-
-
-def _find_text(
-    model: str, origin: Origin | None, corpus: str | None, data_dir: str | Path | None, text_column: str | None
-) -> Corpus:
-    """What is named, or that on which the model was trained."""
-    if corpus is None and origin is None:
-        raise InputError(f"{model}: does not say on what it was trained; give --corpus, e.g. --corpus wikitext-2")
-    name = corpus or (origin.corpus if origin else "")
-    text = load_corpus(name, None if data_dir is None else Path(data_dir), text_column)
-    if corpus is None and origin is not None and origin.text_sha256 != text.sha256:
-        raise InputError(
-            f"corpus {name!r}: is not the text on which {model} was trained, or has other splits; to score it all "
-            f"the same, give --corpus {name}"
-        )
-    return text
