@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tiedlm.api.load_experiment import load_experiment
     from tiedlm.api.runs import compare, train
     from tiedlm.api.scan import scan
+    from tiedlm.api.score_pairs import compare_pairs, score_pairs
+    from tiedlm.api.score_similarity import score_similarity
     from tiedlm.api.tuning import tuned
     from tiedlm.errors import InputError, RunsFailed
     from tiedlm.execution.listener import Listener
@@ -31,6 +33,7 @@ __all__ = [
     "RunsFailed",
     "__version__",
     "compare",
+    "compare_pairs",
     "count_params",
     "evaluate",
     "explain",
@@ -38,6 +41,8 @@ __all__ = [
     "load_experiment",
     "load_model",
     "scan",
+    "score_pairs",
+    "score_similarity",
     "train",
     "tuned",
 ]
@@ -47,6 +52,7 @@ _HOMES = {
     "RunOptions": "tiedlm.execution.run_options",
     "RunsFailed": "tiedlm.errors",
     "compare": "tiedlm.api.runs",
+    "compare_pairs": "tiedlm.api.score_pairs",
     "count_params": "tiedlm.api.count",
     "evaluate": "tiedlm.api.evaluate",
     "explain": "tiedlm.api.explain",
@@ -54,6 +60,8 @@ _HOMES = {
     "load_experiment": "tiedlm.api.load_experiment",
     "load_model": "tiedlm.model.saved_model",
     "scan": "tiedlm.api.scan",
+    "score_pairs": "tiedlm.api.score_pairs",
+    "score_similarity": "tiedlm.api.score_similarity",
     "train": "tiedlm.api.runs",
     "tuned": "tiedlm.api.tuning",
 }
