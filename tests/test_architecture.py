@@ -48,13 +48,15 @@ MAY_IMPORT: dict[str, str] = {
     "exchange": "errors atomic_file masked_batch hub_client processes config record counting.stored counting.built "
     "data.sources data model training comparison",  # of it the bootstrap, for two models of any origin
     "explanation": "errors masked_batch processes data.sources data model exchange",
+    "probing": "errors masked_batch regular_file processes record counting.stored data.sources data "
+    "comparison exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
     "counting.stored counting data.sources data model training comparison reporting reporting.page execution "
-    "execution.local execution.ddp execution.ray exchange explanation",
+    "execution.local execution.ddp execution.ray exchange explanation probing",
     "display": "errors record data.sources training reporting execution",
     "__init__": "version errors model execution display api",
     "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
-    "training comparison reporting reporting.page execution exchange explanation display api __init__",
+    "training comparison reporting reporting.page execution exchange explanation probing display api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.
@@ -62,6 +64,7 @@ WITH_TORCH = (
     *("generators", "data.masking", "model.", "training.", "exchange.", "explanation.", "cli.doctor"),
     *("execution.job", "execution.executor", "execution.preflight", "execution.output_folder", "execution.plan"),
     *("execution.dry_run", "execution.local.scheduler", "execution.local.worker", "execution.ddp.one_rank"),
+    *("probing.sentence_model", "probing.judging", "probing.row_cosines"),
     *("execution.one_run", "execution.news", "execution.memory_check", "execution.ray."),
 )
 MODULES = sorted(

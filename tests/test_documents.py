@@ -140,6 +140,7 @@ def walk(corpus_folder: Path) -> Path:
     (here / "articles.csv").write_text("title,body\n" + "".join(f"{row},{row}\n" for row in rows))
     (arm,) = snippets_of(REPOSITORY / "docs" / "own-arm.md", "toml")
     (here / "my.toml").write_text(shipped_experiments()["ptb"].read_text().replace('"ptb"', '"my"', 1) + arm)
+    (here / "items.jsonl").write_text('{"sentence": "the [MASK] sees a bone", "right": "dog", "wrong": "cow"}\n')
     for name in ("ptb-tuned", "ptb-map-width"):
         shutil.copytree(
             REPOSITORY / "results" / name, here / "results" / name, ignore=shutil.ignore_patterns("*.safetensors")
@@ -152,7 +153,7 @@ def walk(corpus_folder: Path) -> Path:
 def test_the_commands_of_a_page_run_one_after_the_other(page: Path, walk: Path) -> None:
     """As they stand, but with a small model, two steps, two seeds, and the toy corpus for text that must be given."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(walk / "cache")}
-    if page.name == "models.md":  # of a run that takes hours
+    if page.name in ("models.md", "pairs.md"):  # of a run that takes hours
         made = trained(walk).parent.rename(walk / "made")
         (walk / "runs").mkdir()
         made.rename(walk / "runs/wikitext-2")

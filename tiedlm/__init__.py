@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tiedlm.api.load_experiment import load_experiment
     from tiedlm.api.runs import compare, train
     from tiedlm.api.scan import scan
+    from tiedlm.api.score_pairs import compare_pairs, score_pairs
+    from tiedlm.api.score_similarity import score_similarity
     from tiedlm.api.tuning import tuned
     from tiedlm.display.progress_display import ProgressDisplay
     from tiedlm.errors import InputError, RunsFailed
@@ -34,6 +36,7 @@ __all__ = [
     "RunsFailed",
     "__version__",
     "compare",
+    "compare_pairs",
     "count_params",
     "evaluate",
     "evaluate_pair",
@@ -45,6 +48,8 @@ __all__ = [
     "records",
     "report",
     "scan",
+    "score_pairs",
+    "score_similarity",
     "train",
     "tuned",
 ]
@@ -55,6 +60,7 @@ _HOMES = {
     "RunOptions": "tiedlm.execution.run_options",
     "RunsFailed": "tiedlm.errors",
     "compare": "tiedlm.api.runs",
+    "compare_pairs": "tiedlm.api.score_pairs",
     "count_params": "tiedlm.api.count",
     "evaluate": "tiedlm.api.evaluate",
     "evaluate_pair": "tiedlm.api.evaluate",
@@ -66,6 +72,8 @@ _HOMES = {
     "records": "tiedlm.api.folders",
     "report": "tiedlm.api.folders",
     "scan": "tiedlm.api.scan",
+    "score_pairs": "tiedlm.api.score_pairs",
+    "score_similarity": "tiedlm.api.score_similarity",
     "train": "tiedlm.api.runs",
     "tuned": "tiedlm.api.tuning",
 }

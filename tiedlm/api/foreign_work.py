@@ -10,9 +10,14 @@ from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.processes.guarded_process import Guard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tiedlm.exchange.split_text import Reading
     from tiedlm.exchange.text_evaluation import ScoredText
     from tiedlm.explanation.explanation import Explanation
+    from tiedlm.probing.pair_items import Item
+    from tiedlm.probing.pair_scores import Outcomes
+    from tiedlm.probing.word_similarity import Cosines, WordPair
 
 IMPORTS = ("tiedlm.exchange.foreign_model", "transformers.modeling_utils", "transformers.tokenization_utils_tokenizers")
 
@@ -53,3 +58,29 @@ def explain_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> Expla
     from tiedlm.explanation.head_view import view_foreign
 
     return explain_head(view_foreign(folder, sentence, guard))
+
+
+def judge_foreign(folder: ForeignFolder, items: Sequence[Item], device: str, guard: Guard) -> Outcomes:
+    """Load a stranger's model, and ask it the items.
+
+    Raises:
+        InputError: the model, its tokenizer or the device is unfit.
+    """
+    from tiedlm.probing.judging import judge
+    from tiedlm.probing.sentence_model import sentences_of_foreign
+    from tiedlm.training.device import resolve_runtime, start_device
+
+    start_device(device)  # what it takes for itself is not the model's
+    return judge(sentences_of_foreign(folder, guard), items, resolve_runtime(device, "fp32").device, guard.tell)
+
+
+def cosines_of_foreign(folder: ForeignFolder, pairs: Sequence[WordPair], guard: Guard) -> Cosines:
+    """Load a stranger's model, and compare the rows of words.
+
+    Raises:
+        InputError: the model or its tokenizer is unfit.
+    """
+    from tiedlm.probing.row_cosines import row_cosines
+    from tiedlm.probing.sentence_model import sentences_of_foreign
+
+    return row_cosines(sentences_of_foreign(folder, guard), pairs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from tiedlm.cli.plan_lines import runs
+from tiedlm.display.plan_lines import runs
 from tiedlm.errors import printable
 from tiedlm.record.run_id import RunId
 

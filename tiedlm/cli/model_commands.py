@@ -14,6 +14,33 @@ from tiedlm.cli.console import show, stderr, tell_place
 from tiedlm.cli.options import TEXT, DataDirOption, DeviceOption, JsonOption, QuietOption, TextColumnOption
 from tiedlm.errors import InputError
 
+PROBE = "Instead of a perplexity"
+PairsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.jsonl|agreement",
+        help="How often the right one of two is found likelier: of two forms at one \\[MASK] (sentence, right, wrong), "
+        "of two sentences (sentence_good, sentence_bad), or agreement, which asks for a word's form in the text's own "
+        "sentences. MODEL may be a folder of runs.",
+        show_default=False,
+        rich_help_panel=PROBE,
+    ),
+]
+SimilarityOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Whether words that people find alike have rows that are: SimLex-999's table, or word, word, score.",
+        show_default=False,
+        rich_help_panel=PROBE,
+    ),
+]
+MaxItemsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="So many items of agreement, for a quick look.", show_default="all", rich_help_panel=PROBE
+    ),
+]
 SENTENCE = "the company said its [MASK] rose"
 
 
@@ -63,6 +90,9 @@ def evaluate(
             show_default="as many as the model reads, 512 at most",
         ),
     ] = None,
+    pairs: PairsOption = None,
+    similarity: SimilarityOption = None,
+    max_items: MaxItemsOption = None,
     data_dir: DataDirOption = None,
     text_column: TextColumnOption = None,
     device: DeviceOption = "auto",
@@ -84,16 +114,25 @@ def evaluate(
     from tiedlm import evaluate, evaluate_pair
     from tiedlm.cli.evaluation_table import render_evaluation
     from tiedlm.cli.pair_table import render_pair
+    from tiedlm.cli.probe_command import Probe, show_probe
     from tiedlm.display.progress_display import PhaseDisplay
 
     for model in models:
         check_named(model, "MODEL")
+    splits = [name.strip() for name in split.split(",")]
+    probe = Probe(pairs, similarity, max_items, corpus, splits, data_dir, text_column, device)
+    given_precision = None if precision == "fp32" else precision  # of bf16, many scores of a pair would be equal
+    if probe.is_asked(max_tokens=max_tokens, seq_length=seq_length, precision=given_precision):
+        if len(models) > 1:
+            raise InputError(f"evaluate {' '.join(models)[:80]!r}: --pairs and --similarity take one model or folder")
+        show_probe(models[0], probe, quiet, as_json)
+        return
     if len(models) > 2:
         raise InputError(f"evaluate {' '.join(models)[:80]!r}: is {len(models)} models; give one, or two to compare")
     with PhaseDisplay(stderr, quiet) as display:
         options: dict[str, Any] = {
             "corpus": corpus,
-            "splits": [name.strip() for name in split.split(",")],
+            "splits": splits,
             "max_tokens": max_tokens,
             "seq_length": seq_length,
             "data_dir": data_dir,

@@ -68,7 +68,7 @@ class ForeignMaskedLM(nn.Module):
     def _parts(self, lengths: Tensor) -> Iterator[Tensor]:
         """The rows of a batch, those of one length together, as many as memory holds."""
         for length in sorted(set(lengths.tolist())):
-            per_row = _num_numbers(self.model, length + len(self.before) + len(self.after))
+            per_row = num_numbers(self.model, length + len(self.before) + len(self.after))
             yield from torch.split(torch.where(lengths == length)[0], max(1, NUMBERS_AT_ONCE // per_row))
 
     def _score(self, input_ids: Tensor, positions: Tensor, masked_lm_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def read(model: Any, ids: Tensor, source: str, guard: Guard) -> Tensor:
         InputError: its class cannot read them as its configuration has it.
     """
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    num_bytes = SCORING_BYTES + 8 * FP32_BYTES * (num_parameters + len(ids) * _num_numbers(model, ids.shape[1]))
+    num_bytes = SCORING_BYTES + 8 * FP32_BYTES * (num_parameters + len(ids) * num_numbers(model, ids.shape[1]))
     seconds = SCORING_CPU_SECONDS + num_parameters * ids.numel() / MULTIPLY_ADDS_PER_CPU_SECOND
     guard.enter("scoring by what its config.json describes", num_bytes, of_all_threads(seconds))
     remedy = "correct its config.json, or give another masked LM"
@@ -108,7 +108,7 @@ def read(model: Any, ids: Tensor, source: str, guard: Guard) -> Tensor:
     return logits
 
 
-def _num_numbers(model: Any, length: int) -> int:
+def num_numbers(model: Any, length: int) -> int:
     """Of the largest tensor for one row of so many tokens: logits, or attention's weights in a layer."""
     num_heads = getattr(model.config, "num_attention_heads", None)
     per_token = length * (num_heads if isinstance(num_heads, int) else 1)
