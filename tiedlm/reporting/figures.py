@@ -10,6 +10,9 @@ from typing import Any
 from tiedlm.comparison.comparison import METRICS, Comparison
 from tiedlm.comparison.scan_result import Scan
 
+CURVE = ("step", "num_tokens", "train_seconds", "train_loss_nats", "valid_loss_nats")
+"""Of a point, as its record calls it."""
+
 
 def comparison_csv(comparison: Comparison) -> str:
     """A line for each arm, seed and split; differences follow from lines of one seed and split."""
@@ -28,9 +31,13 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def scan_csv(scan: Scan) -> str:
-    """A line for each cell, pair of arms and split; without an interval where the cell has no verdict."""
+    """A line for each cell, pair of arms and split; without an interval where the cell has no verdict.
+
+    The column of the differences names their unit, in which the ends of the intervals are too.
+    """
     keys = list(scan.design.values)
-    header = [*keys, "arm", "minus_arm", "split", "seeds", "delta_nats", "ci95_low", "ci95_high", "verdict"]
+    delta = "delta_bits_per_byte" if scan.is_across_vocabularies else "delta_nats"
+    header = [*keys, "arm", "minus_arm", "split", "seeds", delta, "ci95_low", "ci95_high", "verdict"]
     rows = (
         [
             *(cell.values[key] for key in keys),
@@ -40,6 +47,21 @@ def scan_csv(scan: Scan) -> str:
         for cell in scan.cells
         for test in scan.tests
         if (result := test.cells.get(cell.folder)) is not None
+    )
+    return _csv(header, rows)
+
+
+def curves_csv(comparison: Comparison) -> str:
+    """A line for each arm, seed and point of its learning curve, the untrained model first.
+
+    The losses are estimates from one evaluation fold of evenly spaced blocks of train and of valid.
+    """
+    header = ["experiment", "arm", "seed", *CURVE]
+    rows = (
+        [comparison.experiment, arm, seed, *(getattr(point, name) for name in CURVE)]
+        for arm, summary in comparison.arms.items()
+        for seed, curve in summary.curves.items()
+        for point in curve
     )
     return _csv(header, rows)
 
