@@ -109,14 +109,14 @@ def _report_comparison(folder: Path, force: bool, files: Mapping[str, Path | Non
 def _report_scan(folder: Path, force: bool, files: Mapping[str, Path | None], form: Form) -> None:
     from tiedlm.reporting.write_scan import update_scan
 
-    if files["page"] is not None:
-        raise InputError(
-            f"--html {files['page']}: {folder} holds a scan, a page is of one comparison; give a folder in it"
-        )
     if form == "curves-csv":
         raise InputError(f"--curves-csv: {folder} holds a scan, each of whose cells has curves; give a folder in it")
     scan = update_scan(folder, force)
     written = {what: path for what, path in files.items() if path is not None}
+    if "page" in written:
+        from tiedlm.reporting.page.scan_page import write_scan_page
+
+        write_scan_page(scan, written["page"])
     if "plot" in written:
         from tiedlm.reporting.paper_plot import plot_scan
 

@@ -141,7 +141,7 @@ def compare(
     from tiedlm.api.load_experiment import going_on
     from tiedlm.api.plan_of_compare import Wanted, plan_of_compare
     from tiedlm.api.runs import out_folder, plan_comparison
-    from tiedlm.api.scan import scan, scan_folder
+    from tiedlm.api.scan import plan_scan, scan, scan_folder
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.api.tuning import tuned, tuned_folder
     from tiedlm.cli.progress_display import ProgressDisplay
@@ -195,6 +195,12 @@ def compare(
         return
     if scanned:
         values = parse_scan(scanned)
+        if dry_run:
+            dry = plan_scan(
+                loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+            )
+            show_plan(dry, as_json)
+            return
         found = scan(
             loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
         )

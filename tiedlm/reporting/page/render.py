@@ -58,6 +58,15 @@ def write_page(folder: Path, comparison: Comparison, path: Path, through_the_hea
         if record.arm in comparison.arms and str(record.seed) in comparison.arms[record.arm].curves
     ]
     page = render_page(comparison, records, through_the_head)
+    save_page(path, page)
+
+
+def save_page(path: Path, page: str) -> None:
+    """Write a page to the file of `--html`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         write_atomically(path, page)
     except OSError as error:
@@ -74,10 +83,10 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
     """
     styles = arm_styles(comparison.arms)
     of_head = [] if through_the_head is None else [through_the_head]
-    script = Markup(_environment().get_template("page.js").render())
+    script = Markup(page_environment().get_template("page.js").render())
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        _environment()
+        page_environment()
         .get_template("page.html")
         .render(
             comparison=comparison,
@@ -114,7 +123,8 @@ def _splits(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(item.split for item in comparison.contrasts))
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Where the templates lie, and how what they print is made safe."""
     environment = Environment(
         loader=PackageLoader("tiedlm.reporting.page", "."),
         autoescape=True,
