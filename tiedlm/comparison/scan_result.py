@@ -69,6 +69,8 @@ class Scan(Strict):
     """Folders of combinations that have no two arms to compare yet."""
     shared_config: dict[str, Any]
     """What is equal in all cells and arms."""
+    provenance: dict[str, list[str]]
+    """The distinct values over all records."""
     notes: list[str]
     records_sha256: str
     """Of what all this follows from: the design, the records of its cells and this version."""
@@ -131,6 +133,10 @@ def make_scan(
         ],
         missing=missing,
         shared_config=_without(first.shared_config, tuple(design.values)),
+        provenance={
+            field: sorted({value for comparison in found.values() for value in comparison.provenance[field]})
+            for field in first.provenance
+        },
         notes=notes,
         records_sha256=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
     )

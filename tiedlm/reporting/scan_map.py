@@ -88,7 +88,8 @@ def _draw_panel(axes: Axes, scan: Scan, arms: tuple[str, str], scale: Scale, ink
             tested[row, column] = result.mean
         _draw_cell(axes, (column, row), result, scale, f"{result.mean:+.{digits(scan)}f}", font)
     if min(tested.shape) > 1 and np.nanmin(tested, initial=0.0) < 0 < np.nanmax(tested, initial=0.0):
-        axes.contour(np.ma.masked_invalid(tested), levels=[0.0], colors="#000000", linewidths=1.5)
+        for colour, width in (("#ffffff", 3.5), ("#000000", 1.5)):  # seen on dark cells too
+            axes.contour(np.ma.masked_invalid(tested), levels=[0.0], colors=colour, linewidths=width)
     of_rows, of_columns = key_names(scan)
     axes.set_xticks(range(len(columns)), labels(scan, columns))
     axes.set_yticks(range(len(rows)) if of_rows else [], labels(scan, rows) if of_rows else [])
