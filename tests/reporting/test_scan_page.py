@@ -30,7 +30,7 @@ from tiedlm.record.record_file import save_record
 from tiedlm.reporting.figures import scan_csv
 from tiedlm.reporting.page.scan_page import render_scan_page
 from tiedlm.reporting.scan_map import map_figure
-from tiedlm.reporting.scan_report import render_scan, render_scan_markdown, scan_parts
+from tiedlm.reporting.scan_report import level_table, render_scan, render_scan_markdown, scan_parts
 
 TOKENIZERS = ["bpe:300", "bpe:600"]
 
@@ -99,6 +99,8 @@ def test_bits_a_byte_are_the_nats_of_the_split_over_its_bytes(tmp_path: Path) ->
         assert cell.unigram_bits_per_byte == pytest.approx(math.log(90) * of_a_nat)
         result = next(test for test in scan.tests if test.split == "valid").cells[cell.folder]
         assert (result.mean > 0) == (difference.delta_nats.mean > 0)
+        levels = [*cell.bits_per_byte.values(), cell.unigram_bits_per_byte]
+        assert [cell.folder, *(f"{bits:.4f}" for bits in levels), "2"] in level_table(scan).rows
 
 
 @pytest.mark.parametrize(
