@@ -102,7 +102,7 @@ def map_table(scan: Scan, arms: tuple[str, str], split: str) -> Table:
         [result_of(scan, cell_at(scan, row, at), arms, split) for at in range(len(columns))] for row in range(len(rows))
     ]
     lines = [
-        [label, *(_cell(scan, result) for result in of_row)]
+        [label or pair_name(arms), *(_cell(scan, result) for result in of_row)]  # one key alone has no names of rows
         for label, of_row in zip(labels(scan, rows), cells, strict=True)
     ]
     return Table([corner(scan), *labels(scan, columns)], lines)
