@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, str] = {
     "masked_batch": "",
     "hub_client": "errors",
     "regular_file": "",
-    "markdown_text": "errors",
+    "markup": "errors",
     "processes": "errors atomic_file",
     "config": "errors regular_file",
     "counting.closed_forms": "errors",
@@ -32,14 +32,14 @@ MAY_IMPORT: dict[str, str] = {
     "counting.stored": "errors regular_file counting.closed_forms",
     "counting.built": "errors counting.closed_forms counting.stored",
     "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
-    "counting.shown": "errors atomic_file markdown_text counting.closed_forms counting.stored counting",
+    "counting.shown": "errors atomic_file markup counting.closed_forms counting.stored counting",
     "data.sources": "errors atomic_file hub_client config",
     "data": "errors atomic_file generators masked_batch hub_client regular_file processes config data.sources",
     "model": "errors atomic_file generators masked_batch config",
     "training": "version errors atomic_file generators masked_batch processes config record counting.closed_forms data "
     "model",
     "comparison": "version errors atomic_file regular_file config record counting.closed_forms",
-    "reporting": "errors atomic_file regular_file markdown_text config record counting.shown data.sources comparison",
+    "reporting": "errors atomic_file regular_file markup config record counting.shown data.sources comparison",
     "reporting.page": "errors atomic_file config record counting.shown comparison reporting",
     "execution": "errors atomic_file regular_file processes config record data.sources data model training comparison",
     "execution.local": "errors processes training execution",
@@ -55,8 +55,8 @@ MAY_IMPORT: dict[str, str] = {
     "execution.local execution.ddp execution.ray exchange explanation probing",
     "display": "errors record data.sources training reporting execution",
     "__init__": "version errors model execution display api",
-    "cli": "version errors atomic_file generators processes config record counting counting.shown data.sources model "
-    "training comparison reporting reporting.page execution exchange explanation probing display api __init__",
+    "cli": "version errors atomic_file generators markup processes config record counting counting.shown data.sources "
+    "model training comparison reporting reporting.page execution exchange explanation probing display api __init__",
     "__main__": "cli",
 }
 # Those that import torch as they are imported themselves.

@@ -174,7 +174,9 @@ def small(command: str) -> str:
         return arguments
     own_text = "" if "--corpus" in arguments else " --corpus my-text"
     seeds = "" if "--seeds" in arguments or arguments.startswith("train") else " --seeds 2"
-    return f"{arguments}{own_text}{seeds} {SMALL}"
+    scans_tokenizers = "--scan corpus.tokenizer" in arguments
+    size = SMALL.replace(" --set corpus.tokenizer=word", "") if scans_tokenizers else SMALL
+    return f"{arguments}{own_text}{seeds} {size}"
 
 
 def test_the_third_arm_of_the_page_loads(walk: Path) -> None:

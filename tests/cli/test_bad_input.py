@@ -118,6 +118,7 @@ def assert_refused(folder: Path, arguments: str, *words: str) -> None:
         ("compare --tensorboard /dev/null/x", ("--tensorboard /dev/null/x: no folder can be made there", "choose")),
         ("compare --csv --json", ("--json and --csv do not go together", "leave one of them out")),
         ("compare --dry-run --markdown", ("--dry-run and --markdown", "has no comparison")),
+        ("compare --dry-run --latex", ("--dry-run and --latex", "has no comparison")),
     ],
 )
 def test_usage(tmp_path: Path, arguments: str, words: tuple[str, ...]) -> None:

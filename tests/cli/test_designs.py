@@ -98,7 +98,7 @@ def test_a_missing_design_is_told_and_the_same_command_puts_it_back(folder: Path
     content = path.read_text()
     path.unlink()
     words = (f"{kind}/{FILES[kind]}: is missing", "put back the file as it was")
-    for options in ("", "--csv", *(["--html page.html"] if kind != "map" else [])):
+    for options in ("", "--csv", "--html page.html"):
         assert_refused(folder, f"report {kind} {options}", *words)
     write(folder, {"other.toml": toml("tuned", TUNE.replace("1e-3", "2e-3")).encode()})
     others = {"two-stage": ("1e-6", "1e-5"), "tuned": ("tuned.toml", "other.toml"), "map": ("0.5,1.0", "1.0,0.5")}

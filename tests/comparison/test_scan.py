@@ -159,7 +159,10 @@ def test_a_tuning_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
     [
         ("train.learning_rate", "is not of the form section.key=V,V"),
         ("learning_rate=1", "is not of the form section.key=V,V"),
-        ("train.learning_rate=1e-3,oops", "is no list of TOML values"),
+        ("train.learning_rate=1e-3,oops", "train.learning_rate='oops'"),
+        ("corpus.name=a,,b", "is not of the form section.key=V,V"),
+        ("corpus.name='a,b", "is no list of values"),
+        ("corpus.tokenizer=bpe:2000,bpe", "corpus.tokenizer='bpe'"),
         ("train.learning_rate=", "is not of the form section.key=V,V"),
         ("train.learning_rate=1e-3,1e-3", "two that are one"),
         ("train.learning_rat=1e-3", "key train.learning_rat is unknown"),
@@ -169,6 +172,22 @@ def test_a_tuning_is_shown_and_an_arm_that_does_not_follow_it_is_told(tmp_path: 
 def test_a_scan_that_cannot_be_is_refused(option: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         make_cells(toy_experiment(), parse_scan([option]))
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("corpus.tokenizer=bpe:2000,bpe:8000", ["bpe:2000", "bpe:8000"]),
+        ("corpus.tokenizer=word, bpe:300", ["word", "bpe:300"]),
+        ('corpus.tokenizer="word","bpe:300"', ["word", "bpe:300"]),
+        ("corpus.name=a text,b", ["a text", "b"]),
+        ("corpus.name='a,b',\"c\"", ["a,b", "c"]),
+        ("train.learning_rate=1e-3,2", [1e-3, 2]),
+        ("model.head_transform=true,false", [True, False]),
+    ],
+)
+def test_words_of_a_scan_need_no_quotes(option: str, values: list[Any]) -> None:
+    assert list(parse_scan([option]).values()) == [values]
 
 
 @pytest.mark.parametrize("key", ["train.num_steps", "corpus.seq_length", "model.tie_word_embeddings"])

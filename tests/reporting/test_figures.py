@@ -48,8 +48,8 @@ def test_csv_has_a_line_for_each_arm_seed_and_split(records: list[RunRecord], tm
 def test_markdown_is_the_tables_of_the_report(tmp_path: Path) -> None:
     page = shown(tmp_path, "--markdown")
     report = (tmp_path / "REPORT.md").read_text()
-    tables = [line for line in page.splitlines() if line.startswith("| ")]
-    assert tables
-    assert [line for line in tables if line not in report.splitlines()] == []
-    assert any(line.startswith("| valid | untied − tied |") for line in tables)
-    assert any(line.startswith("| total |") for line in tables)
+    lines = [line for line in page.replace("\\", "").splitlines() if line.startswith("| ") and "---" not in line]
+    assert lines
+    assert [line for line in lines if line not in report.replace("\\", "").splitlines()] == []
+    assert any(line.startswith("| valid | untied − tied |") for line in lines)
+    assert any(line.startswith("| total |") for line in lines)

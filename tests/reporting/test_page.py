@@ -134,14 +134,6 @@ def test_a_file_that_no_page_can_be_is_refused_before_anything_is_written(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_a_scan_has_no_page_and_says_so(tmp_path: Path) -> None:
-    (tmp_path / "scan-design.json").write_text("{}")
-    finished = report(tmp_path, "--html", tmp_path / "page.html")
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert "holds a scan, a page is of one comparison; give a folder in it" in finished.stderr
-    assert not (tmp_path / "page.html").exists()
-
-
 def test_the_answer_of_many_arms_says_which_is_better_than_which() -> None:
     arms = {
         "tied": [4.0, 4.03, 3.98, 4.01],

@@ -15,10 +15,12 @@ from tests.comparison.test_compare import pairs
 from tests.conftest import HANG_SECONDS, REPOSITORY
 from tests.reporting.test_page import HOSTILE, head_section, records_saying
 from tiedlm.comparison.compare import compare
+from tiedlm.comparison.folder import compare_cells
 from tiedlm.errors import printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
 from tiedlm.reporting.page.render import render_page
+from tiedlm.reporting.page.scan_page import render_scan_page
 from tiedlm.reporting.page.sections import Section
 from tiedlm.reporting.wording import plus_minus
 
@@ -88,6 +90,22 @@ def test_everyone_can_read_it(name: str, opened: Page, tmp_path: Path) -> None:
         assert found.violations_count == 0, found.generate_report()
     opened.set_viewport_size(PHONE)  # type: ignore[arg-type]
     assert opened.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("name", ["ptb-map-width", "likeness"])
+def test_everyone_can_read_that_of_a_scan(name: str, opened: Page, tmp_path: Path) -> None:
+    """By axe, light and dark; on a phone nothing lies beside the screen, and the map is seen whole."""
+    path = tmp_path / "page.html"
+    path.write_text(render_scan_page(compare_cells(REPOSITORY / "results" / name)))
+    opened.goto(f"file://{path}")
+    for scheme in ("light", "dark"):
+        opened.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        found = Axe().run(opened)
+        assert found.violations_count == 0, found.generate_report()
+    opened.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert opened.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    right = opened.locator("#map svg").evaluate("svg => svg.getBoundingClientRect().right")
+    assert right <= PHONE["width"]
 
 
 def test_it_says_what_the_records_say(opened: Page, tmp_path: Path) -> None:

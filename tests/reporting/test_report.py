@@ -12,9 +12,12 @@ from rich.console import Console
 from tests.comparison.test_compare import made_up, pairs
 from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.compare import compare
+from tiedlm.markup.latex_text import latex_page
+from tiedlm.markup.markdown_text import markdown_page
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_record import RunRecord
-from tiedlm.reporting.markdown import render_markdown, render_tables
+from tiedlm.reporting.main_parts import main_parts
+from tiedlm.reporting.markdown import render_markdown
 from tiedlm.reporting.page.render import render_page
 from tiedlm.reporting.terminal import render_comparison
 from tiedlm.reporting.write import update_report
@@ -112,12 +115,13 @@ def test_every_form_says_what_its_brackets_hold(num_arms: int) -> None:
     forms = [
         "\n".join(shown(many_arms(arms))),
         render_markdown(comparison),
-        render_tables(comparison),
+        markdown_page(main_parts(comparison)),
+        latex_page(main_parts(comparison)),
         render_page(comparison, many_arms(arms)),
     ]
     for form in forms:
-        assert re.search(r"\[[+-]\d", form)
-        assert re.search(r"95\s%\sinterval", form)
+        assert re.search(r"\[\}?(\$-\$|[+-])\d", form)
+        assert re.search(r"95\s\\?%\sinterval", form)
         assert not re.search(r"in\sbrackets\sthe\saccuracy", form)
         assert bool(re.search(r"\(\d+\.\d %\)", form)) == bool(re.search(r"in\sparentheses\sthe\saccuracy", form))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.config.cell_values import MAX_CELLS
 from tiedlm.config.experiment import Experiment, changed
+from tiedlm.config.written_value import written_values
 from tiedlm.errors import InputError
 
 
@@ -29,7 +29,7 @@ class Cell:
 
 
 def parse_scan(options: Sequence[str]) -> dict[str, list[Any]]:
-    """`["corpus.fraction=0.1,1"]` → the values of each key, which are TOML.
+    """`["corpus.fraction=0.1,1"]` → the values of each key, in TOML or as bare words.
 
     Raises:
         InputError: an option is not of that form, or a key is given twice.
@@ -38,15 +38,16 @@ def parse_scan(options: Sequence[str]) -> dict[str, list[Any]]:
     for option in options:
         key, _, text = option.partition("=")
         try:
-            values = tomllib.loads(f"values = [{text}]")["values"]
+            values = written_values(text)
         except (ValueError, RecursionError) as error:
             raise InputError(
-                f"--scan {option[:60]!r}: {text[:60]!r} is no list of TOML values ({error}); write e.g. "
-                "corpus.fraction=0.1,1.0, and words in quotes"
+                f"--scan {option[:60]!r}: {text[:60]!r} is no list of values ({error}); write e.g. "
+                "corpus.fraction=0.1,1.0 or corpus.tokenizer=bpe:2000,bpe:8000"
             ) from error
         if (
             not re.fullmatch(r"(model|corpus|train|intervention)\.[a-z_0-9]+", key)
             or not values
+            or "" in values
             or "\n" in text
             or key in wanted
         ):

@@ -86,8 +86,17 @@ class RunFolder:
             InputError: as `train_missing`.
         """
         self._contrasts()
+        prepared = self.checked(runs)
+        return self.timed(prepared) if prepared.jobs else prepared.plan
+
+    def checked(self, runs: Sequence[RunId]) -> Prepared:
+        """The runs that have no record, with what is known of them all; nothing is written.
+
+        Raises:
+            InputError: as `train_missing`.
+        """
         jobs, plan = self._prepare(runs, self._reusable_records())
-        return self.timed(Prepared(self.place, jobs, plan)) if jobs else plan
+        return Prepared(self.place, jobs, plan)
 
     def timed(self, prepared: Prepared) -> Plan:
         """A plan with its time, by a few steps of as many runs as go side by side."""

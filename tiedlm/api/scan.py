@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tiedlm.api.cell_experiments import make_cells
+from tiedlm.api.cell_experiments import Cell, make_cells
 from tiedlm.api.cell_queue import CellRuns, make_cells_runs
+from tiedlm.api.engine import share_out
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.planned_contrasts import check_of_scan, planned_contrasts
 from tiedlm.api.runs import as_experiment, out_folder, run_folder
@@ -22,7 +24,11 @@ from tiedlm.data.sources.corpus import Corpus
 from tiedlm.errors import InputError, RunsFailed
 from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
+from tiedlm.record.run_id import RunId
 from tiedlm.reporting.write_scan import update_scan
+
+if TYPE_CHECKING:
+    from tiedlm.execution.plan import Plan
 
 
 def scan(
@@ -75,31 +81,100 @@ def decide_scan(
     Raises:
         InputError: as `scan`.
     """
+    checked = _check(experiment, values, arms, seeds, out)
+
+    from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
+
+    make_folder(checked.folder)
+    with locked(checked.folder, PATIENCE_SECONDS):
+        save_decision(_seal(checked.design, checked.folder), checked.folder / SCAN_DESIGN_FILE)
+        contrasts = planned_contrasts(checked.experiment, checked.folder)
+        if contrasts is not None:
+            save_decision(contrasts, checked.folder / CONTRASTS_FILE)
+    return checked.folder, _cell_runs(checked, data_dir, text_column, options)
+
+
+def plan_scan(
+    experiment: Experiment | str | Path | None,
+    values: Mapping[str, Sequence[Any]],
+    arms: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    text_column: str | None = None,
+    options: RunOptions | None = None,
+) -> Plan:
+    """What `scan` with the same arguments would train, and how long that takes by a few timed steps of the first cell.
+
+    A run of another cell is taken to be as much longer as it has more tokens times parameters. Nothing is written but
+    the cache of tokens.
+
+    Raises:
+        InputError: as `scan` does before it trains.
+    """
+    from tiedlm.execution.plan import plan_of_cells  # here, since it imports torch
+
+    options = options or RunOptions()
+    checked = _check(experiment, values, arms, seeds, out)
+    parts = _cell_runs(checked, data_dir, text_column, options)
+    found = [(part.folder, part.folder.checked(part.runs)) for part in parts]
+    missing = [(folder, prepared) for folder, prepared in found if prepared.jobs]
+    jobs = [job for _, prepared in missing for job in prepared.jobs]
+    side_by_side = share_out(jobs, options)[1] if jobs else 0
+    plan = plan_of_cells([prepared.plan for _, prepared in found], checked.folder, side_by_side, len(parts))
+    if not missing:
+        return plan
+    folder, first = missing[0]
+    timed = folder.timed(first)
+    if timed.tokens_per_second is None:
+        return plan
+    work = [p.tokens_of_run * p.parameters[run.arm] for p in (part.plan for _, part in missing) for run in p.to_train]
+    seconds = timed.tokens_of_run / timed.tokens_per_second * max(1.0, sum(work) / work[0] / side_by_side)
+    return dataclasses.replace(plan, tokens_per_second=timed.tokens_per_second, estimated_seconds=seconds)
+
+
+class _Checked(NamedTuple):
+    """A scan that can be, of which nothing is written yet."""
+
+    experiment: Experiment
+    folder: Path
+    design: ScanDesign
+    cells: list[Cell]
+    runs: list[RunId]
+    """Of each cell."""
+
+
+def _check(
+    experiment: Experiment | str | Path | None,
+    values: Mapping[str, Sequence[Any]],
+    arms: Sequence[str] | None,
+    seeds: int | Sequence[int] | None,
+    out: str | Path | None,
+) -> _Checked:
+    """Refuse what cannot be, before a folder is made."""
     experiment = as_experiment(experiment)
     folder = scan_folder(experiment, out)
     document = {"experiment": experiment.name, "values": {key: list(of_key) for key, of_key in values.items()}}
     design = validated(ScanDesign, document, "--scan")
     cells = make_cells(experiment, values)
     check_of_scan(experiment, values)
-    _seal(design, folder)  # what cannot be is refused before a folder is made
+    _seal(design, folder)
     planned_contrasts(experiment, folder)
-    runs = chosen_runs(experiment, arms, seeds)
+    return _Checked(experiment, folder, design, cells, chosen_runs(experiment, arms, seeds))
 
-    from tiedlm.execution.output_folder import make_folder  # here, since it imports torch
 
-    make_folder(folder)
-    with locked(folder, PATIENCE_SECONDS):
-        save_decision(_seal(design, folder), folder / SCAN_DESIGN_FILE)
-        contrasts = planned_contrasts(experiment, folder)
-        if contrasts is not None:
-            save_decision(contrasts, folder / CONTRASTS_FILE)
+def _cell_runs(
+    checked: _Checked, data_dir: str | Path | None, text_column: str | None, options: RunOptions
+) -> list[CellRuns]:
+    """What is wanted of each cell."""
     finders: dict[str, Callable[[], Corpus]] = {}  # a text is read once
     parts = []
-    for cell in cells:
-        of_cell = run_folder(cell.experiment, folder / cell.folder, data_dir, text_column, options)
+    for cell in checked.cells:
+        of_cell = run_folder(cell.experiment, checked.folder / cell.folder, data_dir, text_column, options)
         of_cell.find_text = finders.setdefault(cell.experiment.corpus.name, of_cell.find_text)
-        parts.append(CellRuns(cell, of_cell, runs))
-    return folder, parts
+        parts.append(CellRuns(cell, of_cell, checked.runs))
+    return parts
 
 
 def _seal(design: ScanDesign, folder: Path) -> Sealed[ScanDesign]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tiedlm.errors import InputError
 
-Form = Literal["text", "json", "csv", "markdown"]
+Form = Literal["text", "json", "csv", "curves-csv", "markdown", "latex"]
 PLAN_FORMS = ("text", "slurm")
 MAX_TASK_MINUTES = 10_000.0
 
@@ -101,9 +101,9 @@ def check_together(given: dict[str, bool]) -> None:
         ("--executor", "--plan"): "the commands of a plan are for other engines",
         ("--executor", "--dry-run"): "a dry run times some steps on this machine",
         ("--dry-run", "--tune"): "a dry run knows no result of the tuning",
-        ("--dry-run", "--scan"): "a dry run times one experiment",
         ("--dry-run", "--csv"): "a dry run has no comparison",
         ("--dry-run", "--markdown"): "a dry run has no comparison",
+        ("--dry-run", "--latex"): "a dry run has no comparison",
         ("--to-within", "--scan"): "each cell would have its own number of seeds",
         ("--tune", "--scan"): "each cell would need a tuning of its own",
     }
@@ -138,14 +138,13 @@ def check_plan(plan: str | None, task_minutes: float | None, given: dict[str, bo
             raise InputError(f"--plan and {option} do not go together: a plan is commands; leave one of them out")
 
 
-def chosen_form(as_json: bool, as_csv: bool, as_markdown: bool) -> Form:
-    """How a comparison is shown.
+def chosen_form(given: dict[Form, bool]) -> Form:
+    """How something is shown: in the form whose option is given, else as text.
 
     Raises:
-        InputError: more than one way is asked for.
+        InputError: more than one is given.
     """
-    asked: dict[Form, bool] = {"json": as_json, "csv": as_csv, "markdown": as_markdown}
-    forms = [form for form, is_asked in asked.items() if is_asked]
+    forms = [form for form, is_given in given.items() if is_given]
     if len(forms) > 1:
         raise InputError(
             f"--{forms[0]} and --{forms[1]} do not go together: stdout has one form; leave one of them out"

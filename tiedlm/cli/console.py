@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiedlm.comparison.comparison import Comparison
     from tiedlm.comparison.scan_result import Scan
     from tiedlm.execution.plan import Plan
+    from tiedlm.markup.page_parts import Part
     from tiedlm.reporting.closing import NextCommand
 
 D = TypeVar("D", bound="BaseModel")
@@ -27,11 +28,11 @@ stdout, stderr = Console(), Console(stderr=True)
 
 
 def show(document: object, table: RenderableType, as_json: bool) -> None:
-    """A document where JSON is asked for, else its table, or its page of Markdown, which no terminal shall break."""
+    """A document where JSON is asked for, else its table, or its page of a markup, which no terminal shall break."""
     if as_json:
         echo_json(document)
     elif isinstance(table, str):
-        typer.echo(table)
+        typer.echo(table, nl=False)
     else:
         stdout.print(table, highlight=False)
 
@@ -73,27 +74,27 @@ def show_comparison(
     folder: Path,
     form: Form,
     options: Sequence[str] = (),
-    page: Path | None = None,
+    written: Mapping[str, Path] | None = None,
     side_by_side: int | None = None,
 ) -> None:
     """A comparison, where its report and its page lie, and, last, the answer in a sentence with the next command.
 
-    `options` are those that the next command needs too; `side_by_side` is how many runs go at a time, by default as
-    many as there are processors.
+    `options` are those that the next command needs too; `written` are further files, by what they are; `side_by_side`
+    is how many runs go at a time, by default as many as there are processors.
     """
     from tiedlm.reporting.closing import closing_sentence, next_command
-    from tiedlm.reporting.figures import comparison_csv
-    from tiedlm.reporting.markdown import render_tables
+    from tiedlm.reporting.figures import comparison_csv, curves_csv
+    from tiedlm.reporting.main_parts import main_parts
     from tiedlm.reporting.terminal import render_comparison
 
-    shown = {"text": render_comparison, "csv": comparison_csv, "markdown": render_tables}
-    _show_report(comparison, shown, folder, form)
+    shown = {"text": render_comparison, "csv": comparison_csv, "curves-csv": curves_csv}
+    _show_report(comparison, shown | _markups(main_parts), folder, form)
     if form == "text":
-        if page is not None:
-            tell_place("page", page)
+        for what, path in (written or {}).items():
+            tell_place(what, path)
         if "cuda" in comparison.provenance["device"]:
             side_by_side = side_by_side or 1
-        following = next_command(comparison, folder, options, page is not None)
+        following = next_command(comparison, folder, options, "page" in (written or {}))
         tell_next(closing_sentence(comparison), following, side_by_side)
 
 
@@ -110,15 +111,30 @@ def tell_next(sentence: str, following: NextCommand | None, side_by_side: int | 
         stdout.print(printable(f"Next{time}: {following.command}"), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_scan(scan: Scan, folder: Path, form: Form, options: Sequence[str] = ()) -> None:
-    """A scan, where its report lies, and, last, its answer in a sentence."""
+def show_scan(
+    scan: Scan, folder: Path, form: Form, options: Sequence[str] = (), written: Mapping[str, Path] | None = None
+) -> None:
+    """A scan, where its report and further files lie, and, last, its answer in a sentence."""
     from tiedlm.reporting.closing import scan_command, scan_sentence
     from tiedlm.reporting.figures import scan_csv
-    from tiedlm.reporting.scan_report import render_scan, render_scan_tables
+    from tiedlm.reporting.scan_report import render_scan, scan_parts
 
-    _show_report(scan, {"text": render_scan, "csv": scan_csv, "markdown": render_scan_tables}, folder, form)
+    _show_report(scan, {"text": render_scan, "csv": scan_csv, **_markups(scan_parts)}, folder, form)
     if form == "text":
+        for what, path in (written or {}).items():
+            tell_place(what, path)
         tell_next(scan_sentence(scan), scan_command(scan, folder, options))
+
+
+def _markups(parts_of: Callable[[D], Sequence[Part]]) -> dict[str, Callable[[D], Any]]:
+    """The tables in each markup."""
+    from tiedlm.markup.latex_text import latex_page
+    from tiedlm.markup.markdown_text import markdown_page
+
+    return {
+        "markdown": lambda document: markdown_page(parts_of(document)),
+        "latex": lambda document: latex_page(parts_of(document)),
+    }
 
 
 def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: Path, form: Form) -> None:

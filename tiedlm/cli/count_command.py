@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 
 from tiedlm.cli.app import app
+from tiedlm.cli.arguments import Form, chosen_form
 from tiedlm.cli.console import complain, show, tell_place
 from tiedlm.cli.options import JsonOption
 from tiedlm.errors import InputError
 
 if TYPE_CHECKING:
     from tiedlm.counting.cross_check import Answer
+    from tiedlm.markup.page_parts import Part
 
 
 @app.command()
@@ -51,6 +54,9 @@ def count_params(
     as_markdown: Annotated[
         bool, typer.Option("--markdown", metavar=" ", help="Print the table as Markdown, for papers and READMEs.")
     ] = False,
+    as_latex: Annotated[
+        bool, typer.Option("--latex", metavar=" ", help="Print the table as LaTeX with booktabs, for papers.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Count a model's parameters by group, tied and untied, without building it.
@@ -60,73 +66,81 @@ def count_params(
     Exit status 1: the configuration and the stored matrices contradict each other.
     """
     given = models or []
-    _check_together(given, list_models, bool(what_if or plot), as_markdown and as_json)
+    _check_together(given, list_models, bool(what_if or plot))
+    form = chosen_form({"json": as_json, "markdown": as_markdown, "latex": as_latex})
     if list_models:
-        _list(given, as_markdown, as_json)
+        _list(given, form)
     elif len(given) > 1:
-        _stand_side_by_side(given, as_markdown, as_json)
+        _stand_side_by_side(given, form)
     else:
-        _count_one(given[0], what_if or [], plot, as_markdown, as_json)
+        _count_one(given[0], what_if or [], plot, form)
 
 
-def _check_together(given: list[str], list_models: bool, is_changed: bool, is_both: bool) -> None:
+def _check_together(given: list[str], list_models: bool, is_changed: bool) -> None:
     if not given and not list_models:
         raise InputError("count-params takes a model or --list; e.g. tiedlm count-params bert-base-uncased")
     if is_changed and list_models:
         raise InputError("--list goes with neither --what-if nor --plot; name one model instead")
     if is_changed and len(given) > 1:
         raise InputError(f"--what-if and --plot take one model, given: {len(given)}; name one of them")
-    if is_both:
-        raise InputError("--markdown and --json do not go together; leave one of them out")
 
 
-def _list(words: list[str], as_markdown: bool, as_json: bool) -> None:
+def _list(words: list[str], form: Form) -> None:
     from tiedlm.api.count import list_counts
-    from tiedlm.counting.shown.count_markdown import counts_markdown
+    from tiedlm.counting.shown.count_parts import counts_parts
     from tiedlm.counting.shown.count_terminal import render_counts
 
     counts = list_counts(words)
-    shown = counts_markdown(counts) if as_markdown else render_counts(counts)
-    show([count.document() for count in counts], shown, as_json)
+    _show([count.document() for count in counts], counts_parts(counts), render_counts(counts), form)
 
 
-def _stand_side_by_side(models: list[str], as_markdown: bool, as_json: bool) -> None:
+def _stand_side_by_side(models: list[str], form: Form) -> None:
     from tiedlm.api.count import count_params
-    from tiedlm.counting.shown.count_markdown import sides_markdown
+    from tiedlm.counting.shown.count_parts import sides_parts
     from tiedlm.counting.shown.count_terminal import render_notes, render_sides
 
     answers = [count_params(model) for model in models]
     counts = [answer.count for answer in answers]
-    shown = sides_markdown(counts) if as_markdown else Group(render_sides(counts), *map(render_notes, answers))
-    show([answer.document() for answer in answers], shown, as_json)
+    tables = Group(render_sides(counts), *map(render_notes, answers))
+    _show([answer.document() for answer in answers], sides_parts(counts), tables, form)
     _end_on_mismatch(dict(zip(models, answers, strict=True)))
 
 
-def _count_one(model: str, what_if: list[str], plot: Path | None, as_markdown: bool, as_json: bool) -> None:
+def _count_one(model: str, what_if: list[str], plot: Path | None, form: Form) -> None:
     from tiedlm.api.count import count_params
-    from tiedlm.counting.shown.count_markdown import answer_markdown, what_if_markdown
+    from tiedlm.counting.shown.count_parts import answer_parts, what_if_parts
     from tiedlm.counting.shown.count_terminal import render_answer, render_what_if
 
     if plot:
-        from tiedlm.counting.shown.savings_plot import check_plot_file, draw_savings
+        from tiedlm.counting.shown.plot_file import check_plot_file
+        from tiedlm.counting.shown.savings_plot import draw_savings
 
         check_plot_file(plot)
     answer = count_params(model)
-    document, pages, tables = answer.document(), [answer_markdown(answer)], [render_answer(answer)]
+    document, parts, tables = answer.document(), answer_parts(answer), [render_answer(answer)]
     if what_if or plot:
         from tiedlm.counting.what_if import count_what_if, parse_what_if
 
         counts = count_what_if(answer.count, answer.config, parse_what_if(what_if))
         document["what_if"] = [count.document() for count in counts]
         if what_if:
-            pages.append(what_if_markdown(counts))
+            parts += what_if_parts(counts)
             tables.append(render_what_if(counts))
     if plot:
         draw_savings(counts, answer.config, plot)
-    show(document, "\n\n".join(pages) if as_markdown else Group(*tables), as_json)
-    if plot and not as_json and not as_markdown:
+    _show(document, parts, Group(*tables), form)
+    if plot and form == "text":
         tell_place("plot", plot)
     _end_on_mismatch({model: answer})
+
+
+def _show(document: object, parts: Sequence[Part], tables: RenderableType, form: Form) -> None:
+    """An answer in the form that is asked for."""
+    from tiedlm.markup.latex_text import latex_page
+    from tiedlm.markup.markdown_text import markdown_page
+
+    pages = {"markdown": markdown_page, "latex": latex_page}
+    show(document, pages[form](parts) if form in pages else tables, form == "json")
 
 
 def _end_on_mismatch(answers: dict[str, Answer]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,15 @@ import typer
 from rich.text import Text
 
 from tiedlm.cli.app import app
-from tiedlm.cli.arguments import as_folder, as_place, chosen_form
+from tiedlm.cli.arguments import Form, as_folder, as_place, chosen_form
 from tiedlm.cli.console import show, show_comparison, show_scan, stdout
 from tiedlm.cli.options import (
+    SHOWN,
     CsvOption,
     DataDirOption,
     ExperimentArgument,
     JsonOption,
+    LatexOption,
     MarkdownOption,
     SetOption,
 )
@@ -38,40 +41,87 @@ def report(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write a page of the comparison too: one file that needs no network. It quotes three sentences of "
+            help="Write a page too: one file that needs no network. That of a comparison quotes three sentences of "
             "valid, if the models and the text are on this machine.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the learning curves, or the map of a scan, in the sizes of a paper: .pdf, .svg or .png.",
         ),
     ] = None,
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
+    as_curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves-csv",
+            metavar=" ",
+            help="The learning curves as CSV on stdout, and nothing else there.",
+            rich_help_panel=SHOWN,
+        ),
+    ] = False,
     as_markdown: MarkdownOption = False,
+    as_latex: LatexOption = False,
 ) -> None:
     """Render the tables, REPORT.md and the plots again from the records of a folder.
 
     Example: tiedlm report runs/pydoc
     """
     from tiedlm.api.folders import is_scan
-    from tiedlm.api.folders import report as write_report
-    from tiedlm.comparison.scan_result import Scan
 
-    form = chosen_form(as_json, as_csv, as_markdown)
+    form = chosen_form(
+        {"json": as_json, "csv": as_csv, "curves-csv": as_curves, "markdown": as_markdown, "latex": as_latex}
+    )
     folder = as_place(directory, "DIR")
     if html is not None:
         from tiedlm.reporting.page.render import check_page_path
 
         check_page_path(html)
-        if is_scan(folder):
-            raise InputError(f"--html {html}: {folder} holds a scan, a page is of one comparison; give a folder in it")
-    comparison = write_report(folder, force=force)
-    if isinstance(comparison, Scan):
-        show_scan(comparison, folder, form)
-        return
-    if html is not None:
+    if plot is not None:
+        from tiedlm.counting.shown.plot_file import check_plot_file
+
+        check_plot_file(plot)
+    report_of = _report_scan if is_scan(folder) else _report_comparison
+    report_of(folder, force, {"page": html, "plot": plot}, form)
+
+
+def _report_comparison(folder: Path, force: bool, files: Mapping[str, Path | None], form: Form) -> None:
+    from tiedlm.reporting.write import update_report
+
+    comparison = update_report(folder, force)
+    written = {what: path for what, path in files.items() if path is not None}
+    if "page" in written:
         from tiedlm.api.heads import heads_section
         from tiedlm.reporting.page.render import write_page
 
-        write_page(folder, comparison, html, heads_section(folder, comparison))
-    show_comparison(comparison, folder, form, page=html)
+        write_page(folder, comparison, written["page"], heads_section(folder, comparison))
+    if "plot" in written:
+        from tiedlm.reporting.paper_plot import plot_comparison
+
+        plot_comparison(comparison, written["plot"])
+    show_comparison(comparison, folder, form, written=written)
+
+
+def _report_scan(folder: Path, force: bool, files: Mapping[str, Path | None], form: Form) -> None:
+    from tiedlm.reporting.write_scan import update_scan
+
+    if form == "curves-csv":
+        raise InputError(f"--curves-csv: {folder} holds a scan, each of whose cells has curves; give a folder in it")
+    scan = update_scan(folder, force)
+    written = {what: path for what, path in files.items() if path is not None}
+    if "page" in written:
+        from tiedlm.reporting.page.scan_page import write_scan_page
+
+        write_scan_page(scan, written["page"])
+    if "plot" in written:
+        from tiedlm.reporting.paper_plot import plot_scan
+
+        plot_scan(scan, written["plot"])
+    show_scan(scan, folder, form, written=written)
 
 
 @app.command("ls")

@@ -212,6 +212,15 @@ MarkdownOption = Annotated[
         rich_help_panel=SHOWN,
     ),
 ]
+LatexOption = Annotated[
+    bool,
+    typer.Option(
+        "--latex",
+        metavar=" ",
+        help="The tables as LaTeX with booktabs on stdout, and nothing else there.",
+        rich_help_panel=SHOWN,
+    ),
+]
 ScanOption = Annotated[
     list[str] | None,
     typer.Option(

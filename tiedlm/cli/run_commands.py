@@ -42,6 +42,7 @@ from tiedlm.cli.options import (
     ExecutorOption,
     ExperimentArgument,
     JsonOption,
+    LatexOption,
     LogOption,
     MarkdownOption,
     MicroBatchOption,
@@ -129,6 +130,7 @@ def compare(
     as_json: JsonOption = False,
     as_csv: CsvOption = False,
     as_markdown: MarkdownOption = False,
+    as_latex: LatexOption = False,
 ) -> None:
     """Train the runs that have no record yet, then compare the arms.
 
@@ -139,20 +141,19 @@ def compare(
     from tiedlm.api.load_experiment import going_on
     from tiedlm.api.plan_of_compare import Wanted, plan_of_compare
     from tiedlm.api.runs import out_folder, plan_comparison
-    from tiedlm.api.scan import scan, scan_folder
+    from tiedlm.api.scan import plan_scan, scan, scan_folder
     from tiedlm.api.seeds import chosen_runs
     from tiedlm.api.tuning import tuned, tuned_folder
     from tiedlm.comparison.tuning_table import check_not_tuned
     from tiedlm.display.progress_display import ProgressDisplay
     from tiedlm.execution.trackers import with_trackers
 
-    form = chosen_form(as_json, as_csv, as_markdown)
-    check_plan(
-        plan, task_minutes, {"--dry-run": dry_run, "--json": as_json, "--csv": as_csv, "--markdown": as_markdown}
-    )
-    given = {"--executor": executor != "local", "--plan": plan is not None}
+    form = chosen_form({"json": as_json, "csv": as_csv, "markdown": as_markdown, "latex": as_latex})
+    tables = {"--csv": as_csv, "--markdown": as_markdown, "--latex": as_latex}
+    check_plan(plan, task_minutes, {"--dry-run": dry_run, "--json": as_json, **tables})
+    given = {"--executor": executor != "local", "--plan": plan is not None, **tables}
     given |= {"--dry-run": dry_run, "--to-within": to_within is not None, "--tune": tune, "--scan": bool(scanned)}
-    check_together({**given, "--csv": as_csv, "--markdown": as_markdown})
+    check_together(given)
     if max_seeds is not None and to_within is None:
         raise InputError(f"--max-seeds {max_seeds} is for --to-within, which is not given; give both or neither")
     if trials is not None and not tune:
@@ -194,6 +195,12 @@ def compare(
         return
     if scanned:
         values = parse_scan(scanned)
+        if dry_run:
+            dry = plan_scan(
+                loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
+            )
+            show_plan(dry, as_json)
+            return
         found = scan(
             loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
         )

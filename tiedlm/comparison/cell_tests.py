@@ -20,7 +20,7 @@ class CellResult(Strict):
     """The difference in one cell, as the map shows it."""
 
     mean: float
-    """In nats a token, positive where the first arm is ahead."""
+    """In the unit of the scan, positive where the first arm is ahead."""
     ci95: tuple[float, float] | None
     """Of the cell alone; None where it can have no verdict: of one seed, or at the unigram level."""
     is_exploratory: bool
@@ -47,8 +47,14 @@ class CellTests(Strict):
     cells: dict[str, CellResult]
 
 
-def cell_tests(split: str, cells: Mapping[str, Sequence[Difference]]) -> list[CellTests]:
-    """Test what was compared on a split, by cell; a cell without a verdict of its own gets none here."""
+def cell_tests(
+    split: str, cells: Mapping[str, Sequence[Difference]], units: Mapping[str, float] | None = None
+) -> list[CellTests]:
+    """Test what was compared on a split, by cell; a cell without a verdict of its own gets none here.
+
+    `units` has how much a nat a token is in each cell in the unit that is shown; by default that is the unit itself. A
+    test is the same in any of them.
+    """
     of_pair: dict[tuple[str, str], dict[str, Difference]] = {}
     for name, differences in cells.items():
         for item in differences:
@@ -66,17 +72,21 @@ def cell_tests(split: str, cells: Mapping[str, Sequence[Difference]]) -> list[Ce
             arms=arms,
             split=split,
             num_tests=len(adjusted),
-            cells={name: _result(item, adjusted.get((arms, name))) for name, item in found.items()},
+            cells={
+                name: _result(item, adjusted.get((arms, name)), 1.0 if units is None else units[name])
+                for name, item in found.items()
+            },
         )
         for arms, found in of_pair.items()
     ]
 
 
-def _result(item: Difference, p_holm: float | None) -> CellResult:
+def _result(item: Difference, p_holm: float | None, unit: float) -> CellResult:
     delta, has_interval = item.delta_nats, item.reason is None
+    low, high = delta.ci95
     return CellResult(
-        mean=delta.mean,
-        ci95=delta.ci95 if has_interval else None,
+        mean=delta.mean * unit,
+        ci95=(low * unit, high * unit) if has_interval else None,
         is_exploratory=item.is_exploratory and has_interval,
         p_holm=p_holm,
         ahead=None if p_holm is None else arm_ahead(item.arms, delta.mean, p_holm),

@@ -54,6 +54,11 @@ class SplitSummary(Strict):
     masked_lm_perplexity_without_unk: Summary | None
     """Over the other tokens; None where none is `[UNK]`, or all are."""
 
+    @property
+    def bits_of_a_nat(self) -> float:
+        """How many bits a byte one nat a token is; by the text and its tokens alone, so the same in all arms."""
+        return self.bits_per_byte.mean / self.masked_lm_loss_nats.mean
+
 
 class ArmSummary(Strict):
     """One arm over its seeds; costs are means, memory the largest."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tiedlm.comparison.cell_tests import CellTests, cell_tests
 from tiedlm.comparison.cells import cell_folders
@@ -18,7 +19,7 @@ from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
 
-SCAN_SCHEMA_VERSION = 4
+SCAN_SCHEMA_VERSION = 5
 MAX_CELLS_NAMED = 3
 
 
@@ -42,8 +43,12 @@ class ScanCell(Strict):
     seeds: list[int]
     perplexities: dict[str, float]
     """Mean on valid, by arm."""
+    bits_per_byte: dict[str, float]
+    """The same loss over the bytes of the text."""
     unigram_perplexity: float
     """Of valid, by the token frequencies of the whole train split, or of its part if that makes the vocabulary."""
+    unigram_bits_per_byte: float
+    """The same over the bytes of the text."""
     differences: list[Difference]
     """Each cell alone, as its own report has them."""
 
@@ -54,18 +59,27 @@ class Scan(Strict, Tabular):
     schema_version: int
     design: ScanDesign
     corpus: str
+    unit: Literal["nats a token", "bits a byte"]
+    """Of the differences in `tests`: bits a byte where the cells cut a text into different tokens."""
     cells: list[ScanCell]
     contrasts: list[ContrastResult]
-    """What was planned over the cells; where there is anything, it alone has verdicts."""
+    """What was planned over the cells, in nats a token; where there is anything, it alone has verdicts."""
     tests: list[CellTests]
     """Every cell, for each pair of arms on each split: what the map shows."""
     missing: list[str]
     """Folders of combinations that have no two arms to compare yet."""
     shared_config: dict[str, Any]
     """What is equal in all cells and arms."""
+    provenance: dict[str, list[str]]
+    """The distinct values over all records."""
     notes: list[str]
     records_sha256: str
     """Of what all this follows from: the design, the records of its cells and this version."""
+
+    @property
+    def is_across_vocabularies(self) -> bool:
+        """Whether a token is not the same in all cells, so that no number a token may be compared between them."""
+        return self.unit == "bits a byte"
 
     def tables(self) -> dict[str, list[Row]]:
         """`cells`: each with each pair of arms and split, its interval where it has a verdict; `contrasts`, planned."""
@@ -76,7 +90,7 @@ class Scan(Strict, Tabular):
                 "minus_arm": test.arms[0],
                 "split": test.split,
                 "seeds": len(cell.seeds),
-                "delta_nats": result.mean,
+                f"delta_{self.unit.replace(' ', '_')}": result.mean,
                 "ci95_low": None if result.ci95 is None else result.ci95[0],
                 "ci95_high": None if result.ci95 is None else result.ci95[1],
                 "verdict": result.verdict,
@@ -91,7 +105,7 @@ class Scan(Strict, Tabular):
         """In a line for each contrast and each cell on valid; every field is in `model_dump()`."""
         contrasts = [f"  {item!r}" for item in self.contrasts if item.split == "valid"]
         cells = [
-            f"  {cell.folder}: {test.arms[1]} − {test.arms[0]} {result.mean:+.3f} nats a token: {result.verdict}"
+            f"  {cell.folder}: {test.arms[1]} − {test.arms[0]} {result.mean:+.3f} {self.unit}: {result.verdict}"
             for cell in self.cells
             for test in self.tests
             if test.split == "valid" and (result := test.cells.get(cell.folder)) is not None
@@ -127,6 +141,7 @@ def make_scan(
     splits = list(next(iter(first.arms.values())).metrics)
     differences = {cell.folder: cell.differences for cell in cells}
     missing = [folder for folder in folders if folder not in found]
+    across = _cut_differently(list(found.values()), tuple(design.values))
     of_arms = [Cell(comparison.arms, folders[folder]) for folder, comparison in found.items()]
     values_of_missing = [folders[folder] for folder in missing]
     made_of = [
@@ -138,15 +153,24 @@ def make_scan(
         schema_version=SCAN_SCHEMA_VERSION,
         design=design,
         corpus=first.corpus,
+        unit="bits a byte" if across else "nats a token",
         cells=cells,
         contrasts=[
             result
             for split in splits
             for result in contrast_results(contrasts or {}, of_arms, split, missing=values_of_missing)
         ],
-        tests=[test for split in splits for test in cell_tests(split, differences)],
+        tests=[
+            test
+            for split in splits
+            for test in cell_tests(split, differences, _bits_of_a_nat(found, split) if across else None)
+        ],
         missing=missing,
         shared_config=_without(first.shared_config, tuple(design.values)),
+        provenance={
+            field: sorted({value for comparison in found.values() for value in comparison.provenance[field]})
+            for field in first.provenance
+        },
         notes=notes,
         records_sha256=hashlib.sha256("\n".join(made_of).encode()).hexdigest(),
     )
@@ -177,6 +201,21 @@ def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> li
     return [fact for fact in facts if fact[1] != fact[2]]
 
 
+def _cut_differently(comparisons: Sequence[Comparison], keys: Sequence[str]) -> bool:
+    """Whether the cells have different vocabularies; where all tokens are whole words, a token is the same in each."""
+    shared = list(map(_shared, comparisons))
+    are_words = all((of.get("corpus.tokenizer"), of.get("corpus.vocabulary")) == ("word", "whole") for of in shared)
+    return _decide_tokens(keys, shared[0]) and not are_words
+
+
+def _bits_of_a_nat(found: Mapping[str, Comparison], split: str) -> dict[str, float]:
+    """How many bits a byte one nat a token is in each cell: its text has the same tokens and bytes in all arms."""
+    return {
+        folder: next(iter(comparison.arms.values())).metrics[split].bits_of_a_nat
+        for folder, comparison in found.items()
+    }
+
+
 def _decide_tokens(keys: Sequence[str], shared: Mapping[str, Any]) -> bool:
     """Whether cells that differ in these keys may have other tokens, or other counts of them in train."""
     deciding = {"corpus.name", "corpus.tokenizer", "corpus.vocabulary"}
@@ -197,11 +236,14 @@ def _without(fields: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 def _cell(folder: str, values: dict[str, Any], comparison: Comparison) -> ScanCell:
     valid = {arm: summary.metrics["valid"] for arm, summary in comparison.arms.items()}
+    unigram = next(iter(valid.values())).unigram_perplexity
     return ScanCell(
         folder=folder,
         values=values,
         seeds=comparison.seeds,
         perplexities={arm: metrics.masked_lm_perplexity.mean for arm, metrics in valid.items()},
-        unigram_perplexity=next(iter(valid.values())).unigram_perplexity,
+        bits_per_byte={arm: metrics.bits_per_byte.mean for arm, metrics in valid.items()},
+        unigram_perplexity=unigram,
+        unigram_bits_per_byte=math.log(unigram) * next(iter(valid.values())).bits_of_a_nat,
         differences=comparison.differences,
     )

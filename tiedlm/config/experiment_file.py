@@ -10,6 +10,7 @@ from typing import Any
 
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.strict import validated
+from tiedlm.config.written_value import written_value
 from tiedlm.errors import InputError, did_you_mean
 from tiedlm.regular_file import read_regular_file
 
@@ -110,11 +111,8 @@ def _apply_setting(raw: dict[str, Any], setting: str) -> None:
     if "\n" in text:
         raise InputError(f"--set {setting!r}: holds a line break; give one key each")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text  # a bare word, so that strings need no second pair of quotes in a shell
+        target[key] = written_value(text)
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"--set {setting[:60]!r}…: is not valid TOML ({error}); write e.g. train.num_steps=100"
         ) from error
-    target[key] = value

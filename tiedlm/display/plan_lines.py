@@ -32,7 +32,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  {plan.device} in {plan.precision}, {plan.side_by_side} side by side{slow}",
     ]
     if plan.estimated_seconds is not None:
-        pace = f", {plan.tokens_per_second:,.0f} tokens a second in each run"
+        whose = "each run" if plan.num_cells is None else "a run of the first cell"
+        pace = f", {plan.tokens_per_second:,.0f} tokens a second in {whose}"
         lines.append(f"  estimated time: {duration(plan.estimated_seconds)}{pace}")
     return lines
 

@@ -17,8 +17,19 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def scan_csv(scan: Scan) -> str:
-    """A line for each cell, pair of arms and split."""
+    """A line for each cell, pair of arms and split.
+
+    The column of the differences names their unit, in which the ends of the intervals are too.
+    """
     return _csv(scan.tables()["cells"])
+
+
+def curves_csv(comparison: Comparison) -> str:
+    """A line for each arm, seed and point of its learning curve, the untrained model first.
+
+    The losses are estimates from one evaluation fold of evenly spaced blocks of train and of valid.
+    """
+    return _csv(comparison.tables()["curves"])
 
 
 def _csv(rows: Sequence[Row]) -> str:

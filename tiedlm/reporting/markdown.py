@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tiedlm.comparison.comparison import Comparison, ContrastResult
-from tiedlm.markdown_text import code, escaped, markdown_table
+from tiedlm.markup.markdown_text import code, escaped, markdown_page, markdown_table
 from tiedlm.reporting.closing import closing_sentence
-from tiedlm.reporting.contrast_tables import CONTRASTS, contrast_reasons, contrast_table, contrast_values_table
+from tiedlm.reporting.main_parts import contrast_parts
 from tiedlm.reporting.tables import (
     Strong,
     arms_table,
@@ -116,33 +116,9 @@ def _answer_of_many(comparison: Comparison) -> list[str]:
     ]
 
 
-def render_tables(comparison: Comparison) -> str:
-    """The main tables alone, to paste elsewhere."""
-    tables = [
-        *contrast_sections(comparison.contrasts),
-        headline(comparison),
-        f"{PERPLEXITY}\n",
-        f"{markdown_table(*difference_table(comparison))}\n{DETECTABLE}\n",
-        markdown_table(*parameter_table(comparison)),
-        f"{saved_sentence(comparison)}\n",
-    ]
-    return "\n".join(tables)
-
-
 def contrast_sections(results: Sequence[ContrastResult]) -> list[str]:
-    """The planned contrasts, valid first, which decides; nothing where there are none."""
-    if not results:
-        return []
-    splits = dict.fromkeys(item.split for item in results)
-    reasons_given = [f"- {escaped(line)}" for line in contrast_reasons(results)]
-    return [
-        "## Planned contrasts\n",
-        f"{CONTRASTS}\n",
-        *(markdown_table(*contrast_table(results, split)) for split in splits),
-        *(["\n".join(reasons_given) + "\n"] if reasons_given else []),
-        markdown_table(*contrast_values_table(results)),
-        "## Exploratory: all else\n",
-    ]
+    """The planned contrasts; nothing where there are none."""
+    return [markdown_page(contrast_parts(results))] if results else []
 
 
 def headline(comparison: Comparison) -> str:

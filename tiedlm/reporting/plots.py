@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import DifferenceCurve, MeanPoint, mean_curve
+from tiedlm.reporting.arm_styles import arm_styles
 from tiedlm.reporting.tuning_report import shown_numbers
 from tiedlm.reporting.wording import count_seeds
 
+MARK_SIZE = 5
 LEAST_GAP = 0.045  # between two labels, of the height of a panel
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d", "8")
 ABOVE_LINE: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.35", "fontsize": 8}
-OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # safe for colour blindness
-OF_MANY_ARMS = ("#000000", "#882255", "#117733", "#999933", "#332288", "#44aa99", "#aa4499", "#888888")
-COLOURS = (*OKABE_ITO, *OF_MANY_ARMS)  # where marks and labels tell more than the colour
 GROUP_COLOURS = {
     "word_embeddings": "#0072b2",
     "decoder_weight": "#d55e00",
@@ -39,30 +36,14 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     curves, difference = figure.subplots(1, 2, width_ratios=(3, 2))
-    unit, words = unit_of_tokens(comparison)
-    for style, (arm, summary) in zip(_styles(), comparison.arms.items(), strict=False):
-        _draw_arm(curves, arm, mean_curve(summary.curves.values()), unit, style)
-    unigram = next(iter(comparison.arms.values())).metrics["valid"].unigram_perplexity
-    curves.axhline(unigram, color="0.45", linewidth=1, linestyle=":")
-    curves.annotate("token frequencies alone", (0.99, unigram), xycoords=("axes fraction", "data"), **ABOVE_LINE)
-    curves.set_yscale("log")
-    curves.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    curves.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    curves.yaxis.set_minor_formatter(NullFormatter())
-    curves.set_ylabel("masked-LM perplexity (solid valid, dashed train)")
+    draw_curves(curves, comparison)
+    draw_differences(difference, comparison)
+    first = next(iter(comparison.arms))
     has_bands = len(comparison.seeds) > 1
     bands = ("; band: ± standard deviation", "; band: 95 % interval") if has_bands else ("", "")
     curves.set_title(f"{comparison.experiment}: {count_seeds(len(comparison.seeds))}{bands[0]}", fontsize=10)
-    for style, curve in zip(itertools.islice(_styles(), 1, None), comparison.difference_curves, strict=False):
-        _draw_difference(difference, curve, unit, style)
-    difference.axhline(0, color="0.3", linewidth=1)
-    first = next(iter(comparison.arms))
-    difference.set_ylabel(f"nats a token on valid; above 0 {first} is ahead")
     difference.set_title(f"minus {first}{bands[1]}", fontsize=10)
     for axes in (curves, difference):
-        axes.set_xlabel(f"tokens read in training{words}")
-        axes.grid(True, which="major", color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.14)  # room for the labels at the ends
     figure.draw_without_rendering()  # decides the limits, and so where a line ends
     _label_ends(curves, list(comparison.arms))
@@ -71,15 +52,49 @@ def draw_learning_curves(comparison: Comparison, path: Path) -> None:
         figure.savefig(temporary, dpi=130, format="png")
 
 
+def draw_curves(axes: Axes, comparison: Comparison) -> None:
+    """The perplexity of each arm over training, and what token frequencies alone reach."""
+    unit, words = unit_of_tokens(comparison)
+    styles = arm_styles(comparison.arms)
+    for arm, summary in comparison.arms.items():
+        _draw_arm(axes, arm, mean_curve(summary.curves.values()), unit, styles[arm].drawn)
+    unigram = next(iter(comparison.arms.values())).metrics["valid"].unigram_perplexity
+    axes.axhline(unigram, color="0.45", linewidth=1, linestyle=":")
+    axes.annotate("token frequencies alone", (0.99, unigram), xycoords=("axes fraction", "data"), **ABOVE_LINE)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("masked-LM perplexity (solid valid, dashed train)")
+    _finish(axes, words)
+
+
+def draw_differences(axes: Axes, comparison: Comparison) -> None:
+    """How the loss of the other arms differs from the first one's over training."""
+    unit, words = unit_of_tokens(comparison)
+    styles = arm_styles(comparison.arms)
+    for curve in comparison.difference_curves:
+        _draw_difference(axes, curve, unit, styles[curve.arms[1]].drawn)
+    axes.axhline(0, color="0.3", linewidth=1)
+    axes.set_ylabel(f"nats a token on valid; above 0 {next(iter(comparison.arms))} is ahead")
+    _finish(axes, words)
+
+
+def _finish(axes: Axes, words: str) -> None:
+    axes.set_xlabel(f"tokens read in training{words}")
+    axes.grid(True, which="major", color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _draw_arm(axes: Axes, arm: str, curve: Sequence[MeanPoint], unit: float, style: dict[str, Any]) -> None:
     """The mean over seeds of valid with its band and of train, from the first evaluation after the start on."""
     tokens = [point.num_tokens / unit for point in curve]
     valid, train = ([math.exp(getattr(point, f"{split}_loss_nats")) for point in curve] for split in ("valid", "train"))
-    axes.plot(tokens, valid, "-", linewidth=1.8, alpha=1.0, **(style | {"label": arm}))
+    axes.plot(tokens, valid, linewidth=1.8, markersize=MARK_SIZE, label=arm, **style)
     band = perplexity_band(curve)
     if band is not None:
         axes.fill_between(tokens, *band, color=style["color"], alpha=0.18, linewidth=0)
-    axes.plot(tokens, train, "--", linewidth=1.0, alpha=0.7, **(style | {"marker": ""}))
+    axes.plot(tokens, train, linewidth=1.0, alpha=0.7, **(style | {"marker": "", "linestyle": "--"}))
 
 
 def perplexity_band(curve: Sequence[MeanPoint]) -> tuple[list[float], list[float]] | None:
@@ -96,7 +111,7 @@ def perplexity_band(curve: Sequence[MeanPoint]) -> tuple[list[float], list[float
 
 def _draw_difference(axes: Axes, curve: DifferenceCurve, unit: float, style: dict[str, Any]) -> None:
     tokens = [number / unit for number in curve.num_tokens]
-    axes.plot(tokens, curve.mean, linewidth=1.8, label=curve.arms[1], **style)
+    axes.plot(tokens, curve.mean, linewidth=1.8, markersize=MARK_SIZE, label=curve.arms[1], **style)
     if curve.ci95 is not None:
         low, high = zip(*curve.ci95, strict=True)
         axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0)
@@ -120,6 +135,7 @@ def _label_ends(axes: Axes, arms: Sequence[str]) -> None:
             va="center",
             color=lines[place].get_color(),
             fontsize=9,
+            bbox={"fc": "white", "ec": "none", "pad": 0.5},
         )
 
 
@@ -132,12 +148,6 @@ def _spread(heights: list[float], gap: float) -> list[float]:
     for place in range(len(spread) - 2, -1, -1):
         spread[place] = min(spread[place], spread[place + 1] - gap)
     return spread
-
-
-def _styles() -> Iterator[dict[str, Any]]:
-    """An arm's colour and mark; the marks tell lines apart in grey print too."""
-    for colour, marker in itertools.cycle(zip(COLOURS, MARKERS, strict=True)):
-        yield {"color": colour, "marker": marker, "markersize": 5}
 
 
 def unit_of_tokens(comparison: Comparison) -> tuple[float, str]:
@@ -188,12 +198,12 @@ def draw_search(comparison: Comparison, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     expected = expected_by_arm(comparison)
-    for style, arm in zip(_styles(), comparison.arms, strict=False):
+    for arm, style in arm_styles(comparison.arms).items():
         if arm in expected:
             losses = expected[arm]
             marked = [number - 1 for number in shown_numbers(len(losses))]
             numbers = range(1, len(losses) + 1)
-            axes.plot(numbers, losses, linewidth=1.8, label=arm, markevery=marked, **style)
+            axes.plot(numbers, losses, linewidth=1.8, markersize=MARK_SIZE, label=arm, markevery=marked, **style.drawn)
     scale_trials(axes, len(next(iter(expected.values()))))
     axes.set_xlabel("trials")
     axes.set_ylabel("expected lowest loss on valid, nats a token")

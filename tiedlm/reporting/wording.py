@@ -42,6 +42,16 @@ ACROSS_VOCABULARIES = (
     "decides (the end of a line is one of each). A model of finer tokens still has it easier: it sees the other "
     "pieces of the word that it predicts."
 )
+BITS_A_BYTE = (
+    "Differences are in bits a byte, since the cells cut their text into different tokens: what a token costs in one "
+    "cell is not what it costs in another."
+)
+MAP = (
+    "In the map a cell in full colour, with its number in bold, has a verdict for one of the arms. A pale cell has "
+    "none: its difference is inconclusive, or exploratory. A hatched cell with its number in parentheses is not "
+    "tested: it has one seed, or a model that token frequencies beat, which are those of the whole train split. A "
+    "black line, if there is one, is where the difference would be zero, by interpolation between tested cells."
+)
 BANDS = "Nats a token by how often the predicted token occurs in train, with the 95 % interval of each band alone."
 GRADIENTS = (
     "The gradients of the word-embedding table as input and of the output matrix, for the loss of the same blocks of "

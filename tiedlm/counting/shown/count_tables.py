@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from tiedlm.counting.closed_forms.parameter_bytes import CHECKPOINT_BYTES, TRAINING_RECIPES
 from tiedlm.counting.closed_forms.parameters import GROUPS, ParameterCount, saved_formula
 from tiedlm.errors import printable
+from tiedlm.markup.page_parts import Grid
 
 OUTPUT_MATRIX = "decoder_weight"
 SHARED = "shared"
@@ -19,17 +19,7 @@ MAX_COLUMNS = 3
 """Models that stand side by side in 80 columns."""
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A table: the first column names, the others are numbers."""
-
-    header: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    sums: Sequence[tuple[str, ...]] = ()
-    """Below a line."""
-
-
-def group_rows(count: ParameterCount) -> Rows:
+def group_rows(count: ParameterCount) -> Grid:
     """Where the parameters are, tied and untied; one column where the tie does not apply."""
     groups = {group: number for group, number in count.groups.items() if number or _is_shared(count, group)}
     sums = [("total", count.total_tied, count.total_untied)]
@@ -38,12 +28,12 @@ def group_rows(count: ParameterCount) -> Rows:
         sums.append(("active a token", count.total_tied - idle, count.total_untied - idle))
     if count.no_tie:
         one_column = [(group, f"{number:,}") for group, number in groups.items()]
-        return Rows(("group", "parameters"), one_column, [(name, f"{number:,}") for name, number, _ in sums])
+        return Grid(("group", "parameters"), one_column, [(name, f"{number:,}") for name, number, _ in sums])
     rows = [
         (group, SHARED, f"{count.saved:,}") if _is_shared(count, group) else (group, f"{number:,}", f"{number:,}")
         for group, number in groups.items()
     ]
-    return Rows(("group", "tied", "untied"), rows, [(name, f"{one:,}", f"{other:,}") for name, one, other in sums])
+    return Grid(("group", "tied", "untied"), rows, [(name, f"{one:,}", f"{other:,}") for name, one, other in sums])
 
 
 def active_sentence(count: ParameterCount) -> str | None:
@@ -64,7 +54,7 @@ def _is_shared(count: ParameterCount, group: str) -> bool:
     return group == OUTPUT_MATRIX and count.no_tie is None
 
 
-def cost_rows(count: ParameterCount) -> Rows:
+def cost_rows(count: ParameterCount) -> Grid:
     """Bytes and FLOPs; recipes that cost the same share a row."""
     numbers = (count.total_tied, count.total_untied, count.saved)
     rows = [
@@ -78,21 +68,21 @@ def cost_rows(count: ParameterCount) -> Rows:
         flops = f"{count.head_flops / 1e6:,.1f} M"
         rows.append(("head, forward FLOPs a predicted token", flops, flops, "0"))
     if count.no_tie:
-        return Rows(("what it costs", "bytes"), [row[:2] for row in rows])
-    return Rows(("what it costs", "tied", "untied", "saved"), rows)
+        return Grid(("what it costs", "bytes"), [row[:2] for row in rows])
+    return Grid(("what it costs", "tied", "untied", "saved"), rows)
 
 
-def list_rows(counts: Sequence[ParameterCount]) -> Rows:
+def list_rows(counts: Sequence[ParameterCount]) -> Grid:
     """A line a model."""
     header = ("model", "V", "H or E/H", "tie", "parameters", "V × E", "%")
-    return Rows(header, [(printable(count.name), *_line(count)) for count in counts])
+    return Grid(header, [(printable(count.name), *_line(count)) for count in counts])
 
 
 def _line(count: ParameterCount) -> tuple[str, ...]:
     return (f"{count.vocab_size:,}", width(count), yes_or_no(count), f"{count.total:,}", *_saved(count))
 
 
-def what_if_rows(counts: Sequence[ParameterCount]) -> Rows:
+def what_if_rows(counts: Sequence[ParameterCount]) -> Grid:
     """The model and its variants, a line each."""
     rows = [
         (
@@ -105,10 +95,10 @@ def what_if_rows(counts: Sequence[ParameterCount]) -> Rows:
         )
         for place, count in enumerate(counts)
     ]
-    return Rows(("what if", "V", "H or E/H", "tied", "untied", "V × E", "%"), rows)
+    return Grid(("what if", "V", "H or E/H", "tied", "untied", "V × E", "%"), rows)
 
 
-def side_rows(counts: Sequence[ParameterCount]) -> Rows:
+def side_rows(counts: Sequence[ParameterCount]) -> Grid:
     """A column a model; of two, the difference as well."""
     texts = {
         "class": [printable(count.architecture or "a checkpoint") for count in counts],
@@ -136,7 +126,7 @@ def side_rows(counts: Sequence[ParameterCount]) -> Rows:
         rows.append((name, *cells, *([_difference(*row)] if is_pair else [])))
     rows += [(name, *cells, *([""] if is_pair else [])) for name, cells in texts_below.items()]
     header = ("", *(printable(count.name) for count in counts), *(["difference"] if is_pair else []))
-    return Rows(header, rows)
+    return Grid(header, rows)
 
 
 def _difference(one: int | None, other: int | None) -> str:

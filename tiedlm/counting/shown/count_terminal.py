@@ -17,7 +17,6 @@ from tiedlm.counting.shown.count_tables import (
     LIST_LEGEND,
     MAX_COLUMNS,
     OUTPUT_MATRIX,
-    Rows,
     active_sentence,
     cost_rows,
     group_rows,
@@ -32,6 +31,7 @@ from tiedlm.counting.shown.count_tables import (
 )
 from tiedlm.counting.stored.tie_verdict import CheckpointCount
 from tiedlm.errors import printable
+from tiedlm.markup.page_parts import Grid
 
 BAR_WIDTH = 24
 LEGEND = "▒ the output matrix, which a tied model does not store again"
@@ -177,7 +177,7 @@ def render_what_if(counts: Sequence[ParameterCount]) -> RenderableType:
     return Group(Text(), _dense_table(what_if_rows(counts), "bold"), Text("\n" + "\n".join(lines), style="dim"))
 
 
-def _table(shown: Rows, overflow: OverflowMethod = "ellipsis") -> Table:
+def _table(shown: Grid, overflow: OverflowMethod = "ellipsis") -> Table:
     table = plain_table(*shown.header)
     for column in table.columns:
         column.overflow = overflow
@@ -186,7 +186,7 @@ def _table(shown: Rows, overflow: OverflowMethod = "ellipsis") -> Table:
     return table
 
 
-def _dense_table(shown: Rows, first_style: str = "") -> Table:
+def _dense_table(shown: Grid, first_style: str = "") -> Table:
     """As wide as it must be: its numbers are never cut."""
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column(shown.header[0], overflow="fold")

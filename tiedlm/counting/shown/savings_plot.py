@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiedlm.atomic_file import write_atomically
 from tiedlm.counting.closed_forms.parameters import ParameterCount
+from tiedlm.counting.shown.plot_file import write_figure
 from tiedlm.counting.what_if import savings_grid
-from tiedlm.errors import InputError, printable
+from tiedlm.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg", "pdf")
 LEVELS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.45)
-
-
-def check_plot_file(path: Path) -> None:
-    """Refuse what cannot be drawn before anything is computed.
-
-    Raises:
-        InputError: the format is unknown, or the folder is not there.
-    """
-    if path.suffix[1:].lower() not in FORMATS:
-        raise InputError(f"--plot {path}: is none of {', '.join('.' + name for name in FORMATS)}; rename it")
-    if path.is_dir():
-        raise InputError(f"--plot {path}: is a folder; give a file")
-    if not path.parent.is_dir():
-        raise InputError(f"--plot {path}: the folder {path.parent} does not exist; create it")
 
 
 def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | None, path: Path) -> None:
@@ -55,12 +39,7 @@ def draw_savings(counts: Sequence[ParameterCount], config: Mapping[str, Any] | N
     axes.set_ylim(hidden_sizes[0], hidden_sizes[-1])
     _draw_shares(figure, axes, model, variants, (vocab_sizes, hidden_sizes, fractions))
     _scale(axes, vocab_sizes, hidden_sizes)
-    content = io.BytesIO()
-    figure.savefig(content, dpi=130, format=path.suffix[1:].lower())
-    try:
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        raise InputError(f"--plot {path}: cannot be written ({error.strerror}); choose another file") from error
+    write_figure(figure, path, dpi=130)
 
 
 def _draw_shares(

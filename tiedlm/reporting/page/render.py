@@ -17,6 +17,7 @@ from tiedlm.errors import InputError, printable
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord
 from tiedlm.reporting import tables, wording
+from tiedlm.reporting.arm_styles import COLOURS, DARK_COLOURS, arm_styles
 from tiedlm.reporting.contrast_tables import contrast_table
 from tiedlm.reporting.page import answer, svg_plots
 from tiedlm.reporting.page.records import run_table
@@ -57,6 +58,15 @@ def write_page(folder: Path, comparison: Comparison, path: Path, through_the_hea
         if record.arm in comparison.arms and str(record.seed) in comparison.arms[record.arm].curves
     ]
     page = render_page(comparison, records, through_the_head)
+    save_page(path, page)
+
+
+def save_page(path: Path, page: str) -> None:
+    """Write a page to the file of `--html`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         write_atomically(path, page)
     except OSError as error:
@@ -71,12 +81,12 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         records: the runs that it compares.
         through_the_head: a section on how some sentences pass through the heads of the arms, if there is one.
     """
-    place = {arm: place for place, arm in enumerate(comparison.arms)}
+    styles = arm_styles(comparison.arms)
     of_head = [] if through_the_head is None else [through_the_head]
-    script = Markup(_environment().get_template("page.js").render())
+    script = Markup(page_environment().get_template("page.js").render())
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
-        _environment()
+        page_environment()
         .get_template("page.html")
         .render(
             comparison=comparison,
@@ -91,7 +101,7 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
             saved=wording.saved_sentence(comparison),
             shares=parameter_shares(comparison),
             parameters=tables.parameter_table(comparison),
-            marks=[(arm, number, svg_plots.draw_mark(number)) for arm, number in place.items()],
+            marks=[(arm, style.place, svg_plots.draw_mark(style)) for arm, style in styles.items()],
             sections=[
                 curves_section(comparison),
                 differences_section(comparison),
@@ -113,7 +123,8 @@ def _splits(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(item.split for item in comparison.contrasts))
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Where the templates lie, and how what they print is made safe."""
     environment = Environment(
         loader=PackageLoader("tiedlm.reporting.page", "."),
         autoescape=True,
@@ -123,6 +134,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_visible,
     )
+    environment.globals["arm_colours"] = COLOURS
+    environment.globals["dark_arm_colours"] = DARK_COLOURS
     environment.tests["strong"] = lambda cell: isinstance(cell, tables.Strong)
     return environment
 

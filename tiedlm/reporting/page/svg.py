@@ -93,4 +93,5 @@ def _settle(
         attributes["clip-path"] = REFERENCE.sub(rf"url(#{name}-\1)", attributes["clip-path"])
     if "style" in attributes:
         style = re.sub(r"font-family: [^;]+;? ?", "", attributes["style"])
+        style = REFERENCE.sub(rf"url(#{name}-\1)", style)
         attributes["style"] = COLOUR.sub(lambda found: colours[found[0]], style)

@@ -14,8 +14,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from tiedlm.comparison.comparison import Comparison, Difference
 from tiedlm.comparison.curves import mean_curve
+from tiedlm.reporting.arm_styles import COLOURS, ArmStyle, arm_styles
 from tiedlm.reporting.page.svg import to_svg
-from tiedlm.reporting.plots import COLOURS, MARKERS, expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
+from tiedlm.reporting.plots import expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
 from tiedlm.reporting.tables import band_cell, band_names
 from tiedlm.reporting.tuning_report import shown_numbers
 from tiedlm.reporting.wording import pair_name, with_interval
@@ -34,7 +35,6 @@ PAGE_COLOURS = {
     PAPER: "var(--paper)",
     **{colour: f"var(--arm-{place})" for place, colour in enumerate(COLOURS)},
 }
-PAGE_COLOURS["#000000"] = "var(--arm-6)"
 
 
 def _axes(height: float) -> Axes:
@@ -60,22 +60,18 @@ def _svg(axes: Axes, name: str, texts: dict[str, list[str]]) -> Markup:
     return to_svg(figure, name, PAGE_COLOURS, texts)
 
 
-def _style(place: int) -> dict[str, Any]:
-    """An arm's colour and mark."""
-    return {
-        "color": COLOURS[place % len(COLOURS)],
-        "marker": MARKERS[place % len(MARKERS)],
-        "markersize": 4.5,
-        "linewidth": 1.6,
-    }
+def _drawn(style: ArmStyle) -> dict[str, Any]:
+    """An arm's style in the sizes of the page."""
+    return {**style.drawn, "markersize": 4.5, "linewidth": 1.6}
 
 
 def draw_curves(comparison: Comparison) -> Markup:
     """The perplexity of each arm over training, with a band of a standard deviation over seeds."""
     axes, texts = _axes(3.4), {}
     unit, words = unit_of_tokens(comparison)
-    for place, (arm, summary) in enumerate(comparison.arms.items()):
-        curve, style = mean_curve(summary.curves.values()), _style(place)
+    for arm, found in arm_styles(comparison.arms).items():
+        place, style = found.place, _drawn(found)
+        curve = mean_curve(comparison.arms[arm].curves.values())
         tokens = [point.num_tokens / unit for point in curve]
         valid, train = (
             [math.exp(getattr(point, f"{split}_loss_nats")) for point in curve] for split in ("valid", "train")
@@ -83,9 +79,9 @@ def draw_curves(comparison: Comparison) -> Markup:
         band = perplexity_band(curve)
         if band is not None:
             axes.fill_between(tokens, *band, color=style["color"], alpha=0.18, linewidth=0, gid=f"of-{place}")
-        thin = {"marker": "", "linewidth": 1.0, "alpha": 0.75}
-        axes.plot(tokens, train, "--", gid=f"of-{place}", **(style | thin))
-        axes.plot(tokens, valid, "-", gid=f"of-{place} valid", **style)
+        thin = {"marker": "", "linestyle": "--", "linewidth": 1.0, "alpha": 0.75}
+        axes.plot(tokens, train, gid=f"of-{place}", **(style | thin))
+        axes.plot(tokens, valid, gid=f"of-{place} valid", **style)
         pairs = [] if band is None else list(zip(*band, strict=True))
         spreads = [f" ({low:,.1f} to {high:,.1f})" for low, high in pairs] or [""] * len(curve)
         texts[f"of-{place} valid"] = [
@@ -116,8 +112,10 @@ def draw_difference_curves(comparison: Comparison) -> Markup:
     """How the other arms differ from the first over training, with a 95 % interval."""
     axes, texts = _axes(3.4), {}
     unit, words = unit_of_tokens(comparison)
-    for place, curve in enumerate(comparison.difference_curves, start=1):
-        tokens, style = [number / unit for number in curve.num_tokens], _style(place)
+    styles = arm_styles(comparison.arms)
+    for curve in comparison.difference_curves:
+        tokens, place = [number / unit for number in curve.num_tokens], styles[curve.arms[1]].place
+        style = _drawn(styles[curve.arms[1]])
         if curve.ci95 is not None:
             low, high = zip(*curve.ci95, strict=True)
             axes.fill_between(tokens, low, high, color=style["color"], alpha=0.18, linewidth=0, gid=f"of-{place}")
@@ -136,13 +134,13 @@ def draw_difference_curves(comparison: Comparison) -> Markup:
 def draw_differences(comparison: Comparison, split: str) -> Markup:
     """Each other arm's differences from the first: a mark a seed, the mean and its interval, and the line of none."""
     found = [item for item in comparison.differences if item.split == split]
-    place_of = {arm: place for place, arm in enumerate(comparison.arms)}
+    styles = arm_styles(comparison.arms)
     axes = _axes(0.75 + 0.56 * len(found))
     texts: dict[str, list[str]] = {}
     for row, item in enumerate(found):
-        place = place_of[item.arms[1]]
+        style = styles[item.arms[1]]
         seeds = list(comparison.arms[item.arms[1]].curves)
-        texts |= _draw_difference(axes, item, seeds, -float(row), _style(place), f"of-{place}")
+        texts |= _draw_difference(axes, item, seeds, -float(row), _drawn(style), f"of-{style.place}")
     axes.axvline(0, color=INK, linewidth=1)
     deltas = [item.delta_nats for item in comparison.differences]
     _share_limits(axes.set_xlim, [value for delta in deltas for value in (*delta.ci95, *delta.values)])
@@ -187,12 +185,12 @@ def _draw_difference(
 def draw_bands(comparison: Comparison, split: str) -> Markup:
     """The difference from the first arm by how often a token occurs in train, with the interval of each band."""
     found = [item for item in comparison.differences if item.split == split and item.bands is not None]
-    place_of = {arm: place for place, arm in enumerate(comparison.arms)}
+    styles = arm_styles(comparison.arms)
     axes, texts = _axes(3.2), {}
     names: Sequence[str] = ()
     for order, item in enumerate(found):
-        bands, place = item.bands or [], place_of[item.arms[1]]
-        names, style = band_names(bands), _style(place)
+        bands, place = item.bands or [], styles[item.arms[1]].place
+        names, style = band_names(bands), _drawn(styles[item.arms[1]])
         shift = 0.7 * ((order + 0.5) / len(found) - 0.5)
         at = [number + shift for number in range(len(bands))]
         for x, band in zip(at, bands, strict=True):
@@ -217,12 +215,12 @@ def draw_search(comparison: Comparison) -> Markup:
     """The expected lowest loss of each arm against the number of trials."""
     axes, texts = _axes(3.2), {}
     expected = expected_by_arm(comparison)
-    for place, arm in enumerate(comparison.arms):
+    for arm, style in arm_styles(comparison.arms).items():
         if arm in expected:
             numbers = shown_numbers(len(expected[arm]))
             losses = [expected[arm][number - 1] for number in numbers]
-            axes.plot(numbers, losses, gid=f"of-{place} search", **_style(place))
-            texts[f"of-{place} search"] = [
+            axes.plot(numbers, losses, gid=f"of-{style.place} search", **_drawn(style))
+            texts[f"of-{style.place} search"] = [
                 f"{arm}, {number} trials\nexpected lowest loss {loss:.4f} nats a token"
                 for number, loss in zip(numbers, losses, strict=True)
             ]
@@ -231,11 +229,11 @@ def draw_search(comparison: Comparison) -> Markup:
     return _svg(axes, "search", texts)
 
 
-def draw_mark(place: int) -> Markup:
+def draw_mark(style: ArmStyle) -> Markup:
     """An arm's mark, for the legend."""
     figure = Figure(figsize=(0.16, 0.16))
     FigureCanvasSVG(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()
-    axes.plot([0], [0], **(_style(place) | {"markersize": 7}))
-    return _svg(axes, f"mark-{place}", {})
+    axes.plot([0], [0], **(_drawn(style) | {"markersize": 7}))
+    return _svg(axes, f"mark-{style.place}", {})
