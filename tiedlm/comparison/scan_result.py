@@ -83,6 +83,7 @@ class Scan(Strict, Tabular):
 
     def tables(self) -> dict[str, list[Row]]:
         """`cells`: each with each pair of arms and split, its interval where it has a verdict; `contrasts`, planned."""
+        delta = "delta_bits_per_byte" if self.is_across_vocabularies else "delta_nats"
         rows = [
             {
                 **{key: cell.values[key] for key in self.design.values},
@@ -90,7 +91,7 @@ class Scan(Strict, Tabular):
                 "minus_arm": test.arms[0],
                 "split": test.split,
                 "seeds": len(cell.seeds),
-                f"delta_{self.unit.replace(' ', '_')}": result.mean,
+                delta: result.mean,
                 "ci95_low": None if result.ci95 is None else result.ci95[0],
                 "ci95_high": None if result.ci95 is None else result.ci95[1],
                 "verdict": result.verdict,
