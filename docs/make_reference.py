@@ -17,9 +17,11 @@ from typing import Any
 from pydantic import BaseModel
 
 import tiedlm
-from tiedlm.comparison.comparison import ArmSummary, Comparison, ContrastResult, Difference, SplitSummary
+from tiedlm.comparison.arm_summary import ArmSummary, SplitSummary
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.scan_result import Scan
+from tiedlm.comparison.tested_differences import ContrastResult, Difference
 from tiedlm.record.run_record import RunRecord
 
 PAGE = Path(__file__).with_name("reference.md")

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tiedlm.comparison.comparison import Comparison, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.scan_result import Scan
+from tiedlm.comparison.tested_differences import Difference
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from loaded import chosen, comparison, difference, records
 
-from tiedlm.comparison.comparison import BandDifference
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE, Delta, holm, paired_t, t_test
+from tiedlm.comparison.tested_differences import BandDifference
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord

@@ -8,8 +8,8 @@ from scipy import stats
 from tests.comparison.test_compare import pairs
 from tiedlm.comparison.cell_tests import cell_tests
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.comparison import Difference
 from tiedlm.comparison.paired_statistics import holm
+from tiedlm.comparison.tested_differences import Difference
 
 TIED = 4.0
 

@@ -15,13 +15,14 @@ from tests.comparison.test_compare import made_up, pairs
 from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
-from tiedlm.comparison.comparison import Comparison, ContrastResult
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.outlook import outlook
 from tiedlm.comparison.paired_statistics import equality_p, holm, paired_t
 from tiedlm.comparison.scan_result import ScanDesign, make_scan
 from tiedlm.comparison.sealed_design import seal
 from tiedlm.comparison.stages import check_seeds
+from tiedlm.comparison.tested_differences import ContrastResult
 from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.errors import InputError

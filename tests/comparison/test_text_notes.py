@@ -10,9 +10,9 @@ import pytest
 
 from tests.comparison.test_compare import pairs
 from tests.conftest import REPOSITORY
-from tiedlm.comparison.comparison import NO_VERDICT
 from tiedlm.comparison.folder import compare_cells
 from tiedlm.comparison.paired_statistics import paired_bootstrap
+from tiedlm.comparison.tested_differences import NO_VERDICT
 from tiedlm.comparison.text_notes import FLIP_EPOCHS, TEXT_NATS, text_notes
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_record import RunRecord

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiedlm.comparison.comparison import METRICS, Comparison
+from tiedlm.comparison.arm_summary import METRICS
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import SCAN_DESIGN_FILE
 from tiedlm.comparison.folder import compare_cells, compare_folder
 from tiedlm.comparison.scan_result import Scan

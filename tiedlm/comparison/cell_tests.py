@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import computed_field
 
-from tiedlm.comparison.comparison import EXPLORATORY, Difference, verdict_of
 from tiedlm.comparison.differences import arm_ahead
 from tiedlm.comparison.paired_statistics import holm
+from tiedlm.comparison.tested_differences import EXPLORATORY, Difference, verdict_of
 from tiedlm.config.strict import Strict
 
 

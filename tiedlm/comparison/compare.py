@@ -11,17 +11,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from tiedlm.comparison.arm_summary import METRICS, ArmSummary, Saved, SplitSummary, Summary
 from tiedlm.comparison.comparability import check_comparable, flatten
-from tiedlm.comparison.comparison import (
-    METRICS,
-    ArmSummary,
-    Comparison,
-    ContrastResult,
-    Difference,
-    Saved,
-    SplitSummary,
-    Summary,
-)
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.curves import difference_curve
 from tiedlm.comparison.designs import Contrasts
@@ -29,6 +21,7 @@ from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.sealed_design import Sealed, seal
 from tiedlm.comparison.similarity import Similarity, summarise
+from tiedlm.comparison.tested_differences import ContrastResult, Difference
 from tiedlm.comparison.text_notes import text_notes
 from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.comparison.two_stage import TwoStage

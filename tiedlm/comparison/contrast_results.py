@@ -11,16 +11,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tiedlm.comparison.comparison import (
-    AS_PREDICTED,
-    CONTRARY,
-    INCONCLUSIVE,
-    NO_VERDICT,
-    ArmSummary,
-    ContrastResult,
-)
+from tiedlm.comparison.arm_summary import ArmSummary
 from tiedlm.comparison.differences import SEEDS_FOR_A_VERDICT
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE, Delta, detectable_nats, equality_p, holm, paired_t
+from tiedlm.comparison.tested_differences import AS_PREDICTED, CONTRARY, INCONCLUSIVE, NO_VERDICT, ContrastResult
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.config.contrasts import Contrast
 from tiedlm.record.run_record import why_worse_than_unigram

@@ -6,7 +6,6 @@ import itertools
 import math
 import statistics
 
-from tiedlm.comparison.comparison import BandDifference, Difference
 from tiedlm.comparison.paired_statistics import (
     SIGNIFICANCE,
     Delta,
@@ -16,6 +15,7 @@ from tiedlm.comparison.paired_statistics import (
     paired_t,
 )
 from tiedlm.comparison.stages import seeds_option
+from tiedlm.comparison.tested_differences import BandDifference, Difference
 from tiedlm.comparison.two_stage import TwoStage, two_stage_t
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord

@@ -8,9 +8,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, ContrastResult, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import mean_curve
 from tiedlm.comparison.differences import SEEDS_FOR_A_VERDICT
+from tiedlm.comparison.tested_differences import INCONCLUSIVE, ContrastResult, Difference
 from tiedlm.comparison.two_stage import MAX_SEEDS, seeds_needed
 from tiedlm.config.strict import MAX_SIZE
 from tiedlm.record.run_record import has_overfit

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from tiedlm.comparison.cell_tests import CellTests, cell_tests
 from tiedlm.comparison.cells import cell_folders
-from tiedlm.comparison.comparison import Comparison, ContrastResult, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.tabular import Row, Tabular
+from tiedlm.comparison.tested_differences import ContrastResult, Difference
 from tiedlm.config.cell_values import CellValues
 from tiedlm.config.contrasts import Contrast
 from tiedlm.config.run_config import neutral_values

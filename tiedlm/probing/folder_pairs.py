@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tiedlm.comparison.comparison import verdict_of
 from tiedlm.comparison.crossed_interval import FEWEST_GROUPS, Floats, crossed_interval
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE, holm
+from tiedlm.comparison.tested_differences import verdict_of
 from tiedlm.data.frequency_bands import BAND_NAMES
 from tiedlm.errors import InputError
 from tiedlm.probing.pair_items import PairSet

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import is_cell
 from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook
 from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.stages import seeds_option
+from tiedlm.comparison.tested_differences import INCONCLUSIVE, Difference
 from tiedlm.comparison.two_stage import MAX_SEEDS
 from tiedlm.config.experiment import BUILT_IN_ARMS
 from tiedlm.reporting.contrast_tables import contrasts_sentence

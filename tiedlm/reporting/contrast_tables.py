@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, ContrastResult
+from tiedlm.comparison.tested_differences import INCONCLUSIVE, ContrastResult
 from tiedlm.reporting.tables import Table, shown_p
 from tiedlm.reporting.wording import count_seeds, p_value, with_interval
 

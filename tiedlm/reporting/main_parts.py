@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tiedlm.comparison.comparison import Comparison, ContrastResult
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import ContrastResult
 from tiedlm.markup.page_parts import Grid, Heading, Part, Points, Words
 from tiedlm.reporting.contrast_tables import CONTRASTS, contrast_reasons, contrast_table, contrast_values_table
 from tiedlm.reporting.tables import difference_table, headline_table, parameter_table

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tiedlm.comparison.comparison import Comparison, ContrastResult
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import ContrastResult
 from tiedlm.markup.markdown_text import code, escaped, markdown_page, markdown_table
 from tiedlm.reporting.closing import closing_sentence
 from tiedlm.reporting.main_parts import contrast_parts

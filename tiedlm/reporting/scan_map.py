@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 
 from tiedlm.atomic_file import replacement
 from tiedlm.comparison.cell_tests import CellResult
-from tiedlm.comparison.comparison import NO_VERDICT
 from tiedlm.comparison.scan_result import Scan
+from tiedlm.comparison.tested_differences import NO_VERDICT
 from tiedlm.reporting.scan_report import axes_of, cell_at, digits, key_names, labels, pairs_of, result_of
 from tiedlm.reporting.wording import pair_name
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tiedlm.comparison.cell_tests import CellResult
-from tiedlm.comparison.comparison import CONTRARY, EXPLORATORY, NO_VERDICT, Comparison, ContrastResult, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.scan_result import Scan
+from tiedlm.comparison.tested_differences import CONTRARY, EXPLORATORY, NO_VERDICT, ContrastResult, Difference
 from tiedlm.reporting.wording import percent_more
 
 NOT_DECIDED = "not decided"

@@ -7,7 +7,8 @@ import math
 from statistics import fmean
 from typing import NamedTuple
 
-from tiedlm.comparison.comparison import BandDifference, Comparison
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import BandDifference
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.record.run_record import RunRecord
 from tiedlm.reporting.wording import (

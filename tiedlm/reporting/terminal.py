@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tiedlm.comparison.comparison import Comparison, ContrastResult
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import ContrastResult
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.counting.shown.count_terminal import plain_table, saved_text
 from tiedlm.errors import printable

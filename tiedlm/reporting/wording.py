@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, Comparison, Difference, Summary
+from tiedlm.comparison.arm_summary import Summary
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import INCONCLUSIVE, Difference
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.data.sources.known_corpora import KNOWN
 from tiedlm.errors import printable

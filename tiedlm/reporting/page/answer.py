@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tiedlm.comparison.comparison import INCONCLUSIVE, NO_VERDICT, Comparison
+from tiedlm.comparison.comparison import Comparison
+from tiedlm.comparison.tested_differences import INCONCLUSIVE, NO_VERDICT
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.reporting.closing import closing_sentence
 from tiedlm.reporting.contrast_tables import contrast_reasons

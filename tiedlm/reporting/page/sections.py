@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tiedlm.comparison.comparison import NO_VERDICT, Comparison
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import mean_curve
+from tiedlm.comparison.tested_differences import NO_VERDICT
 from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.reporting import tables, tuning_report, wording
 from tiedlm.reporting.page import svg_plots

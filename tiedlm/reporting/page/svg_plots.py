@@ -12,8 +12,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tiedlm.comparison.comparison import Comparison, Difference
+from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.curves import mean_curve
+from tiedlm.comparison.tested_differences import Difference
 from tiedlm.reporting.arm_styles import COLOURS, ArmStyle, arm_styles
 from tiedlm.reporting.page.svg import to_svg
 from tiedlm.reporting.plots import expected_by_arm, perplexity_band, scale_trials, unit_of_tokens
