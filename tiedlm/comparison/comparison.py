@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import computed_field
 
@@ -228,7 +228,7 @@ class ContrastResult(Strict):
 class Comparison(Strict, Tabular):
     """Everything a report says; `tiedlm compare --json` prints it."""
 
-    schema_version: int
+    schema_version: Literal[8] = 8
     experiment: str
     corpus: str
     seeds: list[int]
