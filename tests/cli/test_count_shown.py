@@ -47,7 +47,7 @@ def table_of(page: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("words", [["qwen"], ["QWEN2.5"], ["meta-llama", "tiny"]])
 def test_a_list_by_words_has_the_models_whose_names_have_one(words: list[str], shown: Shown) -> None:
-    names = [document["name"] for document in json.loads(shown("--list", *words, "--json"))]
+    names = [document["name"] for document in json.loads(shown("--list", *words, "--json"))["models"]]
     expected = [
         name
         for name, model in KNOWN_MODELS.items()
@@ -70,7 +70,7 @@ def test_two_models_stand_side_by_side_with_their_difference(shown: Shown) -> No
         if one.groups[group] or other.groups[group]:
             numbers = [one.groups[group], other.groups[group]]
             assert rows[group.replace("_", r"\_")][:2] == [f"{number:,}" for number in numbers]
-    documents = json.loads(shown(one.name, other.name, "--json"))
+    documents = json.loads(shown(one.name, other.name, "--json"))["models"]
     assert [document["total"] for document in documents] == [one.total, other.total]
 
 

@@ -20,7 +20,7 @@ def findings(exit_code: int, *arguments: str) -> dict[str, tuple[str, str]]:
     """Name → status and text."""
     result = CliRunner().invoke(app, ["doctor", "--json", *arguments])
     assert result.exit_code == exit_code, result.output
-    return {finding["name"]: (finding["status"], finding["text"]) for finding in json.loads(result.stdout)}
+    return {finding["name"]: (finding["status"], finding["text"]) for finding in json.loads(result.stdout)["findings"]}
 
 
 @pytest.fixture

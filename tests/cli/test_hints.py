@@ -119,7 +119,7 @@ def test_config_shows_every_key_with_its_value_and_meaning(tmp_path: Path) -> No
     )
     for allowed in allowed_values:
         assert f"{allowed}." in whole
-    listed = json.loads(run_tiedlm(tmp_path, "config --list --json").stdout)
+    listed = json.loads(run_tiedlm(tmp_path, "config --list --json").stdout)["experiments"]
     assert listed.keys() == shipped_experiments().keys()
     assert all(question.endswith("?") or len(question) > 20 for question in listed.values())
 

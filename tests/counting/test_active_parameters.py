@@ -12,6 +12,7 @@ from tests.counting.shrunk_models import shrunk
 from tests.counting.test_families import torch, transformers
 from tiedlm.api.count import count_params
 from tiedlm.counting.built.routed_experts import find_routing
+from tiedlm.counting.counted_model import counted_model
 from tiedlm.counting.cross_check import answer_config
 
 PUBLISHED: dict[str, tuple[dict[str, Any], float, float, bool]] = {  # sizes, total and active in billions as published
@@ -146,4 +147,4 @@ def test_stored_weights_have_the_active_parameters_of_their_configuration(tmp_pa
     model.save_pretrained(tmp_path)
     stored, planned = (count_params(path).count for path in (tmp_path, tmp_path / "config.json"))
     assert stored.active == planned.active == model.num_parameters() - 2 * (4 - 2) * 3 * 32 * 48
-    assert count_params("gpt2").count.document()["active"] is None
+    assert counted_model(count_params("gpt2")).active is None

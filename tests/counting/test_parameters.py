@@ -12,6 +12,8 @@ from tiedlm.config.experiment_file import read_experiment, shipped_experiments
 from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
 from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
 from tiedlm.counting.closed_forms.parameters import HEAD_GROUPS, ParameterCount, count_config
+from tiedlm.counting.counted_model import counted_model
+from tiedlm.counting.cross_check import Answer
 from tiedlm.counting.what_if import resized, savings_grid
 from tiedlm.errors import InputError
 
@@ -190,8 +192,7 @@ def test_the_table_answers_what_people_ask() -> None:
 @pytest.mark.parametrize("name", [*KNOWN_MODELS, "ptb"])
 def test_a_document_adds_up(name: str) -> None:
     count = known(name)
-    document = count.document()
-    assert sum(count.groups.values()) == document["total"]
+    assert sum(count.groups.values()) == counted_model(Answer(count)).total
     assert count.total_untied - count.total_tied == count.saved == count.vocab_size * count.embedding_size
     assert count.total == (count.total_tied if count.tie_word_embeddings else count.total_untied)
     assert list(count.groups)[-3:] == ["head_transform", "decoder_weight", "decoder_bias"]
@@ -199,9 +200,9 @@ def test_a_document_adds_up(name: str) -> None:
 
 def test_memory_is_bytes_a_parameter() -> None:
     """BERT-base in fp32 with AdamW: 16 bytes for each of its parameters (weights, gradients, two moments)."""
-    document = known("bert-base-uncased").document()
-    assert document["training_bytes"]["float32"]["stored"] == 16 * 109_514_298  # type: ignore[index]
-    assert document["checkpoint_bytes"]["float32"]["saved"] == 4 * 30_522 * 768  # type: ignore[index]
+    counted = counted_model(Answer(known("bert-base-uncased")))
+    assert counted.training_bytes["float32"].stored == 16 * 109_514_298
+    assert counted.checkpoint_bytes["float32"].saved == 4 * 30_522 * 768
     assert {recipe.total for recipe in TRAINING_RECIPES.values()} == {16, 8}
 
 

@@ -233,7 +233,6 @@ def test_a_part_of_the_text_is_shown_with_what_the_number_is_not(width: int, tex
     assert "has no verdict" in words
     assert "In bits a byte, since they cut the text into different tokens" in words
     assert f"{split.difference:+.4f} [{split.ci95[0]:+.4f}, {split.ci95[1]:+.4f}] {split.size:,}, " in words
-    assert json.loads(json.dumps(pair.document()))["schema_version"] == 1
 
 
 @pytest.mark.usefixtures("corpus_folder")

@@ -52,13 +52,16 @@ def log_steps(path: Path, steps: range, out: str = "out") -> None:
     log.end()
 
 
-def test_steps_that_are_made_again_are_there_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "half", ['{"schema_version": 1, "out": "out", "arm": "tied", "se', '{"schema_v', '{"out": "out", "ar']
+)
+def test_steps_that_are_made_again_are_there_once(half: str, tmp_path: Path) -> None:
     """The command was killed after step 5, its last line half-written, and the run goes on from step 3."""
     path = tmp_path / "steps.jsonl"
     log_steps(path, range(1, 6), out="elsewhere")
     log_steps(path, range(1, 6))
     with path.open("a") as file:
-        file.write('{"out": "out", "arm": "tied", "se')
+        file.write(half)
     log_steps(path, range(4, 8))
     found = [line["step"] for line in lines(path) if (line["out"], line["arm"]) == ("out", "tied")]
     assert found == list(range(8))
@@ -67,7 +70,7 @@ def test_steps_that_are_made_again_are_there_once(tmp_path: Path) -> None:
     assert [line["step"] for line in lines(path) if (line["out"], line["arm"]) == ("out", "untied")] == [0, 1, 2]
 
 
-RUN = '{"out": "a", "arm": "b", "seed": 0, "step": '
+RUN = '{"schema_version": 1, "out": "a", "arm": "b", "seed": 0, "step": '
 
 
 def test_a_last_line_without_its_newline_is_kept_whole(tmp_path: Path) -> None:

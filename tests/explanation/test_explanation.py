@@ -76,7 +76,8 @@ def test_the_shipped_pair_answers_in_words_that_fit_a_terminal(tmp_path: Path) -
     for words in ("the company said its [MASK] rose", "Tied: E is the word-embedding table itself.", "weight tying"):
         assert words in answer.stdout
     assert "Untied: W is a matrix of its own." in answer.stdout
-    tied, untied = json.loads(run_tiedlm(tmp_path, 'explain "shares of the company [MASK]" --json').stdout)
+    answer = run_tiedlm(tmp_path, 'explain "shares of the company [MASK]" --json')
+    tied, untied = json.loads(answer.stdout)["explanations"]
     assert (tied["is_tied"], untied["is_tied"]) == (True, False)
     assert tied["vocab_size"] == untied["vocab_size"]
     assert tied["candidates"][0]["probability"] > 3 / tied["vocab_size"]

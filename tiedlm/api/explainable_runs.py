@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tiedlm.api.run_states import RunState, find_run_states
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.exchange.foreign_folder import CONFIG
 from tiedlm.record.run_id import RunId
 
-EXPLAINABLE_SCHEMA_VERSION = 1
 NOT_DONE = {"running": "is still running", "failed": "has failed", "missing": "is not trained"}
 
 
@@ -33,6 +33,7 @@ class ExplainableRun:
 class ExplainableRuns:
     """All runs of a folder."""
 
+    schema_version: Literal[1] = field(default=1, init=False)
     path: str
     runs: list[ExplainableRun]
 

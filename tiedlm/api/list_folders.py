@@ -31,7 +31,6 @@ from tiedlm.record.run_id import CHECKPOINTS_FOLDER, LOCKS_FOLDER, RunId
 from tiedlm.record.run_record import RunRecord
 from tiedlm.reporting.short_answer import short_answer, short_scan_answer
 
-LISTING_SCHEMA_VERSION = 1
 State = Literal["complete", "incomplete", "unfinished", "running", "damaged"]
 MARKS = (SCAN_DESIGN_FILE, DESIGN_FILE, f"{TUNE_FOLDER}/{TUNE_FILE}", CHECKPOINTS_FOLDER, LOCK_FILE)
 """Any of these, or a record, makes a folder one of runs."""
@@ -65,6 +64,16 @@ class ListedFolder:
     """On valid, in a few words; None where nothing can be compared."""
     problem: str | None = None
     """What is damaged, or why nothing can be compared."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `tiedlm ls` has found."""
+
+    schema_version: Literal[1] = field(default=1, init=False)
+    places: list[str]
+    """Where it has looked, and below."""
+    folders: list[ListedFolder]
 
 
 def list_folders(places: Iterable[Path]) -> list[ListedFolder]:

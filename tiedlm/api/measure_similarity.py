@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tiedlm.atomic_file import write_atomically
 from tiedlm.comparison.folder import SIMILARITY_FILE, load_similarity
-from tiedlm.comparison.similarity import SIMILARITY_SCHEMA_VERSION, MatrixPair, Similarity
+from tiedlm.comparison.similarity import MatrixPair, Similarity
 from tiedlm.masked_batch import SPECIAL_TOKENS
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import RunId
@@ -43,9 +43,7 @@ def measure_similarity(folder: Path, count_tokens: Callable[[], npt.NDArray[np.i
     for record, tied in missing:
         for pair in _measured(folder, record, tied, tokens):
             pairs[pair.arm, pair.matrix, pair.records_sha256] = pair
-    similarity = Similarity(
-        schema_version=SIMILARITY_SCHEMA_VERSION, num_tokens=len(tokens), pairs=[pairs[key] for key in sorted(pairs)]
-    )
+    similarity = Similarity(num_tokens=len(tokens), pairs=[pairs[key] for key in sorted(pairs)])
     sealed = similarity.model_copy(update={"sha256": similarity.own_sha256()})
     write_atomically(folder / SIMILARITY_FILE, sealed.model_dump_json(indent=1) + "\n")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,6 @@ from tiedlm.execution.planned_runs import PLANNED_FILE, load_planned
 from tiedlm.execution.run_lock import Holder, held_runs, load_failure
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, FAILURE_SUFFIX, LOCKS_FOLDER, RunId
 
-STATES_SCHEMA_VERSION = 1
 State = Literal["done", "running", "failed", "missing"]
 
 
@@ -50,6 +49,7 @@ class RunState:
 class FolderState:
     """All runs that a folder was asked for, cell by cell."""
 
+    schema_version: Literal[1] = field(default=1, init=False)
     path: str
     is_planned: bool
     """Whether the folder says what it was asked for; else every arm is taken to need every seed that any run has."""

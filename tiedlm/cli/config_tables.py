@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -18,7 +19,15 @@ from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.strict import PATTERN_WORDS
 from tiedlm.config.tune import Tune
 
+EXPERIMENT_SCHEMA_VERSION = 1
 LIMITS = {"gt": "above", "ge": "from", "lt": "below", "le": "up to"}
+
+
+def shown_experiment(experiment: Experiment) -> dict[str, Any]:
+    """The JSON of `tiedlm config --json`: an experiment with its interventions, those that are neutral too."""
+    interventions = {key: getattr(experiment.intervention, key) for key in type(experiment.intervention).model_fields}
+    of_file = experiment.model_dump(mode="json")
+    return {"schema_version": EXPERIMENT_SCHEMA_VERSION, **of_file, "intervention": interventions}
 
 
 def keys_of(experiment: Experiment) -> list[tuple[str, str, str]]:
@@ -86,9 +95,19 @@ def render_keys(keys: list[tuple[str, str, str]]) -> Group:
     return Group(*lines)
 
 
-def questions() -> dict[str, str]:
+@dataclasses.dataclass(frozen=True)
+class ShippedExperiments:
+    """The experiments that come with the package."""
+
+    schema_version: Literal[1] = dataclasses.field(default=1, init=False)
+    experiments: dict[str, str]
     """Name → the question in the opening comment of its file."""
-    return {name: _question(path.read_text(encoding="utf-8")) for name, path in shipped_experiments().items()}
+
+
+def questions() -> ShippedExperiments:
+    """Read what each shipped experiment asks."""
+    paths = shipped_experiments()
+    return ShippedExperiments({name: _question(path.read_text(encoding="utf-8")) for name, path in paths.items()})
 
 
 def _question(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
@@ -14,6 +15,7 @@ from rich.console import Console, RenderableType
 from tiedlm.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from pydantic import BaseModel
 
     from tiedlm.cli.arguments import Form
@@ -27,7 +29,11 @@ D = TypeVar("D", bound="BaseModel")
 stdout, stderr = Console(), Console(stderr=True)
 
 
-def show(document: object, table: RenderableType, as_json: bool) -> None:
+Document: TypeAlias = "BaseModel | DataclassInstance | dict[str, Any]"
+"""What JSON is printed of; its first field is the version of its schema."""
+
+
+def show(document: Document, table: RenderableType, as_json: bool) -> None:
     """A document where JSON is asked for, else its table, or its page of a markup, which no terminal shall break."""
     if as_json:
         echo_json(document)
@@ -37,19 +43,25 @@ def show(document: object, table: RenderableType, as_json: bool) -> None:
         stdout.print(table, highlight=False)
 
 
-def echo_json(document: object) -> None:
+def echo_json(document: Document) -> None:
     """A document on stdout, in characters that any terminal has.
 
     Raises:
         InputError: it has a number that is not finite, for which JSON has no word.
     """
     try:
-        text = json.dumps(document, indent=1, allow_nan=False)
+        text = json.dumps(_fields(document), indent=1, allow_nan=False)
     except ValueError as error:
         raise InputError(
             "--json: the answer has a number that is not finite, for which JSON has no word; leave --json out to see it"
         ) from error
     typer.echo(text)
+
+
+def _fields(document: Document) -> dict[str, Any]:
+    if isinstance(document, dict):
+        return document
+    return asdict(document) if is_dataclass(document) else document.model_dump(mode="json")
 
 
 def tell_place(what: str, path: Path) -> None:
@@ -141,7 +153,7 @@ def _show_report(document: D, shown: Mapping[str, Callable[[D], Any]], folder: P
     from tiedlm.reporting.write import REPORT_FILE
 
     if form == "json":
-        echo_json(document.model_dump(mode="json"))
+        echo_json(document)
     elif form == "text":
         stdout.print(shown[form](document))
         stdout.print()

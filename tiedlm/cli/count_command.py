@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 
 from tiedlm.cli.app import app
 from tiedlm.cli.arguments import Form, chosen_form
-from tiedlm.cli.console import complain, show, tell_place
+from tiedlm.cli.console import Document, complain, show, tell_place
 from tiedlm.cli.options import JsonOption
 from tiedlm.errors import InputError
 
@@ -87,27 +87,33 @@ def _check_together(given: list[str], list_models: bool, is_changed: bool) -> No
 
 def _list(words: list[str], form: Form) -> None:
     from tiedlm.api.count import list_counts
+    from tiedlm.counting.counted_model import CountedModels, counted_model
+    from tiedlm.counting.cross_check import Answer
     from tiedlm.counting.shown.count_parts import counts_parts
     from tiedlm.counting.shown.count_terminal import render_counts
 
     counts = list_counts(words)
-    _show([count.document() for count in counts], counts_parts(counts), render_counts(counts), form)
+    document = CountedModels([counted_model(Answer(count)) for count in counts])
+    _show(document, counts_parts(counts), render_counts(counts), form)
 
 
 def _stand_side_by_side(models: list[str], form: Form) -> None:
     from tiedlm.api.count import count_params
+    from tiedlm.counting.counted_model import CountedModels, counted_model
     from tiedlm.counting.shown.count_parts import sides_parts
     from tiedlm.counting.shown.count_terminal import render_notes, render_sides
 
     answers = [count_params(model) for model in models]
     counts = [answer.count for answer in answers]
     tables = Group(render_sides(counts), *map(render_notes, answers))
-    _show([answer.document() for answer in answers], sides_parts(counts), tables, form)
+    document = CountedModels([counted_model(answer) for answer in answers])
+    _show(document, sides_parts(counts), tables, form)
     _end_on_mismatch(dict(zip(models, answers, strict=True)))
 
 
 def _count_one(model: str, what_if: list[str], plot: Path | None, form: Form) -> None:
     from tiedlm.api.count import count_params
+    from tiedlm.counting.counted_model import counted_model
     from tiedlm.counting.shown.count_parts import answer_parts, what_if_parts
     from tiedlm.counting.shown.count_terminal import render_answer, render_what_if
 
@@ -117,24 +123,23 @@ def _count_one(model: str, what_if: list[str], plot: Path | None, form: Form) ->
 
         check_plot_file(plot)
     answer = count_params(model)
-    document, parts, tables = answer.document(), answer_parts(answer), [render_answer(answer)]
+    counts, parts, tables = None, answer_parts(answer), [render_answer(answer)]
     if what_if or plot:
         from tiedlm.counting.what_if import count_what_if, parse_what_if
 
         counts = count_what_if(answer.count, answer.config, parse_what_if(what_if))
-        document["what_if"] = [count.document() for count in counts]
         if what_if:
             parts += what_if_parts(counts)
             tables.append(render_what_if(counts))
-    if plot:
+    if plot and counts:
         draw_savings(counts, answer.config, plot)
-    _show(document, parts, Group(*tables), form)
+    _show(counted_model(answer, counts), parts, Group(*tables), form)
     if plot and form == "text":
         tell_place("plot", plot)
     _end_on_mismatch({model: answer})
 
 
-def _show(document: object, parts: Sequence[Part], tables: RenderableType, form: Form) -> None:
+def _show(document: Document, parts: Sequence[Part], tables: RenderableType, form: Form) -> None:
     """An answer in the form that is asked for."""
     from tiedlm.markup.latex_text import latex_page
     from tiedlm.markup.markdown_text import markdown_page

@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -53,17 +53,21 @@ class Finding:
     text: str
 
 
-def examine(data_dir: Path | None) -> list[Finding]:
+@dataclass(frozen=True)
+class Examination:
+    """What `tiedlm doctor` has found."""
+
+    schema_version: Literal[1] = field(default=1, init=False)
+    findings: list[Finding]
+
+
+def examine(data_dir: Path | None) -> Examination:
     """Look at everything; this takes a few seconds and leaves nothing behind but an empty cache folder."""
     runtime = resolve_runtime("auto", "auto")
-    return [
-        _versions(),
-        _device(runtime),
-        _precision(runtime),
-        _cache(),
-        *(_data(name, data_dir) for name in KNOWN),
-        *_self_test(runtime),
-    ]
+    data = [_data(name, data_dir) for name in KNOWN]
+    return Examination(
+        [_versions(), _device(runtime), _precision(runtime), _cache(), *data, *_self_test(runtime)],
+    )
 
 
 def render_findings(findings: list[Finding]) -> Table:

@@ -138,20 +138,14 @@ def list_runs(
 
     Example: tiedlm ls runs
     """
-    from dataclasses import asdict
-
-    from tiedlm.api.list_folders import LISTING_SCHEMA_VERSION, list_folders
+    from tiedlm.api.list_folders import Listing, list_folders
     from tiedlm.api.places import RESULTS_FOLDER, RUNS_FOLDER
     from tiedlm.cli.folder_table import render_folders
 
     defaults = [path for path in (Path(RUNS_FOLDER), Path(RESULTS_FOLDER)) if path.is_dir()]
     asked = [as_folder(place, "DIR") for place in places] if places else defaults
     found = list_folders(asked)
-    document = {
-        "schema_version": LISTING_SCHEMA_VERSION,
-        "places": [str(place) for place in asked],
-        "folders": [asdict(folder) for folder in found],
-    }
+    document = Listing([str(place) for place in asked], found)
     where = " or ".join(map(str, asked)) if places else f"{RUNS_FOLDER} or {RESULTS_FOLDER}"
     none = f"no runs in {printable(where)}; tiedlm compare trains the first, in a few minutes"
     show(document, render_folders(found, stdout.width) if found else Text(none), as_json)
@@ -170,13 +164,11 @@ def status(
 
     Exit status 0: all runs are done; 1: some are not.
     """
-    from dataclasses import asdict
-
-    from tiedlm.api.run_states import STATES_SCHEMA_VERSION, run_states
+    from tiedlm.api.run_states import run_states
     from tiedlm.cli.state_table import render_states
 
     found = run_states(as_folder(directory, "DIR"))
-    show({"schema_version": STATES_SCHEMA_VERSION, **asdict(found)}, render_states(found), as_json)
+    show(found, render_states(found), as_json)
     if not found.is_complete:
         raise typer.Exit(1)
 
@@ -195,17 +187,15 @@ def config(
     Example: tiedlm config ptb --set train.learning_rate=1e-2
     """
     from tiedlm import load_experiment
-    from tiedlm.cli.config_tables import keys_of, questions, render_keys, render_questions
+    from tiedlm.cli.config_tables import keys_of, questions, render_keys, render_questions, shown_experiment
 
     if list_experiments:
         if experiment or settings:
             raise InputError("--list goes with no experiment and no --set; leave them out")
-        show(questions(), render_questions(questions()), as_json)
+        show(questions(), render_questions(questions().experiments), as_json)
         return
     loaded = load_experiment(experiment, settings or [])
-    interventions = {key: getattr(loaded.intervention, key) for key in type(loaded.intervention).model_fields}
-    document = loaded.model_dump(mode="json") | {"intervention": interventions}
-    show(document, render_keys(keys_of(loaded)), as_json)
+    show(shown_experiment(loaded), render_keys(keys_of(loaded)), as_json)
 
 
 @app.command()
@@ -216,11 +206,9 @@ def doctor(data_dir: DataDirOption = None, as_json: JsonOption = False) -> None:
 
     Exit status 1: something that the experiments rely on does not hold here.
     """
-    from dataclasses import asdict
-
     from tiedlm.cli.doctor import examine, render_findings
 
-    findings = examine(data_dir)
-    show([asdict(finding) for finding in findings], render_findings(findings), as_json)
-    if any(finding.status == "failed" for finding in findings):
+    examination = examine(data_dir)
+    show(examination, render_findings(examination.findings), as_json)
+    if any(finding.status == "failed" for finding in examination.findings):
         raise typer.Exit(1)

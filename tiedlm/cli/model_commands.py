@@ -144,9 +144,9 @@ def evaluate(
         evaluation = evaluate(models[0], **options) if len(models) == 1 else None
         pair = evaluate_pair(models[0], models[1], **options) if len(models) == 2 else None
     if evaluation is not None:
-        show(evaluation.document(), render_evaluation(evaluation), as_json)
+        show(evaluation, render_evaluation(evaluation), as_json)
     if pair is not None:
-        show(pair.document(), render_pair(pair), as_json)
+        show(pair, render_pair(pair), as_json)
 
 
 @app.command()
@@ -168,6 +168,7 @@ def explain(
     """
     from tiedlm import explain
     from tiedlm.cli.explanation_text import render_explanations
+    from tiedlm.explanation.explanation import Explanations
 
     if _listed_folder(given or [], as_json):
         return
@@ -182,14 +183,12 @@ def explain(
                 "before it a model if you like"
             )
     explanations = explain(as_text(sentence, "SENTENCE"), model)
-    show([one.document() for one in explanations], render_explanations(explanations), as_json)
+    show(Explanations(explanations), render_explanations(explanations), as_json)
 
 
 def _listed_folder(given: list[str], as_json: bool) -> bool:
     """Whether a folder of runs was given, alone or with a sentence: then its runs are listed."""
-    from dataclasses import asdict
-
-    from tiedlm.api.explainable_runs import EXPLAINABLE_SCHEMA_VERSION, explainable_runs
+    from tiedlm.api.explainable_runs import explainable_runs
     from tiedlm.cli.explainable_lines import render_explainable
 
     match given:
@@ -204,5 +203,5 @@ def _listed_folder(given: list[str], as_json: bool) -> bool:
     found = explainable_runs(Path(folder), sentence)
     if found is None:
         return False
-    show({"schema_version": EXPLAINABLE_SCHEMA_VERSION, **asdict(found)}, render_explainable(found), as_json)
+    show(found, render_explainable(found), as_json)
     return True

@@ -55,13 +55,13 @@ def show_probe(model: str, probe: Probe, quiet: bool, as_json: bool) -> None:
 
     if probe.similarity is not None:
         similarity = score_similarity(model, probe.similarity)
-        show(similarity.document(), render_similarity(similarity), as_json)
+        show(similarity, render_similarity(similarity), as_json)
     elif Path(model).is_dir() and models_of(Path(model)):
         folder = _ask(compare_pairs, model, probe, quiet)
-        show(folder.document(), render_folder_pairs(folder), as_json)
+        show(folder, render_folder_pairs(folder), as_json)
     else:
         scores = _ask(score_pairs, model, probe, quiet)
-        show(scores.document(), render_pairs(scores), as_json)
+        show(scores, render_pairs(scores), as_json)
 
 
 def _ask(question: Callable[..., T], model: str, probe: Probe, quiet: bool) -> T:

@@ -335,7 +335,7 @@ def train(
     if not (display.plan or quiet):
         tell_nothing_trained(f"{run} has its record already", folder, resume)
     if as_json:
-        echo_json(record.model_dump(mode="json"))
+        echo_json(record)
     else:
         stdout.print(render_record(record))
         tell_place("record", folder / record.file_name)

@@ -34,7 +34,6 @@ from tiedlm.record.run_record import RunRecord
 from tiedlm.record.trained_on import trained_on
 from tiedlm.version import __version__
 
-COMPARISON_SCHEMA_VERSION = 8
 MAY_DIFFER = ("tiedlm_version", "git_commit", "git_dirty", "python", "torch", "processor", "num_threads")
 
 
@@ -90,7 +89,6 @@ def compare(
         *_tuning_notes(runs, tuning),
     ]
     return Comparison(
-        schema_version=COMPARISON_SCHEMA_VERSION,
         experiment=records[0].experiment,
         corpus=records[0].data.corpus,
         seeds=shared[baseline],

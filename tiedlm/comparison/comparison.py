@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from tiedlm.comparison.arm_summary import METRICS, ArmSummary, Saved
 from tiedlm.comparison.curves import DifferenceCurve
@@ -19,7 +19,7 @@ from tiedlm.record.trained_on import TrainedOn
 class Comparison(Strict, Tabular):
     """Everything a report says; `tiedlm compare --json` prints it."""
 
-    schema_version: int
+    schema_version: Literal[8] = 8
     experiment: str
     corpus: str
     seeds: list[int]

@@ -20,7 +20,7 @@ from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
 
-SCAN_SCHEMA_VERSION = 5
+SCAN_SCHEMA_VERSION: Literal[5] = 5
 MAX_CELLS_NAMED = 3
 
 
@@ -57,7 +57,7 @@ class ScanCell(Strict):
 class Scan(Strict, Tabular):
     """Everything the report of a scan says."""
 
-    schema_version: int
+    schema_version: Literal[5] = SCAN_SCHEMA_VERSION
     design: ScanDesign
     corpus: str
     unit: Literal["nats a token", "bits a byte"]
@@ -152,7 +152,6 @@ def make_scan(
         *(f"{folder} {comparison.records_sha256}" for folder, comparison in found.items()),
     ]
     return Scan(
-        schema_version=SCAN_SCHEMA_VERSION,
         design=design,
         corpus=first.corpus,
         unit="bits a byte" if across else "nats a token",

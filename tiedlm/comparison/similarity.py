@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tiedlm.config.strict import Name, Strict
 
-SIMILARITY_SCHEMA_VERSION = 1
 Share = Annotated[float, Field(ge=0.0, le=1.0 + 1e-9)]
 
 
@@ -33,7 +32,7 @@ class MatrixPair(Strict):
 class Similarity(Strict):
     """Of all runs of a folder whose models were there."""
 
-    schema_version: int
+    schema_version: Literal[1] = 1
     num_tokens: Annotated[int, Field(gt=0)]
     """The most frequent of train, special tokens left out."""
     pairs: list[MatrixPair]

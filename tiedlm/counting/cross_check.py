@@ -29,11 +29,6 @@ class Answer:
     layout: Layout = UNKNOWN
     """The names of the tensors, where the model had to be built."""
 
-    def document(self) -> dict[str, object]:
-        """The JSON of `count-params --json`."""
-        checkpoint = None if self.checkpoint is None else self.checkpoint.document()
-        return self.count.document() | {"checkpoint": checkpoint, "notes": list(self.notes)}
-
 
 def answer_config(name: str, config: Mapping[str, Any], *notes: str) -> Answer:
     """Count by closed form where there is one, else by building the model.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,6 @@ from tiedlm.data.frequency_bands import LEAST_COUNTS
 from tiedlm.exchange.split_text import Reading
 from tiedlm.exchange.text_evaluation import Evaluation, ScoredText, SplitSums
 
-PAIR_SCHEMA_VERSION = 1
 Unit = Literal["nats a token", "bits a byte"]
 
 
@@ -60,6 +59,7 @@ class SplitOfPair:
 class PairEvaluation:
     """Two models on one text."""
 
+    schema_version: Literal[1] = field(default=1, init=False)
     a: Evaluation
     b: Evaluation
     """Each by itself, as `evaluate` has it, on the blocks that were scored."""
@@ -68,10 +68,6 @@ class PairEvaluation:
     """Why it is bits a byte: what of their tokens, blocks or masks differs; empty where it is nats a token."""
     splits: list[SplitOfPair]
     notes: list[str]
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return {"schema_version": PAIR_SCHEMA_VERSION, **asdict(self)}
 
 
 def unlikeness(a: Mapping[str, Reading], b: Mapping[str, Reading]) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,7 @@ class SplitScore:
 class Evaluation:
     """A model on a text."""
 
+    schema_version: Literal[1] = field(default=1, init=False)
     model: str
     kind: str
     num_parameters: int
@@ -77,10 +78,6 @@ class Evaluation:
     splits: list[SplitScore]
     notes: list[str]
     """What the model's files leave open."""
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

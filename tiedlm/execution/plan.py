@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import WithJsonSchema
 
 from tiedlm.comparison.text_notes import text_notes
 from tiedlm.config.experiment import Experiment
@@ -18,6 +21,10 @@ from tiedlm.training.device import Runtime
 
 FORWARD_SHARE = 1 / 3
 """Of a training step's FLOPs: backward makes twice as many products as forward."""
+
+
+InWords = Annotated[RunId, WithJsonSchema({"type": "string"})]
+"""Told as `tied seed 3`."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,12 @@ class PlannedWidth:
 class Plan:
     """The runs of a command; sizes are of each run."""
 
+    schema_version: Literal[1] = dataclasses.field(default=1, init=False)
     experiment: str
     corpus: str
     out: str
-    to_train: list[RunId]
-    already_there: list[RunId]
+    to_train: list[InWords]
+    already_there: list[InWords]
     num_steps: int
     train_tokens: int
     evaluation_tokens: int
@@ -67,7 +75,7 @@ class Plan:
     """Of a scan or a tuning, whose sizes above are those of its first cell; None of one comparison."""
 
     def document(self) -> dict[str, object]:
-        """The JSON of `--dry-run --json`."""
+        """The JSON of `--dry-run --json`, with runs in words."""
         runs = {"to_train": [*map(str, self.to_train)], "already_there": [*map(str, self.already_there)]}
         return dataclasses.asdict(self) | runs
 

@@ -1,7 +1,6 @@
 """Every step of every run as a line of JSON, for whoever watches or plots by other means.
 
-A line is of a step (`num_tokens`, `loss_nats`, `learning_rate`, `tokens_per_second`) or of a point of the learning
-curve (`num_tokens`, `train_loss_nats`, `valid_loss_nats`), and names its run by the folder of its record, arm and seed.
+A line is a `StepLine` or a `CurveLine`, and names its run by the folder of its record, arm and seed.
 A run that goes on, or begins again, replaces the lines of the steps that it makes again, so that none is there twice;
 one that was just being told when the command was stopped may be missing.
 """
@@ -10,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from tiedlm.atomic_file import replacement
 from tiedlm.errors import InputError
@@ -24,8 +24,40 @@ if TYPE_CHECKING:
     from tiedlm.training.progress import Progress
 
 Run = tuple[str, RunId]
-LINE_BEGINS = b'{"out": "'
+LINE_BEGINS = (b'{"schema_version": 1, "out": "', b'{"out": "')  # the second before lines had a version
 MAX_LINE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """Of a step."""
+
+    schema_version: Literal[1] = field(default=1, init=False)
+    out: str
+    """The folder of the run's record."""
+    arm: str
+    seed: int
+    step: int
+    num_tokens: int
+    """So far, in all steps; the rest is of this step."""
+    loss_nats: float
+    learning_rate: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class CurveLine:
+    """Of a point of the learning curve."""
+
+    schema_version: Literal[1] = field(default=1, init=False)
+    out: str
+    arm: str
+    seed: int
+    step: int
+    num_tokens: int
+    """The same as of a step; the losses are those of the record."""
+    train_loss_nats: float
+    valid_loss_nats: float
 
 
 class StepLog(Listener):
@@ -66,13 +98,30 @@ class StepLog(Listener):
     def update(self, progress: Progress) -> None:
         """A line of a step; evaluations at the end are in the record."""
         if progress.phase == "training":
-            values = ("num_tokens", "loss_nats", "learning_rate", "tokens_per_second")
-            self._write(progress.run, progress.step, {name: getattr(progress, name) for name in values})
+            line = StepLine(
+                out=self._place,
+                arm=progress.run.arm,
+                seed=progress.run.seed,
+                step=progress.step,
+                num_tokens=progress.num_tokens,
+                loss_nats=progress.loss_nats,
+                learning_rate=progress.learning_rate,
+                tokens_per_second=progress.tokens_per_second,
+            )
+            self._write(progress.run, line)
 
     def evaluated(self, run: RunId, point: CurvePoint) -> None:
         """A line of a point of the learning curve."""
-        values = ("num_tokens", "train_loss_nats", "valid_loss_nats")
-        self._write(run, point.step, {name: getattr(point, name) for name in values})
+        line = CurveLine(
+            out=self._place,
+            arm=run.arm,
+            seed=run.seed,
+            step=point.step,
+            num_tokens=point.num_tokens,
+            train_loss_nats=point.train_loss_nats,
+            valid_loss_nats=point.valid_loss_nats,
+        )
+        self._write(run, line)
 
     def end(self) -> None:
         """Close the file."""
@@ -80,17 +129,20 @@ class StepLog(Listener):
             self.file.close()
             self.file = None
 
-    def _write(self, run: RunId, step: int, values: dict[str, Any]) -> None:
+    @property
+    def _place(self) -> str:
+        return str(Path(self.out, self.cell))
+
+    def _write(self, run: RunId, line: StepLine | CurveLine) -> None:
         assert self.file is not None
-        out = str(Path(self.out, self.cell))
-        of_folder = (out, run)
+        of_folder, step = (line.out, run), line.step
         if of_folder not in self.begun:
             self.begun.add(of_folder)
             if step <= self.last_steps.get(of_folder, -1):
                 self.file.close()
                 self._open(of_folder, step)
         self.last_steps[of_folder] = step
-        self.file.write(json.dumps({"out": out, **run._asdict(), "step": step, **values}) + "\n")
+        self.file.write(json.dumps(asdict(line)) + "\n")
 
     def _open(self, again: Run | None = None, from_step: int = 0) -> None:
         """For appending, without the steps that a run makes again."""
@@ -137,6 +189,7 @@ def _is_half(line: bytes, is_first: bool) -> bool:
     try:
         json.loads(line)
     except ValueError:
-        begins = line.startswith(LINE_BEGINS) or (not is_first and LINE_BEGINS.startswith(line))
+        is_short = not is_first and any(beginning.startswith(line) for beginning in LINE_BEGINS)
+        begins = line.startswith(LINE_BEGINS) or is_short
         return begins and len(line) < MAX_LINE_BYTES
     return False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -94,9 +95,13 @@ class Explanation:
         """The candidate that `word` is."""
         return next(candidate for candidate in self.candidates if candidate.token_id == self.word_id)
 
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Explanations:
+    """One sentence through the head of each model that was asked."""
+
+    schema_version: Literal[1] = field(default=1, init=False)
+    explanations: list[Explanation]
 
 
 def explain_head(view: HeadView) -> Explanation:

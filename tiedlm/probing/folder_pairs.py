@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from tiedlm.data.frequency_bands import BAND_NAMES
 from tiedlm.errors import InputError
 from tiedlm.probing.pair_items import PairSet
 from tiedlm.probing.pair_scores import (
-    SCHEMA_VERSION,
     Outcomes,
     PairScores,
     TrainWords,
@@ -66,15 +66,11 @@ class PairDifference:
 class FolderPairs:
     """All runs of a folder on the same items."""
 
-    schema_version: int
+    schema_version: Literal[1] = field(default=1, init=False)
     folder: str
     runs: list[PairScores]
     differences: list[PairDifference]
     notes: list[str]
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return asdict(self)
 
 
 def compare_outcomes(
@@ -97,7 +93,7 @@ def compare_outcomes(
     }
     shared = PairSet(pairs.name, tuple(pairs.items[number] for number in kept))
     found = [_difference((first, arm), seeds, points, shared, train) for arm, seeds in seeds_of.items() if seeds]
-    return FolderPairs(SCHEMA_VERSION, folder, runs, _with_verdicts(found), _notes(found, seeds_of))
+    return FolderPairs(folder, runs, _with_verdicts(found), _notes(found, seeds_of))
 
 
 def _difference(

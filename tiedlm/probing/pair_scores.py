@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from tiedlm.data.frequency_bands import BAND_NAMES, frequency_bands
 from tiedlm.errors import InputError
 from tiedlm.probing.pair_items import Cloze, Item, PairSet
 
-SCHEMA_VERSION = 1
 Floats = npt.NDArray[np.float64]
 
 
@@ -65,7 +65,7 @@ class PartScore:
 class PairScores:
     """A model on minimal pairs."""
 
-    schema_version: int
+    schema_version: Literal[1] = field(default=1, init=False)
     model: str
     kind: str
     is_tied: bool
@@ -95,10 +95,6 @@ class PairScores:
     paradigms: list[PartScore]
     notes: list[str]
 
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return asdict(self)
-
 
 def summarise(outcomes: Outcomes, pairs: PairSet, train: TrainWords | None) -> PairScores:
     """Count what a model has answered.
@@ -124,7 +120,6 @@ def summarise(outcomes: Outcomes, pairs: PairSet, train: TrainWords | None) -> P
     names = sorted({name for name in paradigms if name is not None})
     right, rarer = (None, None) if train is None else (right_bands(items, train), rarer_bands(items, train))
     return PairScores(
-        schema_version=SCHEMA_VERSION,
         model=outcomes.model,
         kind=outcomes.kind,
         is_tied=outcomes.is_tied,

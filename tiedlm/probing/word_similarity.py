@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from tiedlm.errors import InputError
 from tiedlm.probing.pair_file import read_lines
-from tiedlm.probing.pair_scores import SCHEMA_VERSION
 
 WORDS, SIMLEX_SCORE = ("word1", "word2"), "SimLex999"
 FEWEST_PAIRS = 4
@@ -64,7 +64,7 @@ class Correlation:
 class SimilarityScores:
     """How a model's rows agree with people on the likeness of words."""
 
-    schema_version: int
+    schema_version: Literal[1] = field(default=1, init=False)
     model: str
     kind: str
     is_tied: bool
@@ -77,10 +77,6 @@ class SimilarityScores:
     output_rows: Correlation | None
     """Of the rows that score; None where the model keeps none apart. Tied, they are the input rows."""
     notes: list[str]
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `--json`."""
-        return asdict(self)
 
 
 def read_word_pairs(path: Path) -> list[WordPair]:
@@ -140,7 +136,6 @@ def correlate(cosines: Cosines, pairs: Sequence[WordPair], file: str) -> Similar
     scores = [pair.score for pair, has in zip(pairs, cosines.has_both, strict=True) if has]
     of_output = cosines.of_output_rows
     return SimilarityScores(
-        schema_version=SCHEMA_VERSION,
         model=cosines.model,
         kind=cosines.kind,
         is_tied=cosines.is_tied,

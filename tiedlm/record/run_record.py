@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import to_json
@@ -21,7 +21,7 @@ from tiedlm.record.metrics import Count, SplitMetrics
 from tiedlm.record.origin import Cost, Data, DesignOption, Pairing, Provenance, Sha256
 from tiedlm.record.run_id import RunId
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION: Literal[6] = 6
 OVERFIT_NATS = 0.5  # below the unigram level on train; who has learned little else is 0.03 to 0.12 below it
 
 
@@ -51,7 +51,7 @@ def document_sha256(document: dict[str, Any]) -> str:
 class RunRecord(Strict):
     """One arm, one seed."""
 
-    schema_version: int
+    schema_version: Literal[6]
     experiment: Name
     arm: Name
     seed: Count

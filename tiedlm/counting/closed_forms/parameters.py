@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.closed_forms.configuration import default_of, stated_tie
 from tiedlm.counting.closed_forms.families import draw_blueprint
-from tiedlm.counting.closed_forms.parameter_bytes import CHECKPOINT_BYTES, TRAINING_RECIPES
 
 if TYPE_CHECKING:
     from tiedlm.counting.closed_forms.blueprint import Blueprint
@@ -155,56 +154,6 @@ class ParameterCount:
             return None
         head = predicted_fraction * self.head_flops
         return head / (head + self.body_flops)
-
-    def document(self) -> dict[str, object]:
-        """The JSON of `count-params --json`."""
-        totals = {"stored": self.total, "tied": self.total_tied, "untied": self.total_untied, "saved": self.saved}
-        return {
-            "name": self.name,
-            "architecture": self.architecture,
-            "source": self.source,
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden_size,
-            "embedding_size": self.embedding_size,
-            "tie_word_embeddings": self.tie_word_embeddings,
-            "no_tie": self.no_tie,
-            "groups": self.groups,
-            "total": self.total,
-            "total_tied": self.total_tied,
-            "total_untied": self.total_untied,
-            "saved": self.saved,
-            "saved_fraction": self.saved_fraction,
-            "active": self._active_document(),
-            "other_totals": self.other_totals,
-            "checkpoint_bytes": {
-                precision: {key: size * number for key, number in totals.items()}
-                for precision, size in CHECKPOINT_BYTES.items()
-            },
-            "training_bytes": {
-                precision: {key: recipe.total * number for key, number in totals.items()}
-                for precision, recipe in TRAINING_RECIPES.items()
-            },
-            "forward_flops_per_token": self._flops_document(),
-        }
-
-    def _active_document(self) -> dict[str, object] | None:
-        if self.routing is None:
-            return None
-        return {
-            "total": self.active,
-            "without_word_embeddings": self.active_without_word_embeddings,
-            "experts": [{"per_token": few, "of": many} for few, many in self.routing.experts],
-        }
-
-    def _flops_document(self) -> dict[str, object] | None:
-        if self.multiply_adds is None:
-            return None
-        return {
-            "head": self.head_flops,
-            "body": self.body_flops,
-            "head_fraction": self.head_fraction(),
-            "head_fraction_masked": self.head_fraction(MASKED_FRACTION) if self.is_masked_lm else None,
-        }
 
 
 def count_config(name: str, raw: Mapping[str, Any], source: str | None = None) -> ParameterCount:

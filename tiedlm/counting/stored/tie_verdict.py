@@ -117,23 +117,3 @@ class CheckpointCount:
                 "matrix; a loader that does not tie starts with a random one"
             )
         return None
-
-    def document(self) -> dict[str, object]:
-        """The `checkpoint` part of the JSON of `count-params --json`."""
-        return {
-            "num_tensors": self.num_tensors,
-            "num_bytes": self.num_bytes,
-            "dtypes": self.dtypes,
-            "input_embedding": None if self.pair.only_output else self.input_embedding.name,
-            "output_embedding": self.input_embedding.name
-            if self.pair.only_output
-            else self.output_embedding.name
-            if self.output_embedding
-            else None,
-            "copies": self.copies,
-            "duplicates": self.duplicates,
-            "not_parameters": self.not_parameters,
-            "config_ties": None if self.claim is None else self.claim.ties,
-            "config_ties_by": None if self.claim is None else self.claim.who,
-            "mismatch": self.mismatch,
-        }
