@@ -22,10 +22,16 @@ from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.paired_statistics import Delta
 from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.tested_differences import ContrastResult, Difference
+from tiedlm.counting.closed_forms.parameters import ParameterCount
+from tiedlm.counting.cross_check import Answer
+from tiedlm.exchange.model_pair import PairEvaluation, SplitOfPair
+from tiedlm.exchange.text_evaluation import Evaluation, SplitScore
+from tiedlm.explanation.explanation import Explanation
 from tiedlm.record.run_record import RunRecord
 
 PAGE = Path(__file__).with_name("reference.md")
-RESULTS = (Comparison, Difference, Delta, ContrastResult, ArmSummary, SplitSummary, Scan, RunRecord)
+COMPARED = (Comparison, Difference, Delta, ContrastResult, ArmSummary, SplitSummary, Scan, RunRecord)
+RESULTS = (*COMPARED, Evaluation, SplitScore, PairEvaluation, SplitOfPair, Answer, ParameterCount, Explanation)
 """What the functions return, the outermost first."""
 HEAD = """<!-- Made by `python docs/make_reference.py`; do not edit. -->
 # Reference

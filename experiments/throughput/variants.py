@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tiedlm.config.model_config import ModelConfig
 from tiedlm.config.train_config import TrainConfig
-from tiedlm.counting.closed_forms.parameters import TRAINING_RECIPES, ParameterCount, count_config
+from tiedlm.counting.closed_forms.parameter_bytes import TRAINING_RECIPES
+from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.data.masking import BatchOrder, mask_blocks
 from tiedlm.generators import make_generator
 from tiedlm.masked_batch import MaskedBatch

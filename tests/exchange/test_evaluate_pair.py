@@ -45,6 +45,11 @@ def test_a_model_against_itself_is_exactly_nothing(tmp_path: Path) -> None:
         assert split.a > 0.0
         assert split.bands is not None
         assert {band.difference for band in split.bands if band.num_tokens} == {0.0}
+        assert f"  {split.split}: B − A +0.0000 [+0.0000, +0.0000] nats a token" in repr(pair)
+    assert len(repr(pair)) < 500
+    assert repr(pair.a) == f"{path} on {pair.a.corpus}: masked-LM perplexity " + ", ".join(
+        f"{one.split} {one.masked_lm_perplexity:.4g}" for one in pair.a.splits
+    )
 
 
 @pytest.mark.usefixtures("corpus_folder")

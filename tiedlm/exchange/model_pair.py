@@ -69,6 +69,14 @@ class PairEvaluation:
     splits: list[SplitOfPair]
     notes: list[str]
 
+    def __repr__(self) -> str:
+        """In a line for each split; every field is in `dataclasses.asdict`."""
+        lines = [
+            f"  {one.split}: B − A {one.difference:+.4f} [{one.ci95[0]:+.4f}, {one.ci95[1]:+.4f}] {self.unit}"
+            for one in self.splits
+        ]
+        return "\n".join([f"A {self.a.model}, B {self.b.model} on {self.a.corpus}", *lines])
+
 
 def unlikeness(a: Mapping[str, Reading], b: Mapping[str, Reading]) -> list[str]:
     """Why two models cannot be scored on the same tokens in the same blocks under the same masks; [] if they can."""

@@ -79,6 +79,11 @@ class Evaluation:
     notes: list[str]
     """What the model's files leave open."""
 
+    def __repr__(self) -> str:
+        """In a line; every field is in `dataclasses.asdict`."""
+        found = ", ".join(f"{one.split} {one.masked_lm_perplexity:.4g}" for one in self.splits)
+        return f"{self.model} on {self.corpus}: masked-LM perplexity {found}"
+
 
 @dataclass(frozen=True)
 class SplitSums:
