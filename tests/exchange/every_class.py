@@ -144,7 +144,8 @@ def difference(family: str, folder: Path, text: Path) -> float:
     foreign_model.load_foreign = doubled
     try:
         asked = Asked(("valid",), None, 16, "cpu", "fp32")
-        (split,) = evaluate_foreign(open_foreign(str(folder)), load_corpus(str(text)), asked, NoGuard()).splits
+        scored = evaluate_foreign(open_foreign(str(folder)), load_corpus(str(text)), asked, NoGuard())
+        (split,) = scored.evaluation.splits
     finally:
         foreign_model.load_foreign = original
     model = transformers.AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
