@@ -1,9 +1,9 @@
-"""`compare` and `train`: their options, and what they print. What they do is imported only once they are called."""
+"""`compare`: its options, and what it prints. What it does is imported only once it is called."""
 
 from __future__ import annotations
 
-import shlex
-from typing import Annotated
+import functools
+from typing import Annotated, Any
 
 import typer
 
@@ -13,21 +13,16 @@ from tiedlm.cli.arguments import (
     check_plan,
     check_together,
     chosen_form,
-    one_arm,
     options_of,
     parse_jobs,
     parse_seeds,
 )
 from tiedlm.cli.console import (
-    echo_json,
     show_comparison,
     show_plan,
     show_scan,
     stderr,
-    stdout,
-    tell_next,
     tell_nothing_trained,
-    tell_place,
 )
 from tiedlm.cli.options import (
     RUN,
@@ -62,7 +57,7 @@ from tiedlm.cli.options import (
     TuneOption,
 )
 from tiedlm.cli.planned_lines import show_commands
-from tiedlm.errors import DivergedTrial, InputError, RunsFailed
+from tiedlm.errors import InputError, RunsFailed
 
 MAX_SEEDS_OF_A_WIDTH = 20
 
@@ -183,6 +178,8 @@ def compare(
         check_not_tuned(runs)
     display.announce(loaded.name, loaded.corpus.name)
     most = MAX_SEEDS_OF_A_WIDTH if max_seeds is None else max_seeds
+    which = (loaded, names, numbers)
+    how: dict[str, Any] = {"out": folder, "data_dir": data_dir, "text_column": text_column, "options": options}
     if plan is not None:
         shared = options_of(corpus=corpus, data_dir=data_dir, text_column=text_column, tokenizer=tokenizer)
         shared += options_of(set=all_settings(settings, steps), device=device, precision=precision)
@@ -192,168 +189,28 @@ def compare(
         found_commands = plan_of_compare(wanted, parse_scan(scanned) if scanned else None, tune, trials)
         words = [*([] if experiment is None else [experiment]), *shared]
         show_commands(found_commands, loaded.name, words, plan, task_minutes)
-        return
-    if scanned:
-        values = parse_scan(scanned)
-        if dry_run:
-            dry = plan_scan(
-                loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
-            )
-            show_plan(dry, as_json)
-            return
-        found = scan(
-            loaded, values, names, numbers, out=folder, data_dir=data_dir, text_column=text_column, options=options
-        )
+    elif scanned and dry_run:
+        show_plan(plan_scan(loaded, parse_scan(scanned), names, numbers, **how), as_json)
+    elif scanned:
+        found = scan(loaded, parse_scan(scanned), names, numbers, **how)
         show_scan(found, folder, form, options_of(data_dir=data_dir, text_column=text_column))
-        return
-    if tune:
-        loaded = tuned(
-            loaded, names, trials=trials, out=folder, data_dir=data_dir, text_column=text_column, options=options
-        )
-    if dry_run:
-        dry = plan_comparison(
-            loaded,
-            names,
-            numbers,
-            to_within=to_within,
-            max_seeds=most,
-            out=folder,
-            data_dir=data_dir,
-            text_column=text_column,
-            options=options,
-        )
-        show_plan(dry, as_json)
-        return
-    needed_again = options_of(
-        data_dir=data_dir, text_column=text_column, arms=arms, device=device, precision=precision, jobs=jobs
-    )
-    try:
-        comparison = compare(
-            loaded,
-            names,
-            numbers,
-            to_within=to_within,
-            max_seeds=most,
-            out=folder,
-            data_dir=data_dir,
-            text_column=text_column,
-            options=options,
-        )
-    except RunsFailed as failed:
-        if failed.comparison is not None:
-            show_comparison(failed.comparison, folder, form, needed_again, side_by_side=num_side_by_side)
-        raise
-    if not (display.plan or quiet):
-        tell_nothing_trained(f"{folder} holds every record that is asked for", folder, resume)
-    show_comparison(comparison, folder, form, needed_again, side_by_side=num_side_by_side)
-
-
-@app.command()
-def train(
-    experiment: ExperimentArgument = None,
-    tied: Annotated[
-        bool,
-        typer.Option(
-            "--tied", metavar=" ", help="The arm whose output matrix is the embedding table.", rich_help_panel=TRAINED
-        ),
-    ] = False,
-    untied: Annotated[
-        bool,
-        typer.Option(
-            "--untied", metavar=" ", help="The arm with an output matrix of its own.", rich_help_panel=TRAINED
-        ),
-    ] = False,
-    arm: Annotated[
-        str | None, typer.Option(metavar="NAME", help="An arm by its name.", rich_help_panel=TRAINED)
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Seed of the start values, batches, masks and dropout.", rich_help_panel=TRAINED
-        ),
-    ] = 0,
-    corpus: CorpusOption = None,
-    data_dir: DataDirOption = None,
-    text_column: TextColumnOption = None,
-    tokenizer: TokenizerOption = None,
-    out: OutOption = None,
-    settings: SetOption = None,
-    steps: StepsOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    resume: ResumeOption = True,
-    checkpoint_seconds: CheckpointOption = 60.0,
-    micro_batch: MicroBatchOption = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads of the run.", show_default="all processors", rich_help_panel=RUN),
-    ] = None,
-    dry_run: DryRunOption = False,
-    log: LogOption = None,
-    tensorboard: TensorboardOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Train one arm with one seed and write its record and its model.
-
-    Example: tiedlm train ptb --untied --seed 6
-    """
-    from tiedlm import RunOptions, load_experiment, train
-    from tiedlm.api.load_experiment import going_on
-    from tiedlm.api.runs import out_folder, run_folder
-    from tiedlm.api.seeds import check_seed
-    from tiedlm.comparison.stages import seeds_option
-    from tiedlm.config.experiment import BUILT_IN_ARMS
-    from tiedlm.display.progress_display import ProgressDisplay
-    from tiedlm.execution.trackers import with_trackers
-    from tiedlm.processes.ranks import ranks_of_environment
-    from tiedlm.record.run_id import RunId
-    from tiedlm.reporting.closing import NextCommand
-    from tiedlm.reporting.terminal import render_record
-
-    name = one_arm([*(["tied"] if tied else []), *(["untied"] if untied else []), *([] if arm is None else [arm])])
-    loaded = load_experiment(experiment, all_settings(settings, steps), corpus, tokenizer)
-    loaded.check_arm(name)
-    check_seed(seed)
-    run = RunId(name, seed)
-    place, _ = going_on(experiment, out, seed)
-    ranks = ranks_of_environment()  # the first one alone tells
-    folder, display = out_folder(loaded, place), ProgressDisplay(stderr, quiet or not ranks.is_first)
-    listener = with_trackers(display, *((log, tensorboard) if ranks.is_first else (None, None)), folder)
-    options = RunOptions(device, precision, None, resume, checkpoint_seconds, listener, micro_batch, threads)
-    display.announce(loaded.name, loaded.corpus.name)
-    if dry_run:
-        show_plan(run_folder(loaded, folder, data_dir, text_column, options).plan([run]), as_json)
-        return
-    try:
-        record = train(loaded, name, seed, out=folder, data_dir=data_dir, text_column=text_column, options=options)
-    except DivergedTrial as diverged:
-        display.notice(str(diverged))
-        return
-    if not ranks.is_first:
-        return
-    if not (display.plan or quiet):
-        tell_nothing_trained(f"{run} has its record already", folder, resume)
-    if as_json:
-        echo_json(record)
+    elif dry_run:
+        show_plan(plan_comparison(*which, to_within=to_within, max_seeds=most, **how), as_json)
     else:
-        stdout.print(render_record(record))
-        tell_place("record", folder / record.file_name)
-        tell_place("model", folder / record.run.model_file)
-        pair = BUILT_IN_ARMS if name in BUILT_IN_ARMS else ("tied", name)
-        words = options_of(
-            corpus=corpus,
-            tokenizer=tokenizer,
-            set=settings,
-            steps=steps,
-            data_dir=data_dir,
-            text_column=text_column,
-            device=device,
-            precision=precision,
-            arms=",".join(pair) if len(loaded.arm_names) > len(pair) else None,
-            seeds=seeds_option([seed]),
-            out=out,
+        if tune:
+            which = (tuned(loaded, names, trials=trials, **how), names, numbers)
+        needed_again = options_of(
+            data_dir=data_dir, text_column=text_column, arms=arms, device=device, precision=precision, jobs=jobs
         )
-        again = shlex.join(["tiedlm", "compare", *([] if experiment is None else [experiment]), *words])
-        sentence = "One run has no other to be compared with; the next command trains its pair."
-        tell_next(sentence, NextCommand(again))
+        tell = functools.partial(
+            show_comparison, folder=folder, form=form, options=needed_again, side_by_side=num_side_by_side
+        )
+        try:
+            comparison = compare(*which, to_within=to_within, max_seeds=most, **how)
+        except RunsFailed as failed:
+            if failed.comparison is not None:
+                tell(failed.comparison)
+            raise
+        if not (display.plan or quiet):
+            tell_nothing_trained(f"{folder} holds every record that is asked for", folder, resume)
+        tell(comparison)
