@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_bad_input import GOOD, TINY, assert_refused, run_tiedlm, write
+from tests.cli.test_bad_input import CACHE, GOOD, TINY, assert_refused, run_tiedlm, write
+from tests.conftest import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -25,3 +32,35 @@ def test_a_folder_of_runs_is_no_model_and_the_answer_names_one(trained: Path) ->
     assert_refused(
         trained, "evaluate out", "is a folder of runs, 2 of them", "e.g. out/tied-seed0.safetensors", "--pairs"
     )
+
+
+def test_a_folder_without_a_record_is_gone_on_with_by_its_checkpoints(tmp_path: Path) -> None:
+    """The third arm is what it was, though no record says in what it differs."""
+    write(tmp_path, GOOD)
+    late = "--set arms.late.model.tie_word_embeddings=true --set arms.late.train.learning_rate=2e-3"
+    many = TINY.replace("--steps 2", "--steps 200")
+    begin(tmp_path, f"compare --corpus corpus {many} {late} --seeds 1 --jobs 3 --save-every 0 --out out", "late")
+    assert not list(tmp_path.glob("out/*-seed*.json"))
+    assert run_tiedlm(tmp_path, "compare out --quiet").returncode == 0
+    command = f"compare --corpus corpus {many} {late} --seeds 1 --out out"
+    again = run_tiedlm(tmp_path, command)
+    assert "nothing was trained" in again.stderr
+
+
+def test_a_folder_without_a_checkpoint_says_so(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    shutil.copy(trained / "out" / "plan.json", tmp_path / "out")
+    assert_refused(tmp_path, "compare out", "out: was interrupted before a run had a checkpoint", "give the command")
+
+
+def begin(folder: Path, arguments: str, arm: str) -> None:
+    """Begin a command, and interrupt it once this arm has a checkpoint."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / CACHE), "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "tiedlm", *arguments.split()]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    ends = time.monotonic() + HANG_SECONDS
+    while not (folder / f"out/checkpoints/{arm}-seed0.safetensors").exists() and time.monotonic() < ends:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate()[1]
+    assert process.returncode == 128 + signal.SIGTERM, told
