@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_bad_input import CACHE, GOOD, TINY, assert_refused, run_tiedlm, write
+from tests.cli.test_bad_input import CACHE, GOOD, TEXT, TINY, assert_refused, run_tiedlm, write
 from tests.conftest import HANG_SECONDS
 
 pytestmark = pytest.mark.slow
@@ -32,6 +32,43 @@ def test_a_folder_of_runs_is_no_model_and_the_answer_names_one(trained: Path) ->
     assert_refused(
         trained, "evaluate out", "is a folder of runs, 2 of them", "e.g. out/tied-seed0.safetensors", "--pairs"
     )
+
+
+@pytest.mark.parametrize("command", ["evaluate {}/tied-seed0.safetensors", "compare {} --seeds 2"])
+def test_a_text_that_is_named_relative_to_another_folder_is_said_to_be(
+    trained: Path, tmp_path: Path, command: str
+) -> None:
+    command = command.format(trained / "out")
+    assert_refused(
+        tmp_path, command, "corpus 'corpus' is not here", "relative to the folder in which", "give the command there"
+    )
+
+
+def test_such_a_text_can_be_named_for_evaluation(trained: Path, tmp_path: Path) -> None:
+    answer = run_tiedlm(tmp_path, f"evaluate {trained}/out/tied-seed0.safetensors --corpus {trained}/corpus")
+    assert answer.returncode == 0, answer.stderr
+
+
+ROWS = "".join(f"title {number},{TEXT.decode().splitlines()[0]} on day {number}\n" for number in range(300))
+HEADERS = {"unclear.csv": "title,body\n", "with-text.csv": "text,body\n"}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_column_of_the_text_is_found_again(tmp_path: Path, name: str) -> None:
+    write(tmp_path, {name: (HEADERS[name] + ROWS).encode()})
+    first = run_tiedlm(tmp_path, f"compare --corpus {name} --text-column body {TINY} --seeds 1 --out out --quiet")
+    assert first.returncode == 0, first.stderr
+    for command in ("compare out --seeds 2 --quiet", "evaluate out/tied-seed1.safetensors"):
+        answer = run_tiedlm(tmp_path, command)
+        assert answer.returncode == 0, answer.stderr
+
+
+def test_a_text_of_which_no_column_is_as_it_was_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"my.csv": (HEADERS["unclear.csv"] + ROWS).encode()})
+    train = run_tiedlm(tmp_path, f"train --tied --corpus my.csv --text-column body {TINY} --out out --quiet")
+    assert train.returncode == 0, train.stderr
+    write(tmp_path, {"my.csv": (HEADERS["unclear.csv"] + ROWS * 2).encode()})
+    assert_refused(tmp_path, "compare out", "none is clearly the text", "name it by --text-column")
 
 
 def test_a_folder_without_a_record_is_gone_on_with_by_its_checkpoints(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from tiedlm.config.experiment import BUILT_IN_ARMS, SECTIONS_OF_ARMS, Overrides
 from tiedlm.config.run_config import RunConfig
 from tiedlm.errors import InputError
 from tiedlm.execution.planned_runs import PLANNED_FILE, load_planned
+from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, RunId
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def begun_seeds(folder: Path) -> list[int]:
 def begun_precision(folder: Path) -> str | None:
     """That of the runs which have a checkpoint; None where none has."""
     return next((key.precision for key in _keys(folder)), None)
+
+
+def text_sha256_of(folder: Path) -> dict[str, str] | None:
+    """The hashes of the text of a folder's runs, by the first record or checkpoint; None where there is neither.
+
+    Raises:
+        InputError: the record is damaged.
+    """
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    for name in filter(RunId.of_record_file, names):
+        return load_record(folder / name).data.text_sha256
+    return next((key.data.text_sha256 for key in _keys(folder)), None)
 
 
 def _with_checkpoint(folder: Path) -> list[RunId]:
