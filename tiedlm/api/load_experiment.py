@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tiedlm.api.begun_runs import begun_runs, begun_seeds, is_begun
 from tiedlm.comparison.designs import contrasts_folder, sealed_contrasts
-from tiedlm.comparison.recorded_experiment import recorded_experiment
+from tiedlm.comparison.recorded_experiment import OfExperiment, recorded_experiment
 from tiedlm.config.corpus_config import TOKENIZER_PATTERN
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.experiment_file import changed_document, find_experiment, read_experiment, shipped_experiments
@@ -61,7 +62,7 @@ def going_on(
     folder = folder_of_runs(given)
     if folder is None:
         return out, seeds
-    there = sorted({record.seed for record in load_records(folder)})
+    there = sorted({record.seed for record in load_records(folder)}) if _has_records(folder) else begun_seeds(folder)
     return folder if out is None else out, there if seeds is None else seeds
 
 
@@ -69,7 +70,11 @@ def folder_of_runs(given: object) -> Path | None:
     """The folder of runs that an experiment is named by; None where it is named otherwise."""
     if not isinstance(given, str | Path) or str(given) in shipped_experiments() or not Path(given).is_dir():
         return None
-    return Path(given) if any(RunId.of_record_file(path.name) for path in Path(given).iterdir()) else None
+    return Path(given) if _has_records(Path(given)) or is_begun(Path(given)) else None
+
+
+def _has_records(folder: Path) -> bool:
+    return any(RunId.of_record_file(path.name) for path in folder.iterdir())
 
 
 def _maker(name_or_path: str) -> Callable[[Sequence[str], dict[str, str]], Experiment]:
@@ -82,7 +87,8 @@ def _maker(name_or_path: str) -> Callable[[Sequence[str], dict[str, str]], Exper
     if folder is None:
         return functools.partial(read_experiment, find_experiment(name_or_path))
     contrasts = sealed_contrasts(contrasts_folder(folder))
-    recorded = recorded_experiment(load_records(folder), str(folder), contrasts.design if contrasts else None)
+    runs: Sequence[OfExperiment] = load_records(folder) if _has_records(folder) else begun_runs(folder)
+    recorded = recorded_experiment(runs, str(folder), contrasts.design if contrasts else None)
     return lambda settings, values: changed_document(recorded.model_dump(), settings, values, str(folder))
 
 

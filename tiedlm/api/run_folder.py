@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiedlm.api.begun_runs import begun_precision
 from tiedlm.api.engine import find_runtime, make_executor, share_out, start_engine
 from tiedlm.api.planned_contrasts import planned_contrasts
 from tiedlm.api.run_queue import Prepared, make_runs
@@ -245,9 +246,15 @@ class RunFolder:
         return jobs, make_plan(self.experiment, corpus, missing, there, self.place, runtime, side_by_side, has_bf16)
 
     def _precision(self) -> str:
-        """The one that was asked for; `auto` is that of the folder's results, beside which no other may stand."""
-        results = self._results() if self.options.precision == "auto" else []
-        return results[0].provenance.precision if results else self.options.precision
+        """The one that was asked for; `auto` is that of the folder's results, beside which no other may stand.
+
+        Where it has none yet, it is that of the checkpoints from which its runs go on.
+        """
+        if self.options.precision != "auto":
+            return self.options.precision
+        if results := self._results():
+            return results[0].provenance.precision
+        return (begun_precision(self.place) if self.options.resume else None) or "auto"
 
     def _executor(self, plan: Plan) -> Executor:
         return make_executor(plan.side_by_side, self.options)

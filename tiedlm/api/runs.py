@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tiedlm.api.begun_runs import text_sha256_of
 from tiedlm.api.load_experiment import going_on, load_experiment
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.places import RUNS_FOLDER
@@ -16,7 +17,7 @@ from tiedlm.api.seeds import both_stages, check_seed, chosen_runs, decide, plan_
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import is_trial, put_back
 from tiedlm.config.experiment import Experiment
-from tiedlm.data.sources.corpus import load_corpus
+from tiedlm.data.sources.corpus import Corpus, check_is_here, load_corpus_again
 from tiedlm.errors import DivergedTrial, InputError, RunsFailed
 from tiedlm.execution.folder_lock import PATIENCE_SECONDS, locked
 from tiedlm.execution.run_options import RunOptions
@@ -205,8 +206,15 @@ def run_folder(
         InputError: it is a file.
     """
     options, data_place = options or RunOptions(), None if data_dir is None else Path(data_dir)
-    find_text = functools.cache(lambda: load_corpus(experiment.corpus.name, data_place, text_column, options.listener))
-    place = out_folder(experiment, out)
+    name, place = experiment.corpus.name, out_folder(experiment, out)
+
+    @functools.cache
+    def find_text() -> Corpus:
+        text_sha256 = text_sha256_of(place)
+        if text_sha256 is not None:
+            check_is_here(name, "give the command there")
+        return load_corpus_again(name, text_sha256, data_place, text_column, options.listener)
+
     return RunFolder(experiment, place, find_text, options, divergence_counts=is_trial(place))
 
 

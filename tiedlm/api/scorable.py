@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tiedlm.api.foreign_work import IMPORTS, evaluate_foreign, read_foreign
 from tiedlm.config.corpus_config import EVALUATED_SPLITS
-from tiedlm.data.sources.corpus import Corpus, load_corpus
+from tiedlm.data.sources.corpus import Corpus, check_is_here, load_corpus_again
 from tiedlm.errors import InputError
 from tiedlm.exchange.asked import Asked
 from tiedlm.exchange.exported_origin import Origin
@@ -144,7 +144,10 @@ def find_text(
     if len(names) > 1:
         trained_on = " and ".join(f"{model} on {origin.corpus}" for model, origin in known.items())
         raise InputError(f"{trained_on}: were trained on different texts; give --corpus, the one to score both on")
-    text = load_corpus(names[0], None if data_dir is None else Path(data_dir), text_column)
+    if corpus is None:
+        check_is_here(names[0], "give the command there, or the text by --corpus")
+    text_sha256 = next((origin.text_sha256 for origin in known.values() if origin.corpus == names[0]), None)
+    text = load_corpus_again(names[0], text_sha256, None if data_dir is None else Path(data_dir), text_column)
     others = [model for model, origin in known.items() if origin.text_sha256 != text.sha256]
     if corpus is None and others:
         raise InputError(

@@ -95,7 +95,7 @@ def compare_pairs(
 
     asked, place = _Asked(str(pairs), tuple(splits), max_items), Path(folder)
     given = asked.given()
-    runs = models_of(place)
+    runs = RunId.of_models_in(place)
     if not runs:
         raise InputError(f"{folder}: has no model of a run, ARM-seedN{MODEL_SUFFIX}; give a folder of tiedlm compare")
     first = open_run(place / runs[0].model_file)
@@ -110,12 +110,6 @@ def compare_pairs(
         outcomes[run] = _judge_run(opened, str(place / run.model_file), items, device, tell)
     arms = sorted({run.arm for run in runs})
     return compare_outcomes(str(folder), outcomes, items, train, "tied" if "tied" in arms else arms[0])
-
-
-def models_of(folder: Path) -> list[RunId]:
-    """The runs in a folder whose models are there, by arm and seed."""
-    found = (RunId.of_file(path) for path in folder.iterdir() if path.suffix == MODEL_SUFFIX)
-    return sorted(run for run in found if run is not None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from tiedlm.data.sources.corpus import load_corpus
+from tiedlm.data.sources.corpus import load_corpus_again
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
 
@@ -32,7 +32,7 @@ def valid_texts(record: RunRecord, vocabulary: Vocabulary) -> Iterator[list[str]
     if data.corpus.startswith("hub:"):
         return
     try:
-        corpus = load_corpus(data.corpus, may_fetch=False)
+        corpus = load_corpus_again(data.corpus, data.text_sha256, may_fetch=False)
         if corpus.sha256["valid"] != data.text_sha256["valid"]:
             return
         pieces = (piece for batch in corpus.batches("valid") for piece in batch)

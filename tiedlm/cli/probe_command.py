@@ -50,13 +50,13 @@ class Probe:
 def show_probe(model: str, probe: Probe, quiet: bool, as_json: bool) -> None:
     """Ask, and show the answer: of a folder of runs, all of them and how its arms differ."""
     from tiedlm import compare_pairs, score_pairs, score_similarity
-    from tiedlm.api.score_pairs import models_of
     from tiedlm.cli.probe_tables import render_folder_pairs, render_pairs, render_similarity
+    from tiedlm.record.run_id import RunId
 
     if probe.similarity is not None:
         similarity = score_similarity(model, probe.similarity)
         show(similarity, render_similarity(similarity), as_json)
-    elif Path(model).is_dir() and models_of(Path(model)):
+    elif Path(model).is_dir() and RunId.of_models_in(Path(model)):
         folder = _ask(compare_pairs, model, probe, quiet)
         show(folder, render_folder_pairs(folder), as_json)
     else:

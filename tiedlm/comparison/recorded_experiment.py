@@ -5,19 +5,47 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tiedlm.comparison.designs import Contrasts
-from tiedlm.config.experiment import BUILT_IN_ARMS, SECTIONS_OF_ARMS, Experiment
+from tiedlm.config.experiment import BUILT_IN_ARMS, SECTIONS_OF_ARMS, Experiment, Overrides
 from tiedlm.config.experiment_file import shipped_experiments
+from tiedlm.config.run_config import RunConfig
 from tiedlm.config.strict import validated
 from tiedlm.errors import InputError
-from tiedlm.record.run_record import RunRecord
 
 SECTIONS = ("model", "corpus", "train", "intervention")
 
 
-def recorded_experiment(records: Sequence[RunRecord], source: str, contrasts: Contrasts | None = None) -> Experiment:
+class OfExperiment(Protocol):
+    """What a record, or a checkpoint, says of its experiment."""
+
+    @property
+    def experiment(self) -> str:
+        """Its name."""
+
+    @property
+    def arm(self) -> str:
+        """Of the run."""
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+
+    @property
+    def overrides(self) -> Overrides:
+        """What the arm changes in the experiment."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The arm's, overrides applied."""
+
+    @property
+    def file_name(self) -> str:
+        """Where it stands."""
+
+
+def recorded_experiment(records: Sequence[OfExperiment], source: str, contrasts: Contrasts | None = None) -> Experiment:
     """The experiment of some records: its arms are theirs, with `tied` and `untied`, and its seeds as many as theirs.
 
     What an arm overrides stands in its own record alone; the value that the arms share is that of an arm that does not
@@ -66,11 +94,11 @@ def folder_argument(folder: Path) -> str:
     return shlex.quote(f"./{name}" if name in shipped_experiments() or name.startswith("-") else name)
 
 
-def _overrides(record: RunRecord) -> dict[str, dict[str, Any]]:
+def _overrides(record: OfExperiment) -> dict[str, dict[str, Any]]:
     return {str(section): keys for section, keys in record.overrides.items()}
 
 
-def _own_overrides(record: RunRecord) -> dict[str, dict[str, Any]]:
+def _own_overrides(record: OfExperiment) -> dict[str, dict[str, Any]]:
     """Without what makes a built-in arm what it is, which an experiment does not state."""
     built_in = BUILT_IN_ARMS.get(record.arm, {})
     found = {

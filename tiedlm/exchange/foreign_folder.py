@@ -19,6 +19,7 @@ from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES
 from tiedlm.errors import InputError
 from tiedlm.exchange.exported_origin import OWN_KEY, Origin
 from tiedlm.hub_client import HUB_NAME, be_quiet, why_not_given
+from tiedlm.record.run_id import RunId
 
 CONFIG = "config.json"
 TOKENIZER_FILES = ("tokenizer*", "*vocab*", "*.model", "special_tokens_map.json")
@@ -97,6 +98,11 @@ def _check_files(folder: Path, source: str) -> None:
             if (size := path.stat().st_size) > limit:
                 raise InputError(f"{path}: has {size:,} bytes, over the limit of {limit:,}; give a smaller one")
     if not (folder / CONFIG).exists():
+        if runs := RunId.of_models_in(folder):
+            raise InputError(
+                f"{source}: is a folder of runs, {len(runs)} of them with a model; name one of these, e.g. "
+                f"{folder / runs[0].model_file}, or two of them to evaluate; evaluate --pairs takes the folder"
+            )
         raise InputError(f"{source}: has no {CONFIG}; give a folder with {WANTED}")
     if (folder / "adapter_config.json").exists():
         raise InputError(

@@ -69,6 +69,12 @@ class RunId(NamedTuple):
         return cls._of_stem(path.stem) if path.suffix else None
 
     @classmethod
+    def of_models_in(cls, folder: Path) -> list[RunId]:
+        """The runs in a folder whose models are there, by arm and seed."""
+        found = (cls._of_stem(path.stem) for path in folder.iterdir() if path.suffix == MODEL_SUFFIX)
+        return sorted(run for run in found if run is not None)
+
+    @classmethod
     def _of_stem(cls, stem: str) -> RunId | None:
         found = FILE_PATTERN.fullmatch(stem)
         return None if found is None else cls(found["arm"], int(found["seed"]))

@@ -5,6 +5,7 @@ In `safetensors`, with a digest over all of it. Nothing is pickled, so a file ca
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -107,17 +108,19 @@ class CheckpointFiles:
         """The files that exist, newest first."""
         yield from (path for path in (self.newest, self.previous) if path.exists())
 
+    def keys(self) -> Iterator[tuple[Path, RunKey]]:
+        """What they are of, newest first; damaged ones are left to whoever loads them."""
+        for path in self.candidates():
+            with contextlib.suppress(DamagedCheckpoint):
+                yield path, _read_header(path)[0].key
+
     def check(self, key: RunKey) -> None:
-        """Refuse checkpoints of another run; damaged ones are left to whoever loads them.
+        """Refuse checkpoints of another run.
 
         Raises:
             InputError: naming the first field that differs.
         """
-        for path in self.candidates():
-            try:
-                stored = _read_header(path)[0].key
-            except DamagedCheckpoint:
-                continue
+        for path, stored in self.keys():
             for field, mine, theirs in _differing(_flat(key), _flat(stored)):
                 raise InputError(
                     f"{path}: the unfinished run had {field}={theirs!r}, now it is {mine!r}; set it back, pass "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,12 @@ from tiedlm.data.sources.layout import find_readers, single_file, split_of
 from tiedlm.data.sources.pieces import Piece, Reader, TextHash, batches
 from tiedlm.data.sources.pydoc_corpus import pydoc_folder
 from tiedlm.data.sources.saved_dataset import hub_readers
+from tiedlm.data.sources.table_file import UnclearColumn
 from tiedlm.data.sources.watcher import Watcher
 from tiedlm.errors import InputError
 
+NO_COLUMN = "\0"
+"""No column has this name, and what has columns says so."""
 HUB_CORPUS = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(?::(?P<config>[^:]+))?")
 
 
@@ -59,6 +64,18 @@ def default_tokenizer(name: str) -> str:
 def is_own_text(name: str) -> bool:
     """Whether it is the user's file or folder, and none with a name of its own, whatever lies in the current folder."""
     return name != "pydoc" and name not in KNOWN and not name.startswith("hub:")
+
+
+def check_is_here(name: str, remedy: str) -> None:
+    """Refuse the text of runs that name it by a path that leads nowhere from here.
+
+    Raises:
+        InputError: it is such a path.
+    """
+    if is_own_text(name) and not Path(name).is_absolute() and not Path(name).exists():
+        raise InputError(
+            f"corpus {name!r} is not here: its path is relative to the folder in which the runs were trained; {remedy}"
+        )
 
 
 def load_corpus(
@@ -112,6 +129,51 @@ def load_corpus(
     source += "" if text_column is None else f", column {text_column}"
     sha256 = {split: _sha256(name, split, readers[split]) for split in SPLITS}
     return Corpus(name, source, readers, sha256, documents)
+
+
+def load_corpus_again(
+    name: str,
+    text_sha256: dict[str, str] | None,
+    data_dir: Path | None = None,
+    text_column: str | None = None,
+    watcher: Watcher | None = None,
+    may_fetch: bool = True,
+) -> Corpus:
+    """The same of a text that was read before: its column, where none is named, is the one that gives these hashes.
+
+    Where none gives them, and for a text that was never read, it is what `load_corpus` finds.
+
+    Raises:
+        InputError: as `load_corpus`.
+    """
+    load = functools.partial(load_corpus, name, data_dir, may_fetch=may_fetch)
+    if text_sha256 is None or text_column is not None:
+        return load(text_column, watcher)
+    try:
+        usual = load(None, watcher)
+    except UnclearColumn as unclear:
+        found = _of_a_column(load, unclear.columns, text_sha256)
+        if found is None:
+            raise
+        return found
+    if usual.sha256 == text_sha256:
+        return usual
+    try:
+        load(NO_COLUMN)
+    except UnclearColumn as unclear:
+        return _of_a_column(load, unclear.columns, text_sha256) or usual
+    except InputError:  # it has no columns
+        pass
+    return usual
+
+
+def _of_a_column(load: Callable[[str], Corpus], columns: list[str], text_sha256: dict[str, str]) -> Corpus | None:
+    for column in columns:
+        with contextlib.suppress(InputError):  # another one may hold what is no text
+            found = load(column)
+            if found.sha256 == text_sha256:
+                return found
+    return None
 
 
 def _by_hash(documents: Documents) -> str:

@@ -17,6 +17,15 @@ ROWS_AT_ONCE = 1_000
 MAX_UNPACKED_BYTES, MAX_PACKING = 1 << 26, 1_000
 
 
+class UnclearColumn(InputError):
+    """Which column is the text must be said, or is said wrongly."""
+
+    def __init__(self, sentence: str, columns: list[str]) -> None:
+        """`columns` are those that hold strings."""
+        super().__init__(sentence)
+        self.columns = columns
+
+
 def separated_rows(usual: str, path: Path, file: BinaryIO, column: str | None) -> Iterator[Piece]:
     """The rows under a header; a field may hold line breaks.
 
@@ -97,7 +106,8 @@ def text_column(place: str, columns: dict[str, str], wanted: str | None) -> str:
     """The one that is asked for, else `text`, else the only one that holds strings; `columns` are names and kinds.
 
     Raises:
-        InputError: there is no such column, it holds no strings, or it is not clear which.
+        UnclearColumn: there is no such column, or it is not clear which.
+        InputError: it holds no strings.
     """
     texts = [name for name, kind in columns.items() if kind == "string"]
     shown = ", ".join(f"{name} ({kind})" for name, kind in list(columns.items())[:12]) or "none"
@@ -113,7 +123,9 @@ def text_column(place: str, columns: dict[str, str], wanted: str | None) -> str:
             f"each row into one string, or name another of {shown} by --text-column"
         )
     if wanted is not None:
-        raise InputError(f"{place}: has no column {wanted!r} of strings but {shown}; give another --text-column")
+        sentence = f"{place}: has no column {wanted!r} of strings but {shown}; give another --text-column"
+        raise UnclearColumn(sentence, texts)
     if len(texts) != 1 or named is not None:
-        raise InputError(f"{place}: has columns {shown}, of which none is clearly the text; name it by --text-column")
+        sentence = f"{place}: has columns {shown}, of which none is clearly the text; name it by --text-column"
+        raise UnclearColumn(sentence, texts)
     return texts[0]

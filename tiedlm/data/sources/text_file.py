@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.data.sources.pieces import Piece, cut
-from tiedlm.data.sources.table_file import parquet_rows, separated_rows
+from tiedlm.data.sources.table_file import UnclearColumn, parquet_rows, separated_rows
 from tiedlm.data.sources.text_lines import (
     BYTES_AT_ONCE,
     MAX_JSON_BYTES,
@@ -164,8 +164,9 @@ def _text_of_row(place: str, value: Any, column: str) -> str:
         raise InputError(f"{place} is not a JSON object with the key {column!r}; write one a line")
     if column not in value:
         keys = ", ".join(sorted(map(repr, value))[:8])
-        raise InputError(
-            f"{place} has no key {column!r} but {keys or 'none'}; name the one with the text by --text-column"
+        raise UnclearColumn(
+            f"{place} has no key {column!r} but {keys or 'none'}; name the one with the text by --text-column",
+            [key for key, text in value.items() if isinstance(text, str)],
         )
     text = "" if value[column] is None else value[column]
     if not isinstance(text, str):
