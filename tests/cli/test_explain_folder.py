@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 
+from tests.cli.forked_command import run_forked
 from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import REPOSITORY, toy_experiment
 from tests.exchange.test_export import MASKED, trained
@@ -26,6 +28,8 @@ def test_a_folder_of_runs_is_listed_with_commands_that_work(sentence: str, tmp_p
     answer = run_tiedlm(tmp_path, f"explain runs {sentence}")
     assert (answer.returncode, answer.stderr) == (0, "")
     (command,) = [line for line in answer.stdout.splitlines() if line.startswith("tiedlm explain ")]
+    narrow = run_forked(tmp_path, f"explain runs {sentence}", {**os.environ, "COLUMNS": "40"})
+    assert command in narrow.stdout.splitlines()  # no terminal's width cuts it
     assert "runs: is a folder of 4 runs; 1 can be explained" in answer.stdout
     assert "untied seed 1: runs/untied-seed1.safetensors is not here" in answer.stdout
     assert "tied seed 1: is not trained" in answer.stdout

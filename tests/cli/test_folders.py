@@ -153,7 +153,27 @@ def test_a_listing_says_which_runs_are_missing_or_unfinished(copied: Path) -> No
     of_comparison = listed(copied)["runs/corpus"]
     assert of_comparison["state"] == "unfinished"
     assert of_comparison["unfinished_runs"] == ["untied seed 1", "untied seed 2"]
-    assert rows(copied)[1][2] == "3 of 6 runs, 2 unfinished"
+    assert rows(copied)[1][2] == "3 of 5 runs, 2 unfinished"
+
+
+def test_an_interrupted_command_is_counted_the_same_by_ls_and_by_status(copied: Path) -> None:
+    """Of four runs asked for, two have checkpoints and two have not begun; and so in a cell of a scan."""
+    for folder in ("runs/corpus", "runs/corpus-scan/batch_size=2"):
+        for path in (copied / folder).glob("*tied-seed*.json"):
+            path.unlink()
+        checkpoints = copied / folder / "checkpoints"
+        checkpoints.mkdir()
+        for arm in ("tied", "untied"):
+            (checkpoints / f"{arm}-seed0.safetensors").touch()
+    assert rows(copied)[1][2] == "0 of 4 runs, 2 unfinished"
+    assert rows(copied)[2][2] == "2 of 4 runs, 2 unfinished"
+    for folder, found in listed(copied).items():
+        states = json.loads(run_tiedlm(copied, f"status {folder} --json").stdout)["runs"]
+        assert (found["num_runs"], found["expected_runs"]) == (sum(run["state"] == "done" for run in states), 4)
+        unfinished = [f"{run['arm']} seed {run['seed']}" for run in states if run["state"] == "unfinished"]
+        assert found["unfinished_runs"] == unfinished
+        assert len(states) == 4
+    assert "corpus: 4 runs: 2 unfinished, 2 missing" in run_tiedlm(copied, "status runs/corpus").stdout
 
 
 def test_a_folder_is_running_while_its_lock_is_held(copied: Path) -> None:
@@ -175,6 +195,7 @@ def test_a_folder_is_running_while_its_lock_is_held(copied: Path) -> None:
         ("runs/corpus-scan/batch_size=4/tied-seed0.json", b"{}"),
         ("runs/corpus-scan/scan-design.json", b"[]"),
         ("runs/corpus/two-stage.json", b"nothing"),
+        ("runs/corpus/plan.json", b"["),
     ],
 )
 def test_a_damaged_folder_says_what_is_damaged_and_the_others_are_told(copied: Path, name: str, content: bytes) -> None:
@@ -194,7 +215,7 @@ def test_records_that_cannot_be_compared_say_why(copied: Path) -> None:
         path.unlink()
     of_comparison = listed(copied)["runs/corpus"]
     assert (of_comparison["state"], of_comparison["answer"], of_comparison["experiment"]) == (
-        "complete",
+        "incomplete",
         None,
         "corpus",
     )

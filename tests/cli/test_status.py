@@ -33,7 +33,7 @@ def states(folder: Path, place: str, status: int) -> list[dict[str, Any]]:
     return runs
 
 
-def test_a_run_is_done_running_failed_or_missing(tmp_path: Path) -> None:
+def test_a_run_is_done_running_failed_unfinished_or_missing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     add_planned(out, [*TIED, *UNTIED])
@@ -42,18 +42,23 @@ def test_a_run_is_done_running_failed_or_missing(tmp_path: Path) -> None:
     save_failure(out, UNTIED[0], "step 3: the loss is not finite")
     failed.release()
     held = hold(out, TIED[1])
+    checkpoint = out / "checkpoints" / UNTIED[1].model_file
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
     found = {RunId(run["arm"], run["seed"]): run for run in states(tmp_path, "out", 1)}
     assert {run: of_run["state"] for run, of_run in found.items()} == {
         TIED[0]: "done",
         UNTIED[0]: "failed",
         TIED[1]: "running",
-        UNTIED[1]: "missing",
+        UNTIED[1]: "unfinished",
     }
     assert (found[TIED[1]]["pid"], found[TIED[1]]["host"]) == (os.getpid(), os.uname().nodename)
     assert found[UNTIED[0]]["failure"] == "step 3: the loss is not finite"
     table = run_forked(tmp_path, "status out", {**os.environ, "COLUMNS": "80"}).stdout
     assert max(map(len, table.splitlines())) <= 80
-    assert "out: 4 runs: 1 done, 1 running, 1 failed, 1 missing" in table
+    assert "out: 4 runs: 1 done, 1 running, 1 failed, 1 unfinished" in table
+    checkpoint.unlink()
+    assert {RunId(run["arm"], run["seed"]): run["state"] for run in states(tmp_path, "out", 1)}[UNTIED[1]] == "missing"
     held.release()
     for run in (*TIED, *UNTIED):
         (out / run.record_file).touch()

@@ -140,7 +140,8 @@ def test_a_record_says_whether_it_is_of_one_code(
         run_with(policy, corpus_folder, tmp_path)
     provenance = run_with(CheckpointPolicy(), corpus_folder, tmp_path).provenance  # once mixed, it stays so
     assert (provenance.git_commit, provenance.git_dirty) == (later, is_mixed)
-    assert [("step 2 of other code (git_commit one then, two now)" in words) for words in warnings] == [True] * is_mixed
+    assert [("step 2 of other code (git_commit one then, two now)" in words) for words in warnings] == [is_mixed]
+    assert warnings[0].startswith("goes on from step 2")  # once
 
 
 def test_the_commit_is_that_at_the_start(corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +266,9 @@ def test_of_a_damaged_checkpoint_the_one_before_is_used(
     note_fault(name, num_steps_made - (NUM_STEPS - 7), outcome(record) != outcome(whole))
     assert outcome(record) == outcome(whole)
     assert num_steps_made == NUM_STEPS - 3  # it went on after step 3
-    assert len(warnings) == 1
     assert str(files.newest) in warnings[0]
     assert "it is not used" in warnings[0]
+    assert warnings[1:] == ["goes on from step 3"]
 
 
 @pytest.mark.parametrize(
@@ -441,7 +442,8 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
                 corpus_folder,
                 tmp_path,
             )
-    assert len(warnings) == 2
-    assert "No space left on device" in warnings[0]
+    assert warnings[0] == "goes on from step 3"
+    assert len(warnings) == 3
+    assert "No space left on device" in warnings[1]
     assert files.newest.read_bytes() == kept
     assert [path.name for path in files.newest.parent.iterdir()] == [files.newest.name]  # and nothing half-written

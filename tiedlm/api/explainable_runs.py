@@ -12,7 +12,12 @@ from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.exchange.foreign_folder import CONFIG
 from tiedlm.record.run_id import RunId
 
-NOT_DONE = {"running": "is still running", "failed": "has failed", "missing": "is not trained"}
+NOT_DONE = {
+    "running": "is still running",
+    "failed": "has failed",
+    "unfinished": "is not trained to its end",
+    "missing": "is not trained",
+}
 
 
 @dataclass(frozen=True)

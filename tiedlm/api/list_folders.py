@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tiedlm.api.run_states import states_of
 from tiedlm.comparison.cells import cell_folders, cells_with_records
 from tiedlm.comparison.designs import (
     DESIGN_FILE,
@@ -25,7 +26,6 @@ from tiedlm.comparison.trials import tuned_folders
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.errors import InputError
 from tiedlm.execution.folder_lock import LOCK_FILE, is_held
-from tiedlm.execution.run_lock import held_runs
 from tiedlm.record.record_file import load_record
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, LOCKS_FOLDER, RunId
 from tiedlm.record.run_record import RunRecord
@@ -42,17 +42,17 @@ class ListedFolder:
 
     path: str
     state: State
-    """`incomplete`: an arm lacks a seed that another arm has, or all runs are missing; `unfinished`: a run has a
-    checkpoint and no record; `running`: a command is training there; `damaged`: a record or a design cannot be used."""
+    """`incomplete`: a run that is expected has no record; `unfinished`: and one of these has a checkpoint; `running`: a
+    command is training there; `damaged`: a record, a design or a plan cannot be used."""
     experiment: str | None = None
     corpus: str | None = None
     """Both None where no record can be read."""
     num_runs: int = 0
     """Those with a record."""
     expected_runs: int = 0
-    """Every arm with every seed that any run has, in every cell of a scan."""
+    """Those that `tiedlm status` tells the state of, but for a tuning's."""
     unfinished_runs: list[str] = field(default_factory=list)
-    """Those with a checkpoint and no record."""
+    """Those of this state."""
     num_cells: int | None = None
     """Of a scan."""
     tuning_runs: int | None = None
@@ -105,47 +105,41 @@ def _folders_below(place: Path) -> Iterator[Path]:
 def _listed(folder: Path) -> ListedFolder:
     try:
         return _read(folder)
+    except InputError as error:  # in its plan; whatever else is damaged has a row with what there is
+        problem = str(error)
     except OSError as error:
         problem = f"{folder}: cannot be read ({error.strerror}); check its permissions"
-        return ListedFolder(str(folder), "damaged", problem=problem)
+    return ListedFolder(str(folder), "damaged", problem=problem)
 
 
 def _read(folder: Path) -> ListedFolder:
     cells, tuning = _cells(folder), _tuning_cells(folder)
     places = [folder] if cells is None else cells
-    finished = {(place, run) for place in places for run in _runs(place, RunId.of_record_file)}
-    begun = {(place, run) for place in places for run in _runs(place / CHECKPOINTS_FOLDER, _of_checkpoint)}
-    unfinished = sorted(begun - finished)
-    tuned = [
-        run
-        for place in tuning or []
-        for of_kind in (RunId.of_record_file, RunId.of_divergence_file)
-        for run in _runs(place, of_kind)
-    ]
-    arms = list(dict.fromkeys(run.arm for run in [*sorted(run for _, run in finished | begun), *tuned]))
-    seeds = sorted({run.seed for _, run in finished | begun})
+    states, of_tuning = states_of(folder, places), states_of(folder, tuning or [])
+    num_done = sum(run.state == "done" for run in states)
+    unfinished = [str(RunId(run.arm, run.seed)) for run in states if run.state == "unfinished"]
     answer = _Answer()
-    if finished:
+    if num_done:
         answer = _answer_of(folder, places, is_scan=cells is not None)
-    expected = len(places) * len(arms) * len(seeds)
-    state: State = "complete" if len(finished) == expected > 0 else "unfinished" if unfinished else "incomplete"
+    state: State = "complete" if num_done == len(states) > 0 else "unfinished" if unfinished else "incomplete"
     if answer.is_damaged:
         state = "damaged"
-    if any(is_held(place) or held_runs(place) for place in [*places, *(tuning or [])]):
+    is_running = any(run.state == "running" for run in [*states, *of_tuning])
+    if is_running or any(is_held(place) for place in [*places, *(tuning or [])]):
         state = "running"
     return ListedFolder(
         path=str(folder),
         state=state,
         experiment=answer.experiment,
         corpus=answer.corpus,
-        num_runs=len(finished),
-        expected_runs=expected,
-        unfinished_runs=[str(run) for _, run in unfinished],
+        num_runs=num_done,
+        expected_runs=len(states),
+        unfinished_runs=unfinished,
         num_cells=None if cells is None else len(cells),
-        tuning_runs=None if tuning is None else len(tuned),
-        expected_tuning_runs=None if tuning is None else len(tuning) * len(arms) * len({run.seed for run in tuned}),
-        arms=arms,
-        seeds=seeds,
+        tuning_runs=None if tuning is None else sum(run.state == "done" for run in of_tuning),
+        expected_tuning_runs=None if tuning is None else len(of_tuning),
+        arms=sorted({run.arm for run in [*states, *of_tuning]}),
+        seeds=sorted({run.seed for run in states}),
         answer=answer.words,
         problem=answer.problem,
     )
@@ -177,10 +171,6 @@ def _tuning_cells(folder: Path) -> list[Path] | None:
 def _runs(place: Path, run_of: Callable[[str], RunId | None]) -> list[RunId]:
     names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
     return [run for run in map(run_of, names) if run is not None]
-
-
-def _of_checkpoint(name: str) -> RunId | None:
-    return RunId.of_file(Path(name))
 
 
 class _Answer(NamedTuple):

@@ -20,7 +20,7 @@ from tiedlm.execution.planned_runs import PLANNED_FILE, load_planned
 from tiedlm.execution.run_lock import Holder, held_runs, load_failure
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER, FAILURE_SUFFIX, LOCKS_FOLDER, RunId
 
-State = Literal["done", "running", "failed", "missing"]
+State = Literal["done", "running", "failed", "unfinished", "missing"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class RunState:
     seed: int
     state: State
     """`done`: it has a record, or has diverged in a tuning; `running`: somebody holds its lock; `failed`: it was tried
-    and nobody has taken it since; `missing`: none of these, though it may have been begun."""
+    and nobody has taken it since; `unfinished`: it has a checkpoint, from which the same command goes on; `missing`:
+    none of these."""
     host: str | None = None
     pid: int | None = None
     since: str | None = None
@@ -79,7 +80,7 @@ def find_run_states(folder: Path) -> FolderState | None:
     places = [folder / name for name in (*tuned, *([""] if scanned is None else scanned))]
     is_planned = any((place / PLANNED_FILE).exists() for place in places)
     of_tuning, of_rest = places[: len(tuned)], places[len(tuned) :]
-    runs = [*_of_places(folder, of_tuning), *(of_compared := _of_places(folder, of_rest))]
+    runs = [*states_of(folder, of_tuning), *(of_compared := states_of(folder, of_rest))]
     if not runs:
         return None
     is_complete = bool(of_compared) and all(run.state == "done" for run in runs)
@@ -98,8 +99,12 @@ def _cells(folder: Path) -> tuple[list[str] | None, list[str]]:
     return scanned, [f"{TUNE_FOLDER}/{name}" for name in names]
 
 
-def _of_places(folder: Path, places: Sequence[Path]) -> list[RunState]:
-    """Every run of any place in every place, since cells have the same runs."""
+def states_of(folder: Path, places: Sequence[Path]) -> list[RunState]:
+    """Every run of any place in every place, since cells have the same runs; which runs are expected is decided here.
+
+    Raises:
+        InputError: a plan is damaged.
+    """
     asked = {run: None for place in places for run in _asked(place)}
     states = []
     for place in places:
@@ -133,13 +138,15 @@ def _asked(place: Path) -> list[RunId]:
 def _state(place: Path, cell: str, run: RunId, held: Mapping[RunId, Holder | None]) -> RunState:
     if (place / run.record_file).exists() or (place / run.divergence_file).exists():
         return RunState(cell, run.arm, run.seed, "done")
-    step, num_steps = _steps(place / CHECKPOINTS_FOLDER / run.model_file)
+    checkpoint = place / CHECKPOINTS_FOLDER / run.model_file
+    step, num_steps = _steps(checkpoint)
     if run in held:
         holder = held[run]
         host, pid, since = (None, None, None) if holder is None else (holder.host, holder.pid, holder.since)
         return RunState(cell, run.arm, run.seed, "running", host, pid, since, step, num_steps)
     failure = load_failure(place, run)
-    state: State = "missing" if failure is None else "failed"
+    begun: State = "unfinished" if checkpoint.exists() else "missing"
+    state: State = begun if failure is None else "failed"
     sentence = None if failure is None else failure.sentence
     return RunState(cell, run.arm, run.seed, state, step=step, num_steps=num_steps, failure=sentence)
 

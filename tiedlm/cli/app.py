@@ -10,6 +10,7 @@ from tiedlm.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
+    epilog="Guides for single tasks are in docs/ of the source; begin with tiedlm compare",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

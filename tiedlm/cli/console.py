@@ -40,7 +40,7 @@ def show(document: Document, table: RenderableType, as_json: bool) -> None:
     elif isinstance(table, str):
         typer.echo(table, nl=False)
     else:
-        stdout.print(table, highlight=False)
+        stdout.print(table, highlight=False, crop=False)  # a table fits; a command shall be copied whole
 
 
 def echo_json(document: Document) -> None:

@@ -158,7 +158,9 @@ def status(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Say of each run of a folder whether it is done, running (where, since when, at which step), failed or missing.
+    """Say of each run of a folder whether it is done, running (where, since when), failed, unfinished or missing.
+
+    An unfinished run has a checkpoint, from which the same command goes on.
 
     Example: tiedlm status runs/pydoc
 

@@ -15,7 +15,7 @@ ExperimentArgument = Annotated[
     typer.Argument(
         metavar="EXPERIMENT",
         help="A TOML file; a shipped experiment: pydoc (the default), ptb, ptb-quick, ptb-arms, ptb-own-best, ptb-map, "
-        "ptb-bert, wikitext-2; or a folder of runs, to go on there.",
+        "ptb-bert, wikitext-2 and others (tiedlm config --list); or a folder of runs, to go on there.",
         show_default=False,
     ),
 ]

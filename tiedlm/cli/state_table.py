@@ -15,7 +15,7 @@ from tiedlm.record.run_id import RunId
 if TYPE_CHECKING:
     from tiedlm.api.run_states import FolderState, RunState
 
-STYLES = {"done": "", "running": "cyan", "failed": "bold red", "missing": "yellow"}
+STYLES = {"done": "", "running": "cyan", "failed": "bold red", "unfinished": "yellow", "missing": "yellow"}
 UNPLANNED = "What the folder was asked for is not known; every arm is taken to need every seed that any run has."
 
 

@@ -21,6 +21,11 @@ def cell_folders(values: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any
     return folders
 
 
+def cell_name(values: Mapping[str, Any]) -> str:
+    """What a cell is called where it is no path: `tokenizer=bpe:270`, whose folder is `tokenizer=bpe_270`."""
+    return ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())
+
+
 def cells_with_records(folder: Path) -> list[str]:
     """The folders in a folder that are named like cells and hold records."""
     places = (

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from tiedlm.comparison.cell_tests import CellTests, cell_tests
-from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.cells import cell_folders, cell_name
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.tabular import Row, Tabular
@@ -138,7 +138,7 @@ def make_scan(
     told: dict[str, list[str]] = {}
     for folder, comparison in found.items():
         for note in comparison.notes:
-            told.setdefault(note, []).append(folder)
+            told.setdefault(note, []).append(cell_name(folders[folder]))
     notes = [f"{_cells_in_words(of, len(found))}: {note}" for note, of in told.items()]
     splits = list(next(iter(first.arms.values())).metrics)
     differences = {cell.folder: cell.differences for cell in cells}
@@ -177,10 +177,10 @@ def make_scan(
     )
 
 
-def _cells_in_words(folders: list[str], number: int) -> str:
-    if len(folders) == number:
+def _cells_in_words(names: list[str], number: int) -> str:
+    if len(names) == number:
         return "all cells"
-    return "; ".join(folders) if len(folders) <= MAX_CELLS_NAMED else f"{len(folders)} cells"
+    return "; ".join(names) if len(names) <= MAX_CELLS_NAMED else f"{len(names)} cells"
 
 
 def _differing(first: Comparison, second: Comparison, keys: Sequence[str]) -> list[tuple[str, Any, Any]]:

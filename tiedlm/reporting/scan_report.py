@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tiedlm.comparison.cell_tests import CellResult, CellTests
-from tiedlm.comparison.cells import cell_folders
+from tiedlm.comparison.cells import cell_folders, cell_name
 from tiedlm.comparison.scan_result import Scan, ScanCell
 from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
@@ -120,7 +120,7 @@ def level_table(scan: Scan) -> Table:
         levels = [f"{perplexity:,.1f}" for perplexity in (*cell.perplexities.values(), cell.unigram_perplexity)]
         if scan.is_across_vocabularies:
             levels = [f"{bits:.4f}" for bits in (*cell.bits_per_byte.values(), cell.unigram_bits_per_byte)]
-        rows.append([cell.folder, *levels, str(len(cell.seeds))])
+        rows.append([printable(cell_name(cell.values)), *levels, str(len(cell.seeds))])
     return Table(["cell", *scan.cells[0].perplexities, "unigram", "seeds"], rows)
 
 
@@ -219,5 +219,7 @@ def scan_title(scan: Scan) -> str:
 
 def scan_notes(scan: Scan) -> list[str]:
     """What a reader must know before trusting it."""
-    missing = [f"not trained yet: {', '.join(scan.missing)}"] if scan.missing else []
+    folders = cell_folders(scan.design.values)
+    names = [cell_name(folders[folder]) for folder in scan.missing]
+    missing = [f"not trained yet: {', '.join(names)}"] if names else []
     return [*missing, *scan.notes]

@@ -38,7 +38,7 @@ class CheckpointPolicy:
     should_stop: Callable[[], bool] = lambda: False
     """Asked after every step."""
     warn: Callable[[str], None] = lambda _: None
-    """Told what is wrong with a checkpoint; the run goes on without it."""
+    """Told from which step the run goes on, and what is wrong with a checkpoint, without which it goes on."""
     ranks: Ranks = ALONE
     """Of which the first alone writes; all of them stop after the same step."""
 
@@ -110,7 +110,9 @@ class CheckpointManager:
         if self.policy.ranks.number == 1:
             torch.set_num_threads(header.num_threads)
         self.seconds_before, self.bytes_before = header.total_seconds, header.peak_memory_bytes
-        if header.code != self.code:
+        if header.code == self.code:
+            self.policy.warn(f"goes on from step {header.step:,}")
+        else:
             changed = ", ".join(
                 f"{field} {before} then, {getattr(self.code, field)} now"
                 for field, before in header.code

@@ -15,7 +15,7 @@ from tiedlm.data.sources.cache import cache_path, cached_folder, find_cached
 from tiedlm.data.sources.fetch import fetch_corpus_by_address, fetch_corpus_from_hub, only_one_fetches
 from tiedlm.data.sources.hub_access import NotFetched
 from tiedlm.data.sources.known_corpora import KNOWN, KnownCorpus
-from tiedlm.data.sources.layout import SplitFiles, find_readers, folders_below, names_in, split_groups, split_of
+from tiedlm.data.sources.layout import find_readers, folders_below, names_in, split_groups, split_of
 from tiedlm.data.sources.pieces import Piece, Reader, TextCounts, TextHash, batches, stripped
 from tiedlm.data.sources.saved_dataset import is_saved_dataset, saved_readers
 from tiedlm.data.sources.watcher import Watcher
@@ -36,6 +36,10 @@ class KnownText(NamedTuple):
 
 class _WrongText(Exception):
     """A text is not the published one; the message says which split, and in what."""
+
+    def __init__(self, split: str, message: str) -> None:
+        super().__init__(message)
+        self.split = split
 
 
 def find_known_text(name: str, data_dir: Path | None, watcher: Watcher, may_fetch: bool) -> KnownText:
@@ -120,7 +124,7 @@ def _checked(known: KnownCorpus, split: str, pieces: Iterable[Piece]) -> Iterato
         yield batch
     problem = known.problem(split, text.hexdigest(), counts, num_unk)
     if problem:
-        raise _WrongText(f"it is not the published {known.title} {split} split ({problem})")
+        raise _WrongText(split, f"it is not the published {known.title} {split} split ({problem})")
 
 
 def _verified(name: str, readers: dict[str, Reader]) -> dict[str, str]:
@@ -146,11 +150,13 @@ def _below(name: str, base: Path, option: str) -> KnownText:
     usual = [folder for folder in (base / known.folder, base) if folder.is_dir()]
     for folder in dict.fromkeys([*usual, *folders_below(base)]):
         try:
-            for place, readers in _candidates(folder):
+            for places, readers in _candidates(folder):
                 try:
                     sha256 = _verified(name, readers)
-                except (_WrongText, InputError) as error:
-                    problems.append(f"{place}: {error}")
+                except _WrongText as error:
+                    problems.append(f"{places[error.split]}: {error}")
+                except InputError as error:
+                    problems.append(str(error))
                 else:
                     return KnownText(str(folder), {s: partial(_stripped, readers[s]) for s in SPLITS}, sha256)
         except InputError as error:
@@ -166,19 +172,24 @@ def _stripped(reader: Reader) -> Iterator[Piece]:
     return stripped(reader())
 
 
-def _candidates(folder: Path) -> Iterator[tuple[str, dict[str, Reader]]]:
-    """What in a folder has all three splits, and what it is called."""
+def _candidates(folder: Path) -> Iterator[tuple[dict[str, Path], dict[str, Reader]]]:
+    """What in a folder has all three splits: where each lies, and its reader."""
     if is_saved_dataset(folder):
         found = {split_of(called) or called: reader for called, reader in saved_readers(folder, None).items()}
-        groups: Iterable[tuple[str, dict[str, Reader]]] = [(str(folder), found)]
+        groups: Iterable[tuple[dict[str, Path], dict[str, Reader]]] = [(dict.fromkeys(found, folder), found)]
     else:
-        of_files: list[tuple[str, dict[str, SplitFiles]]] = [
-            (str(group.splits[next(iter(group.splits))].files[0]), group.splits) for group in split_groups(folder)
+        groups = [
+            (
+                {split: files.files[0] for split, files in group.splits.items()},
+                {split: files.reader(None) for split, files in group.splits.items()},
+            )
+            for group in split_groups(folder)
         ]
-        groups = [(place, {split: files.reader(None) for split, files in splits.items()}) for place, splits in of_files]
-    for place, readers in groups:
+    for places, readers in groups:
         missing = [split for split in SPLITS if split not in readers]
         if not missing:
-            yield place, readers
+            yield places, readers
         elif len(missing) < len(SPLITS) - 1:
-            raise InputError(f"{place} has no {missing[0]} beside it, and a corpus needs train, valid and test")
+            raise InputError(
+                f"{next(iter(places.values()))} has no {missing[0]} beside it, and a corpus needs train, valid and test"
+            )
