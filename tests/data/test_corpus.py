@@ -179,7 +179,7 @@ def test_a_vocabulary_that_the_text_does_not_give_is_told(corpus_folder: Path) -
     config = CorpusConfig(name=str(corpus_folder), tokenizer="bpe:4096", seq_length=16, fraction=1.0)
     tokens = tokenize(load_corpus(str(corpus_folder)), config, watcher=heard)
     assert tokens.vocab_size < 4096
-    words = f"corpus.tokenizer=bpe:4096: the text has no more to merge than gives a vocabulary of {tokens.vocab_size}"
+    words = f"corpus.tokenizer=bpe:4096: the text is too small for 4,096 tokens; the vocabulary has {tokens.vocab_size}"
     assert [sentence for sentence in heard.told if sentence.startswith(words)]
 
 

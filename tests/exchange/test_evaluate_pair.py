@@ -255,7 +255,7 @@ def test_the_command_takes_two_models_and_no_third(tmp_path: Path) -> None:
     assert "below 0, B predicts this text better" in shown
     refused = run_tiedlm(tmp_path, f"evaluate {run} {run} {run}")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "is 3 models; give one, or two to compare" in refused.stderr
+    assert "tiedlm: evaluate: 3 models are given; give one, or two to compare" in refused.stderr
 
 
 def test_what_says_of_no_common_text_is_refused(corpus_folder: Path, text: Path, tmp_path: Path) -> None:

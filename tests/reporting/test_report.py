@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tests.comparison.test_compare import made_up, pairs
 from tests.comparison.test_differences import many_arms
+from tiedlm.comparison import paired_statistics
 from tiedlm.comparison.compare import compare
 from tiedlm.markup.latex_text import latex_page
 from tiedlm.markup.markdown_text import markdown_page
@@ -20,6 +21,7 @@ from tiedlm.reporting.main_parts import main_parts
 from tiedlm.reporting.markdown import render_markdown
 from tiedlm.reporting.page.render import render_page
 from tiedlm.reporting.terminal import render_comparison
+from tiedlm.reporting.wording import and_list, percent_more, with_interval
 from tiedlm.reporting.write import update_report
 
 
@@ -135,6 +137,25 @@ def test_of_one_seed_the_terminal_says_what_is_missing() -> None:
     ]
 
 
+def test_an_interval_over_too_few_blocks_is_not_shown_beside_the_note_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paired_statistics, "MIN_BLOCKS", 1_000)
+    lines = shown(pairs([4.0], [4.09]))
+    assert lines[-1] == "      the split has too few blocks for an interval over the choice of text"
+    assert not any("+9.4, +9.4" in line for line in lines)
+
+
+def test_no_minus_stands_before_a_zero_but_at_the_end_of_an_interval() -> None:
+    """There it says that zero is inside."""
+    assert percent_more(-0.0001) == "+0.0"
+    assert with_interval(-0.0001, [-0.0001, 0.1], 2) == "+0.00 [-0.00, +0.10]"
+
+
+def test_three_words_have_a_comma_and_an_and() -> None:
+    assert [and_list(words) for words in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+
+
 EXPECTED = """
 toy: corpus, 2 seeds
 Text: 1,000 tokens of train, 960 of valid, 960 of test. A run reads 384 tokens
@@ -159,14 +180,14 @@ V × H = 100 × 32 = 3,200 saved, 12.7 % of the untied model
  valid                  57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
  test                   57.5 ± 4.1 (33.3 %)   72.2 ± 7.7 (33.3 %)        90
 
-± is the standard deviation over seeds, in parentheses the accuracy, in brackets
-the 95 % interval. Masked-LM perplexity predicts masked tokens from both sides;
-it is not comparable with a causal (left-to-right) perplexity, nor with
-pseudo-perplexity.
+± is the standard deviation over seeds, in parentheses the accuracy. Masked-LM
+perplexity predicts masked tokens from both sides; it is not comparable with a
+causal (left-to-right) perplexity, nor with pseudo-perplexity.
 note: valid has 960 tokens, so which text happens to be in it moves a difference
 by about ± 0.097 nats a token, however many seeds there are; give 3,600 tokens
 or more for valid
 
 valid inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
 test  inconclusive  untied +25.2 % perplexity [-8.8, +72.1] 2 seeds  p = 0.070
+in brackets is the 95 % interval
 """

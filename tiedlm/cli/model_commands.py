@@ -128,7 +128,7 @@ def evaluate(
         show_probe(models[0], probe, quiet, as_json)
         return
     if len(models) > 2:
-        raise InputError(f"evaluate {' '.join(models)[:80]!r}: is {len(models)} models; give one, or two to compare")
+        raise InputError(f"evaluate: {len(models)} models are given; give one, or two to compare")
     with PhaseDisplay(stderr, quiet) as display:
         options: dict[str, Any] = {
             "corpus": corpus,

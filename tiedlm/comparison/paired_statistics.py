@@ -20,6 +20,7 @@ SIGNIFICANCE = 0.05
 CONFIDENCE = 1 - SIGNIFICANCE
 NUM_RESAMPLES = 9_999
 MIN_BLOCKS = 20  # fewer, and resampling them says more of the method than of the text
+TOO_FEW = "of which there are too few"
 BLOCKS_PER_RUN = 40  # beyond which blocks of real text no longer resemble each other
 POWER = 0.8
 MIN_RUNS = 10  # of a split, or there is little to draw from
@@ -34,6 +35,11 @@ class Delta(Strict):
     """None for one seed, which tells nothing of other seeds."""
     values: list[float]
     method: str
+
+    @property
+    def is_of_few_blocks(self) -> bool:
+        """Whether the interval is over the choice of text, of which there are too few blocks for it to be trusted."""
+        return TOO_FEW in self.method
 
 
 def paired_t(values: list[float]) -> Delta:
@@ -106,12 +112,14 @@ def paired_bootstrap(first: SplitMetrics, second: SplitMetrics) -> Delta:
 
     nll = np.subtract(second.block_nll_nats, first.block_nll_nats)
     found = text_bootstrap(nll, first.block_num_tokens)
+    few = f", {TOO_FEW}" if len(nll) < MIN_BLOCKS else ""
     return Delta(
         mean=found.mean,
         ci95=found.ci95,
         p_value=None,
         values=[found.mean],
-        method=f"bootstrap over runs of {found.length} blocks of one seed: the choice of text, not the choice of seed",
+        method=f"bootstrap over runs of {found.length} blocks of one seed{few}: the choice of text, not the choice of "
+        "seed",
     )
 
 

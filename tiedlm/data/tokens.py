@@ -141,7 +141,7 @@ def tokenize(corpus: Corpus, config: CorpusConfig, watcher: Watcher | None = Non
     kind, _, size = config.tokenizer.partition(":")
     if kind == "bpe" and tokenized.vocab_size < int(size):
         watcher.notice(
-            f"corpus.tokenizer={config.tokenizer}: the text has no more to merge than gives a vocabulary of "
+            f"corpus.tokenizer={config.tokenizer}: the text is too small for {int(size):,} tokens; the vocabulary has "
             f"{tokenized.vocab_size:,}"
         )
     left_out, num_bytes = (sum(of.values()) for of in (tokenized.num_bytes_left_out, tokenized.num_bytes))

@@ -70,6 +70,7 @@ class ProgressDisplay(Listener):
         self.plan: Plan | None = None
         self.noted: set[str] = set()  # of this plan and of those before it
         self.finished: dict[CellRun, RunRecord] = {}
+        self.noticed: set[str] = set()
         self.state: dict[CellRun, Progress] = {}
         self.steps_before: dict[CellRun, int] = {}  # of a run that goes on, made by another process
         self.task_ids: dict[CellRun, TaskID] = {}
@@ -183,8 +184,10 @@ class ProgressDisplay(Listener):
             self._say(f"{cell}seed {record.seed}: {differences} perplexity on valid{wait}")
 
     def notice(self, sentence: str) -> None:
-        """Say something above the bars, quiet or not."""
-        self._say(f"tiedlm: {sentence}", style="yellow")
+        """Say something above the bars, quiet or not; what was said is not said again."""
+        if sentence not in self.noticed:
+            self.noticed.add(sentence)
+            self._say(f"tiedlm: {sentence}", style="yellow")
 
     def _estimate(self, progress: Progress) -> None:
         """Say once, when the first steps of all that go were timed, how long the whole takes."""

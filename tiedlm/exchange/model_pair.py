@@ -119,7 +119,7 @@ def compare_models(a: ScoredText, b: ScoredText, stretches: Mapping[str, Sequenc
         unit="bits a byte" if unlike else "nats a token",
         unlike=unlike,
         splits=splits,
-        notes=_notes(a, b, splits),
+        notes=_notes(a, b, splits, unlike),
     )
 
 
@@ -175,15 +175,16 @@ def _apart(
     )
 
 
-def _notes(a: ScoredText, b: ScoredText, splits: Sequence[SplitOfPair]) -> list[str]:
+def _notes(a: ScoredText, b: ScoredText, splits: Sequence[SplitOfPair], unlike: Sequence[str]) -> list[str]:
     notes = []
     if a.evaluation.has_line_ends != b.evaluation.has_line_ends:
         reader = "A" if a.evaluation.has_line_ends else "B"
         notes.append(f"{reader} alone predicts the ends of lines, so they are left out of both.")
+    parts = "stretches" if unlike else "blocks"
     for split in splits:
         if split.num_parts < MIN_BLOCKS:
             notes.append(
-                f"{split.split}: {split.num_parts} parts of the text are too few for its interval to be trusted; give "
-                "more text."
+                f"{split.split}: the interval is over {split.num_parts} of the split's {parts}; it needs {MIN_BLOCKS} "
+                "or more to be trusted."
             )
     return notes

@@ -19,7 +19,7 @@ from tiedlm.comparison.tested_differences import INCONCLUSIVE, Difference
 from tiedlm.comparison.two_stage import MAX_SEEDS
 from tiedlm.config.experiment import BUILT_IN_ARMS
 from tiedlm.reporting.contrast_tables import contrasts_sentence
-from tiedlm.reporting.wording import OVER_CELLS, count_seeds, count_steps
+from tiedlm.reporting.wording import OVER_CELLS, and_list, count_seeds, count_steps
 
 PAGE_FILE = "page.html"
 
@@ -131,7 +131,7 @@ def _answer_of_pair(difference: Difference) -> str:
         sign, behind = (1, second) if difference.ahead == first else (-1, first)
         low, high = sorted(_percent(sign * end) for end in delta.ci95)
         return (
-            f"Decided: {difference.ahead} is ahead. The perplexity of {behind} is {_percent(sign * delta.mean):.1f} % "
+            f"Decided: {difference.ahead} is ahead. The perplexity of {behind} is {_percent(sign * delta.mean):z.1f} % "
             f"higher (95 %: {low:.1f} to {high:.1f}), over {seeds}; lower is better."
         )
     if difference.p_holm is None:
@@ -145,7 +145,7 @@ def _answer_of_pair(difference: Difference) -> str:
 
 def _lack(comparison: Comparison, found: Outlook) -> str:
     """What is missing."""
-    arms, verb = " and ".join(found.arms), "have" if len(found.arms) > 1 else "has"
+    arms, verb = and_list(found.arms), "have" if len(found.arms) > 1 else "has"
     match found.state:
         case "unpaired":
             return f"Runs are missing: {arms} {verb} fewer seeds than there are."
@@ -173,7 +173,7 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
 def _trend(trend: Trend | None) -> str:
     if trend is None:
         return ""
-    arms = " and ".join(trend.arms)
+    arms = and_list(trend.arms)
     if trend.is_rising:
         return (
             f"The loss of {arms} on valid was lowest after {count_steps(trend.num_steps)} and has risen by "

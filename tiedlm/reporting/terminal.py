@@ -40,8 +40,10 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     """The whole answer for a terminal."""
     has_few_arms = len(comparison.arms) <= MAX_COLUMNS
     tables = _tables_of_few_arms if has_few_arms else _tables_of_many_arms
-    signs = ", in parentheses the accuracy" if has_few_arms else ""
-    signs += ", in brackets the 95 % interval" if len(comparison.seeds) > 1 else ""
+    has_brackets = len(comparison.seeds) > 1
+    signs = ", in brackets the 95 % interval" if has_brackets else ""
+    if has_few_arms:
+        signs = ", in parentheses the accuracy"
     parts: list[RenderableType] = [
         Text(heading(comparison), style="bold"),
         *(Text(printable(line), style="bold yellow") for line in differing_lines(comparison)),
@@ -53,7 +55,8 @@ def render_comparison(comparison: Comparison) -> RenderableType:
         *_tuning_parts(comparison),
     ]
     if has_few_arms:
-        parts += [Text(), _verdict_text(comparison), *map(Text, basis_lines(comparison))]
+        brackets = [Text("in brackets is the 95 % interval", style="dim")] if has_brackets else []
+        parts += [Text(), _verdict_text(comparison), *brackets, *map(Text, basis_lines(comparison))]
     return Group(*parts)
 
 

@@ -93,12 +93,17 @@ def percent_interval(ends: Sequence[float]) -> str:
 
 def with_interval(mean: float, ends: Sequence[float] | None, digits: int = 3) -> str:
     """`+0.087 [+0.065, +0.108]`; of one seed the mean alone."""
-    return f"{mean:+.{digits}f} {interval(ends, digits)}".rstrip()
+    return f"{mean:+z.{digits}f} {interval(ends, digits)}".rstrip()
 
 
 def percent_more(nats: float) -> str:
     """A difference in nats as the perplexity's change in per cent: `+9.1`."""
-    return f"{100 * math.expm1(nats):+.1f}"
+    return f"{100 * math.expm1(nats):+z.1f}"
+
+
+def and_list(words: Sequence[str]) -> str:
+    """`tied`, `tied and untied`, `tied, untied and tied-no-transform`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def plus_minus(summary: Summary, digits: int = 1) -> str:
@@ -182,6 +187,8 @@ def saved_sentence(comparison: Comparison) -> str:
 
 # ---- what a difference says
 
+FEW_BLOCKS = "the split has too few blocks for an interval over the choice of text"
+
 
 def differing_lines(comparison: Comparison) -> list[str]:
     """In what tied and untied differ beside the tie, which a reader must know first."""
@@ -204,7 +211,8 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         ends, seeds = percent_interval(delta.ci95), count_seeds(len(delta.values))
         line = f"{difference.split:<6}{difference.verdict:<13} {second} {percent_more(delta.mean)} % perplexity"
         if delta.p_value is None:
-            lines += [f"{line}  {seeds}", f"{'':6}{ends}: how much the choice of text moves it, not of seed"]
+            basis = "how much the choice of text moves it, not of seed"
+            lines += [f"{line}  {seeds}", f"{'':6}{FEW_BLOCKS if delta.is_of_few_blocks else f'{ends}: {basis}'}"]
         elif difference.p_holm is None and not difference.is_exploratory:
             lines.append(f"{line}  {seeds}")
         else:

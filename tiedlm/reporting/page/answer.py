@@ -9,6 +9,7 @@ from tiedlm.reporting.closing import closing_sentence
 from tiedlm.reporting.contrast_tables import contrast_reasons
 from tiedlm.reporting.short_answer import of_contrasts
 from tiedlm.reporting.wording import (
+    FEW_BLOCKS,
     describe,
     differing_lines,
     p_value,
@@ -68,7 +69,7 @@ def cards(comparison: Comparison) -> list[tuple[str, str, str]]:
             (
                 f"{item.arms[1]}'s perplexity relative to {item.arms[0]}'s, on {item.split}",
                 f"{percent_more(delta.mean)} %",
-                f"95 % interval {percent_interval(delta.ci95)}, {basis}",
+                FEW_BLOCKS if delta.is_of_few_blocks else f"95 % interval {percent_interval(delta.ci95)}, {basis}",
             )
         )
     saved = comparison.saved
