@@ -58,8 +58,8 @@ def test_the_commands_of_a_plan_give_the_records_of_compare(kind: str, tmp_path:
     while commands := planned(parts, KINDS[kind]):
         assert planned(parts, KINDS[kind]) == commands  # in a stable order
         random.Random(0).shuffle(commands)
-        for start in range(0, len(commands), 2):
-            for answer in run_together(parts, commands[start : start + 2], environment(parts)):
+        for start in range(0, len(commands), 4):
+            for answer in run_together(parts, commands[start : start + 4], environment(parts)):
                 assert answer.returncode == 0, answer.stderr
         num_rounds += 1
     assert num_rounds == (2 if kind == "two-stage" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -181,12 +182,22 @@ def record_of(folder: Path, out: str, arm: str) -> RunRecord:
     return load_record(folder / out / f"{arm}-seed0.json")
 
 
+SOME_RANKS = [("untied", 4, 1), ("tied-permuted", 2, 1), ("tied-then-untied", 2, None)]
+ALL_RANKS = list(itertools.product(("tied", "untied", "tied-permuted", "tied-then-untied"), (2, 4), (1, None)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("arm", "number"), [("untied", 4), ("tied-permuted", 2), ("tied-then-untied", 2)])
-def test_the_number_of_ranks_changes_rounding_alone(arm: str, number: int, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("arm", "number", "micro_batch"), ALL_RANKS if os.environ.get("TIEDLM_ALL_RANKS") else SOME_RANKS
+)
+def test_the_number_of_ranks_changes_rounding_alone(
+    arm: str, number: int, micro_batch: int | None, folder: Path
+) -> None:
+    """Of some arms and numbers, or of all with `TIEDLM_ALL_RANKS=1`."""
     experiment = read_experiment(folder / "ranks.toml")
     one = run_toy(experiment, folder / "corpus", folder / "alone", arm)
-    process = torchrun(folder, number, arm, "together", "--micro-batch", "1")
+    in_parts = [] if micro_batch is None else ["--micro-batch", str(micro_batch)]
+    process = torchrun(folder, number, arm, "together", *in_parts)
     output = process.communicate(timeout=HANG_SECONDS)[0]
     assert process.returncode == 0, output
     several = record_of(folder, "together", arm)

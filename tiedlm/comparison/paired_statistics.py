@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import Field
+
 from tiedlm.config.strict import Strict
 from tiedlm.record.metrics import SplitMetrics
 
@@ -20,7 +22,6 @@ SIGNIFICANCE = 0.05
 CONFIDENCE = 1 - SIGNIFICANCE
 NUM_RESAMPLES = 9_999
 MIN_BLOCKS = 20  # fewer, and resampling them says more of the method than of the text
-TOO_FEW = "of which there are too few"
 BLOCKS_PER_RUN = 40  # beyond which blocks of real text no longer resemble each other
 POWER = 0.8
 MIN_RUNS = 10  # of a split, or there is little to draw from
@@ -35,11 +36,9 @@ class Delta(Strict):
     """None for one seed, which tells nothing of other seeds."""
     values: list[float]
     method: str
-
-    @property
-    def is_of_few_blocks(self) -> bool:
-        """Whether the interval is over the choice of text, of which there are too few blocks for it to be trusted."""
-        return TOO_FEW in self.method
+    is_of_few_blocks: bool = Field(default=False, exclude=True)
+    """Whether the interval is over the choice of text, with too few blocks for it to be trusted; a file says so by
+    `method`."""
 
 
 def paired_t(values: list[float]) -> Delta:
@@ -112,7 +111,8 @@ def paired_bootstrap(first: SplitMetrics, second: SplitMetrics) -> Delta:
 
     nll = np.subtract(second.block_nll_nats, first.block_nll_nats)
     found = text_bootstrap(nll, first.block_num_tokens)
-    few = f", {TOO_FEW}" if len(nll) < MIN_BLOCKS else ""
+    is_of_few_blocks = len(nll) < MIN_BLOCKS
+    few = ", of which there are too few" if is_of_few_blocks else ""
     return Delta(
         mean=found.mean,
         ci95=found.ci95,
@@ -120,6 +120,7 @@ def paired_bootstrap(first: SplitMetrics, second: SplitMetrics) -> Delta:
         values=[found.mean],
         method=f"bootstrap over runs of {found.length} blocks of one seed{few}: the choice of text, not the choice of "
         "seed",
+        is_of_few_blocks=is_of_few_blocks,
     )
 
 

@@ -107,7 +107,8 @@ class Scan(Strict, Tabular):
         """In a line for each contrast and each cell on valid; every field is in `model_dump()`."""
         contrasts = [f"  {item!r}" for item in self.contrasts if item.split == "valid"]
         cells = [
-            f"  {cell.folder}: {test.arms[1]} − {test.arms[0]} {result.mean:+.3f} {self.unit}: {result.verdict}"
+            f"  {cell_name(cell.values)}: {test.arms[1]} − {test.arms[0]} {result.mean:+.3f} {self.unit}: "
+            f"{result.verdict}"
             for cell in self.cells
             for test in self.tests
             if test.split == "valid" and (result := test.cells.get(cell.folder)) is not None

@@ -90,6 +90,8 @@ def render_page(comparison: Comparison, records: Sequence[RunRecord], through_th
         .get_template("page.html")
         .render(
             comparison=comparison,
+            experiment=comparison.experiment,
+            title=wording.heading(comparison),
             heading=answer.heading(comparison),
             cards=answer.cards(comparison),
             lede=answer.lede(comparison),

@@ -54,6 +54,7 @@ def render_scan_page(scan: Scan) -> str:
         .get_template("scan_page.html")
         .render(
             scan=scan,
+            experiment=scan.design.experiment,
             title=scan_title(scan),
             heading=f"Planned contrasts: {answer}" if scan.contrasts else answer,
             lede=scan_sentence(scan),
