@@ -192,7 +192,7 @@ def test_the_table_answers_what_people_ask() -> None:
 @pytest.mark.parametrize("name", [*KNOWN_MODELS, "ptb"])
 def test_a_document_adds_up(name: str) -> None:
     count = known(name)
-    assert sum(count.groups.values()) == counted_model(Answer(count)).total
+    assert sum(count.groups.values()) == counted_model(Answer(count, "known model")).total
     assert count.total_untied - count.total_tied == count.saved == count.vocab_size * count.embedding_size
     assert count.total == (count.total_tied if count.tie_word_embeddings else count.total_untied)
     assert list(count.groups)[-3:] == ["head_transform", "decoder_weight", "decoder_bias"]
@@ -200,7 +200,7 @@ def test_a_document_adds_up(name: str) -> None:
 
 def test_memory_is_bytes_a_parameter() -> None:
     """BERT-base in fp32 with AdamW: 16 bytes for each of its parameters (weights, gradients, two moments)."""
-    counted = counted_model(Answer(known("bert-base-uncased")))
+    counted = counted_model(Answer(known("bert-base-uncased"), "known model"))
     assert counted.training_bytes["float32"].stored == 16 * 109_514_298
     assert counted.checkpoint_bytes["float32"].saved == 4 * 30_522 * 768
     assert {recipe.total for recipe in TRAINING_RECIPES.values()} == {16, 8}

@@ -60,7 +60,7 @@ def count_params(model: str | Path) -> Answer:
     name = str(model)
     if name in KNOWN_MODELS:
         known = KNOWN_MODELS[name]
-        return Answer(count_config(name, known.config, known.source), known.config)
+        return Answer(count_config(name, known.config, known.source), "known model", known.config)
     try:
         return _count_path_or_hub(name)
     except OSError as error:  # no right to look, too long for a path, …
@@ -107,7 +107,7 @@ def _count_file(path: Path) -> Answer:
     if name.endswith(".safetensors"):
         tensors, metadata = read_header(path)
         if "tiedlm" in metadata:
-            return answer_tensors(str(path), tensors, _own_config(metadata, path))
+            return answer_tensors(str(path), tensors, _own_config(metadata, path), is_own=True)
         return _count_beside_config(path, tensors, metadata)
     if name.endswith(".gguf"):
         return answer_gguf(str(path), read_gguf(path))
@@ -175,7 +175,11 @@ def _count_record(folder: Path, record: RunRecord) -> Answer:
     weights = folder / record.run.model_file
     config = record.config.trained_model.config_json(record.data.vocab_size)
     is_there = weights.is_file()
-    answer = answer_tensors(name, read_header(weights)[0], config) if is_there else answer_config(name, config)
+    answer = (
+        answer_tensors(name, read_header(weights)[0], config, is_own=True)
+        if is_there
+        else answer_config(name, config, is_own=True)
+    )
     if answer.count.groups != record.parameters:
         raise InputError(
             f"{folder / record.file_name}: says {record.parameters}, but its model has {answer.count.groups}; "
@@ -188,7 +192,8 @@ def _count_experiment(name: str) -> Answer:
     from tiedlm.config.experiment_file import find_experiment, read_experiment
 
     experiment = read_experiment(find_experiment(name))
-    return answer_config(experiment.name, experiment.model.config_json(_vocab_size(experiment.corpus)))
+    config = experiment.model.config_json(_vocab_size(experiment.corpus))
+    return answer_config(experiment.name, config, is_own=True)
 
 
 def _vocab_size(corpus: CorpusConfig) -> int:

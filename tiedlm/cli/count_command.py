@@ -93,7 +93,7 @@ def _list(words: list[str], form: Form) -> None:
     from tiedlm.counting.shown.count_terminal import render_counts
 
     counts = list_counts(words)
-    document = CountedModels([counted_model(Answer(count)) for count in counts])
+    document = CountedModels([counted_model(Answer(count, "known model")) for count in counts])
     _show(document, counts_parts(counts), render_counts(counts), form)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tiedlm.counting.closed_forms.parameter_bytes import CHECKPOINT_BYTES, TRAINING_RECIPES
 from tiedlm.counting.closed_forms.parameters import MASKED_FRACTION, ParameterCount
-from tiedlm.counting.cross_check import Answer
+from tiedlm.counting.cross_check import Answer, Basis
 from tiedlm.counting.stored.bit_comparison import Copies
 from tiedlm.counting.stored.tie_verdict import CheckpointCount
 
@@ -84,6 +84,8 @@ class CountedModel:
     schema_version: Literal[1] = field(default=1, init=False)
     name: str
     architecture: str | None
+    basis: Basis
+    """What tells the count."""
     source: str | None
     """Who says whether it is tied."""
     vocab_size: int
@@ -134,6 +136,7 @@ def counted_model(answer: Answer, what_if: Sequence[ParameterCount] | None = Non
     return CountedModel(
         name=count.name,
         architecture=count.architecture,
+        basis=answer.basis,
         source=count.source,
         vocab_size=count.vocab_size,
         hidden_size=count.hidden_size,
@@ -153,7 +156,7 @@ def counted_model(answer: Answer, what_if: Sequence[ParameterCount] | None = Non
         forward_flops_per_token=_flops(count),
         checkpoint=None if checkpoint is None else _stored(checkpoint),
         notes=list(answer.notes),
-        what_if=None if what_if is None else [counted_model(Answer(other)) for other in what_if],
+        what_if=None if what_if is None else [counted_model(Answer(other, answer.basis)) for other in what_if],
     )
 
 

@@ -1,20 +1,29 @@
-"""A model's configuration, its stored tensors, or both → one answer, with notes where the two disagree."""
+"""A model's configuration, its class, its stored tensors → one answer, with notes where they disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tiedlm.counting.closed_forms.blueprint import NoClosedForm
-from tiedlm.counting.closed_forms.configuration import has_output_matrix, named_class, own_code, stated_tie
+from tiedlm.counting.closed_forms.configuration import NoWords, named_class, own_code, stated_tie
 from tiedlm.counting.closed_forms.parameters import ParameterCount, Routing, count_config
 from tiedlm.counting.stored.gguf_header import GgufModel
+from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.stored_weights import PackedWeights, count_checkpoint
-from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout, kind_of_buffer
+from tiedlm.counting.stored.tensor_kinds import kind_of_buffer
 from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from tiedlm.counting.built.asked_class import AskedClass
+
+Basis = Literal["known model", "closed form", "class", "names"]
+NAMES_SHOWN = 4
+MAX_STRANGE_SHARE = 0.5
+"""Of the tensors of a file; where its class knows fewer than the rest, it is the class of another model."""
 
 
 @dataclass(frozen=True)
@@ -22,37 +31,83 @@ class Answer:
     """A count, and what it was made from."""
 
     count: ParameterCount
+    basis: Basis
+    """What tells it: a row of our table, a closed form, its class in `transformers`, or the names of tensors alone."""
     config: Mapping[str, Any] | None = None
     """The model's `config.json`, where there is one: what `--what-if` changes."""
     checkpoint: CheckpointCount | None = None
     notes: tuple[str, ...] = ()
-    layout: Layout = UNKNOWN
-    """The names of the tensors, where the model had to be built."""
+    asked: AskedClass | None = None
+    """The class, where there is one and `transformers` is installed."""
+
+    @property
+    def by_names(self) -> str | None:
+        """In a sentence, that nothing but names tells what the tensors are."""
+        if self.basis != "names":
+            return None
+        told = "told by the names of the tensors alone, since "
+        if self.config is None:
+            return f"{told}no configuration lies beside them"
+        known = self.asked is not None
+        return told + (
+            "they are not those of its class" if known else "nobody here knows the class of its configuration"
+        )
 
 
-def answer_config(name: str, config: Mapping[str, Any], *notes: str) -> Answer:
-    """Count by closed form where there is one, else by building the model.
+def answer_config(name: str, config: Mapping[str, Any], *notes: str, is_own: bool = False) -> Answer:
+    """Ask the class where `transformers` knows it, else count by closed form.
+
+    `is_own`: a model of ours, which no class of `transformers` builds.
 
     Raises:
         InputError: neither is possible.
     """
-    layout = UNKNOWN
-    try:
-        count = count_config(name, config)
-        code = own_code(config)
-        if code is not None:
-            notes = (f"auto_map names {printable(code[:80])}, which was not run; this is its closed form", *notes)
-    except NoClosedForm as reason:
-        from tiedlm.counting.built.meta_device import count_built  # here: the closed forms need none of it
+    form = _closed_form(name, config)
+    code = own_code(config)
+    if is_own or code is not None:
+        if form is None:
+            raise InputError(f"{name}: there is no closed form for it; give its .safetensors file")
+        told = () if code is None else (f"auto_map names {printable(code[:80])}, which was not run",)
+        return Answer(form, "closed form", config, None, (*told, *_named_otherwise(config, form), *notes))
+    from tiedlm.counting.built.asked_class import ask_class  # here: the closed forms need none of it
+    from tiedlm.counting.built.configured_class import NotInstalled
 
-        built = count_built(name, config, str(reason))
-        count, layout = built.count, built.layout
+    try:
+        asked = ask_class(name, config)
+    except InputError as error:
+        if form is None:
+            raise
+        told = () if isinstance(error, NotInstalled) else (f"its class was not asked: {error}",)
+        return Answer(form, "closed form", config, None, (*told, *_named_otherwise(config, form), *notes))
+    count = asked.count if form is None else _with_groups(asked.count, form)
+    return Answer(count, "class", config, None, (*_named_otherwise(config, count), *notes), asked)
+
+
+def _closed_form(name: str, config: Mapping[str, Any]) -> ParameterCount | None:
+    try:
+        return count_config(name, config)
+    except NoClosedForm:
+        return None
+
+
+def _with_groups(asked: ParameterCount, form: ParameterCount) -> ParameterCount:
+    """The class's count, its groups and multiply-adds by the closed form, if that is the same model."""
+    is_same = (asked.architecture, asked.tie_word_embeddings) == (form.architecture, form.tie_word_embeddings)
+    second_bias = asked.total - form.total
+    if not is_same or second_bias not in (0, form.vocab_size) or (second_bias and form.tie_word_embeddings):
+        return asked
+    groups, other_totals = form.groups, form.other_totals
+    if second_bias:
+        groups = groups | {"decoder_bias": groups["decoder_bias"] + second_bias}
+        other_totals = {"without the second bias of its class, which is never read": form.total}
+    return replace(form, groups=groups, other_totals=other_totals, source=asked.source, routing=asked.routing)
+
+
+def _named_otherwise(config: Mapping[str, Any], count: ParameterCount) -> tuple[str, ...]:
     named = named_class(config)
-    if named is not None and count.architecture not in config["architectures"]:
-        headless = "" if has_output_matrix(named) else ", which has no output matrix over the vocabulary"
-        told = f"counted as {count.architecture}; the configuration names {printable(named[:80])}{headless}"
-        notes = (told, *notes)
-    return Answer(count, config, None, notes, layout)
+    if named is None or count.architecture in config["architectures"]:
+        return ()
+    return (f"counted as {count.architecture}; the configuration names {printable(named[:80])}",)
 
 
 def answer_tensors(
@@ -60,19 +115,24 @@ def answer_tensors(
     tensors: list[StoredTensor],
     config: Mapping[str, Any] | None,
     aliases: Mapping[str, str] | None = None,
+    is_own: bool = False,
 ) -> Answer:
-    """Count what is stored, and hold it to the configuration, if there is one that can be counted.
+    """Count what is stored, and hold it to its class and configuration, if there is one that can be counted.
 
     Raises:
-        InputError: there is no word-embedding matrix, or the weights are quantised and there is no configuration.
+        NoWords: its class has no word embeddings.
+        InputError: no tensor looks like word embeddings, or the weights are quantised and there is no configuration.
     """
     planned: Answer | None = None
     notes: tuple[str, ...] = ()
-    claim: TieClaim | None = None
+    claim, placed = None, None
     if config is not None:
         try:
-            planned = answer_config(name, config)
-            notes, claim = planned.notes, _claim(planned)
+            planned = answer_config(name, config, is_own=is_own)
+            notes, placed = planned.notes, _placed(planned, tensors)
+            claim = _claim(planned, placed)
+        except NoWords:
+            raise
         except InputError as error:  # what is stored is an answer too
             notes, claim = (f"its configuration cannot be counted: {error}",), _bare_claim(config)
     try:
@@ -80,12 +140,32 @@ def answer_tensors(
     except PackedWeights as error:
         if planned is None:
             raise
-        return Answer(planned.count, config, None, (*notes, f"counted by its configuration alone: {error}"))
+        return replace(planned, notes=(*notes, f"counted by its configuration alone: {error}"))
     count = _stored_count(name, checkpoint, planned)
+    if planned is None:
+        basis: Basis = "names"
+    elif planned.asked is None:
+        basis = planned.basis
+    else:
+        basis = "names" if placed is None else "class"
     if planned is not None:
-        notes += (_difference(checkpoint, count, planned.count), *_same_but_untied(checkpoint))
+        notes += (*_difference(checkpoint, count, planned, placed), *_same_but_untied(checkpoint))
     notes += checkpoint.odd_biases + _prediction_layers(tensors, config, checkpoint.duplicates)
-    return Answer(count, config, checkpoint, notes)
+    return Answer(count, basis, config, checkpoint, notes, None if planned is None else planned.asked)
+
+
+def _placed(planned: Answer, tensors: Sequence[StoredTensor]) -> PlacedNames | None:
+    """Where its class puts the tensors; None where it is the class of another model."""
+    if planned.asked is None:
+        return None
+    placed = planned.asked.place([tensor.name for tensor in tensors])
+    strange = [
+        tensor
+        for tensor in tensors
+        if not {tensor.name} & (placed.places.keys() | placed.asides.keys()) and kind_of_buffer(tensor) is None
+    ]
+    is_of_class = len(strange) <= MAX_STRANGE_SHARE * len(tensors)
+    return placed if is_of_class and (planned.asked.is_named or not (strange or placed.missing)) else None
 
 
 def answer_gguf(name: str, model: GgufModel) -> Answer:
@@ -100,38 +180,41 @@ def answer_gguf(name: str, model: GgufModel) -> Answer:
     checkpoint = count_checkpoint(model.tensors, name, claim)
     count = _stored_count(name, checkpoint, None)
     architecture = None if model.architecture is None else f"{printable(model.architecture[:80])}, by GGUF"
-    return Answer(replace(count, architecture=architecture, routing=model.routing), None, checkpoint)
+    return Answer(replace(count, architecture=architecture, routing=model.routing), "names", None, checkpoint)
 
 
-def _claim(planned: Answer) -> TieClaim:
-    count = planned.count
-    named = named_class(planned.config or {}) or count.architecture or ""
+def _claim(planned: Answer, placed: PlacedNames | None) -> TieClaim:
+    count, asked = planned.count, planned.asked
     layers = [group for group in ("encoder_layers", "decoder_layers") if count.groups.get(group)]
+    ties, who, has_head = count.tie_word_embeddings, count.source, count.has_head
+    if asked is not None and placed is None and not asked.is_named:  # the class of a like model has no say in the tie
+        stated = stated_tie(planned.config or {})
+        ties, who = (None, None) if stated is None else stated
+        has_head = True
     return TieClaim(
-        bool(count.tie_word_embeddings),
-        count.source,
-        has_output_matrix(named),
-        count.output_shape is None,
+        ties,
+        who,
+        has_head,
+        count.output_shape is None and count.num_tables <= 1,
         layers[0] if layers else None,
-        planned.layout,
+        None if asked is None or placed is None else asked.tie.ties,
+        PlacedNames() if placed is None else placed,
         count.groups,
+        "quantization_config" in (planned.config or {}),
     )
 
 
 def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
-    """What a configuration says that nobody here can count: its flag, and the name of its class."""
+    """What a configuration says that nobody here can count: its flag."""
     stated = stated_tie(config)
-    named = named_class(config)
-    has_head = named is None or has_output_matrix(named)
-    return TieClaim(None, None, has_head) if stated is None else TieClaim(*stated, has_head)
+    ties, who = (None, None) if stated is None else stated
+    return TieClaim(ties, who, has_head=True)
 
 
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:
     vocab_size, width = checkpoint.input_embedding.shape
     form = None if planned is None else planned.count
     architecture = None if form is None else form.architecture
-    if planned is not None and not checkpoint.has_head:
-        architecture = named_class(planned.config or {})
     return ParameterCount(
         name,
         vocab_size,
@@ -144,6 +227,7 @@ def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None
         form.multiply_adds if form is not None and checkpoint.claim is not None and checkpoint.has_head else None,
         has_head=checkpoint.has_head,
         output_shape=checkpoint.output_shape,
+        num_tables=form.num_tables if form is not None and checkpoint.is_placed else 1,
         routing=_stored_routing(checkpoint, form),
     )
 
@@ -167,20 +251,37 @@ def _who_says(checkpoint: CheckpointCount) -> str | None:
     return None if checkpoint.claim is None else checkpoint.claim.who
 
 
-def _difference(checkpoint: CheckpointCount, stored: ParameterCount, planned: ParameterCount) -> str:
+def _difference(
+    checkpoint: CheckpointCount, stored: ParameterCount, planned: Answer, placed: PlacedNames | None
+) -> tuple[str, ...]:
     """What the file has more or less than the model of its configuration with as many matrices."""
+    count, asked = planned.count, planned.asked
     if checkpoint.packed:
-        return f"counted by its configuration: {checkpoint.packed}"
-    expected = planned.groups | {"decoder_weight": planned.saved if stored.groups["decoder_weight"] else 0}
-    form = f"the closed form of {planned.architecture}"
-    if planned.multiply_adds is None:  # built, and not told apart by group
-        form, expected = f"the {planned.architecture} that transformers builds", {}
-    total = sum(expected.values()) or (planned.total_untied if stored.groups["decoder_weight"] else planned.total_tied)
+        return (f"counted by its configuration: {checkpoint.packed}",)
+    has_two = bool(stored.groups["decoder_weight"])
+    total = count.total_untied if has_two else count.total_tied
+    form = f"{count.architecture} of {asked.library}" if asked else f"the closed form of {count.architecture}"
     if stored.total == total:
-        return f"as many parameters as {form}"
-    groups = {group: stored.groups.get(group, 0) - expected.get(group, 0) for group in stored.groups | expected}
-    parts = ", ".join(f"{group} {number:+,}" for group, number in groups.items() if number)
-    return f"{stored.total - total:+,} parameters against {form}" + (f" ({parts})" if expected else "")
+        return (f"as many parameters as {form}",)
+    told = f"{stored.total - total:+,} parameters against {form}"
+    if count.multiply_adds is not None:  # its groups are told apart
+        expected = count.groups | {"decoder_weight": count.saved if has_two else 0}
+        groups = {group: stored.groups.get(group, 0) - expected.get(group, 0) for group in stored.groups | expected}
+        told += f" ({', '.join(f'{group} {number:+,}' for group, number in groups.items() if number)})"
+    if asked is not None and placed is None:
+        told += "; its tensors have other names than those of the class, so these alone tell what is what"
+    further = [] if placed is None else [name for name in checkpoint.parameters if name not in placed.places]
+    missing = [] if placed is None else placed.missing
+    return (
+        told,
+        *([f"not of the class: {_listed(further)}"] if further else []),
+        *([f"of the class and not in the file: {_listed(missing)}"] if missing else []),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _same_but_untied(checkpoint: CheckpointCount) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiedlm.counting.closed_forms.blueprint import NoClosedForm
-from tiedlm.counting.closed_forms.configuration import INNER_KEYS, check_own_code
+from tiedlm.counting.closed_forms.configuration import check_own_code
 from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.errors import InputError
 
@@ -107,24 +107,23 @@ def resized(count: ParameterCount, config: Mapping[str, Any] | None, sizes: Mapp
 
 def _rebuilt(count: ParameterCount, config: Mapping[str, Any], sizes: Mapping[str, int]) -> ParameterCount:
     """By `transformers`, whose class is then asked whether it has these sizes."""
-    from tiedlm.counting.built.meta_device import count_built, sizes_of  # here: the closed forms need none of it
+    from tiedlm.counting.built.asked_class import ask_class, sizes_of  # here: the closed forms need none of it
 
     name, family = ", ".join(f"{key}={number}" for key, number in sizes.items()), str(config["model_type"])[:60]
     if "embedding_size" in sizes:
         raise InputError(f"{count.name}: embedding_size changes closed forms alone, and {family} has none; omit it")
     check_own_code(config, count.name)
-    reason = f"model_type={family!r}"
-    own_keys, known = sizes_of(count.name, config, reason)
-    place = next((key for key in INNER_KEYS if isinstance(config.get(key), Mapping)), None)
-    raw = dict(config if place is None else config[place])
+    place, own_keys, known = sizes_of(count.name, config)
+    raw = dict(config)
+    for key in place:
+        raw = dict(raw.get(key) or {})
     for usual, number in sizes.items():
         own = own_keys.get(usual, usual)
         raw = {key: value for key, value in raw.items() if own_keys.get(key, key) != own} | {own: number}
     if "hidden_size" in sizes:
         widths = {key: size for key, size in known.items() if size > 0 and WIDTH_KEY.fullmatch(key)}
         raw |= {key: max(1, round(size * sizes["hidden_size"] / count.hidden_size)) for key, size in widths.items()}
-    changed = raw if place is None else {**config, place: raw}
-    built = count_built(f"{count.name} with {name}", changed, reason).count
+    built = ask_class(f"{count.name} with {name}", _put(config, place, raw)).count
     for usual, number in sizes.items():
         has = getattr(built, usual)
         if has != number:
@@ -132,6 +131,13 @@ def _rebuilt(count: ParameterCount, config: Mapping[str, Any], sizes: Mapping[st
                 f"{count.name}: {built.architecture} has {usual}={has} where {number} is asked for; omit --what-if"
             )
     return replace(built, name=name)
+
+
+def _put(config: Mapping[str, Any], place: Sequence[str], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with another one inside it, at the end of some keys."""
+    if not place:
+        return dict(changed)
+    return {**config, place[0]: _put(config.get(place[0]) or {}, place[1:], changed)}
 
 
 def _wider(count: ParameterCount, raw: Mapping[str, Any], keys: Mapping[str, str], hidden_size: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from tiedlm.counting.built.build_limits import module_budget
-from tiedlm.counting.built.meta_device import harmless
+from tiedlm.counting.built.configured_class import harmless
 from tiedlm.counting.stored.bit_comparison import compare_bits
 from tiedlm.data.encoding_limits import enter_reading
 from tiedlm.errors import InputError, printable, told

@@ -16,9 +16,9 @@ from tiedlm.errors import InputError
 COMMON_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 LAYERS_KEY = re.compile(r"(?!.*(size|dim|rank|per_layer)).*(layers?|depths?|blocks?|stages?|groups?)")
 EXPERTS_KEY = re.compile(r"(?!.*(size|dim|rank)).*(num|n)_.*experts")
+MAX_LABELS = 1_000_000
 MAX_LAYERS, MAX_MODULES = 2_000, 100_000
 """A model is built module by module, which takes time."""
-TWO_MODELS = ("encoder-decoder", "speech-encoder-decoder", "vision-encoder-decoder")
 
 
 def check_cheaply(name: str, raw: Mapping[str, Any]) -> None:
@@ -29,10 +29,12 @@ def check_cheaply(name: str, raw: Mapping[str, Any]) -> None:
     """
     for key in COMMON_SIZES:
         value = raw.get(key)
-        for size in value if isinstance(value, list) else [] if value is None else [value]:  # a list: one a layer
-            ConfigReader({key: size}, name).size(key, 1)
-    if raw["model_type"] in TWO_MODELS:
-        raise InputError(f"{name}: holds two models, each with embeddings of its own; give the config.json of one")
+        values = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else [value]
+        for size in values:  # a list has one a layer, a table one a stack (LXMERT)
+            ConfigReader({key: size}, name).optional_size(key, 1)
+    labels = max([0, *(value for key, value in _numbers(raw) if key == "num_labels")])
+    if labels > MAX_LABELS:  # its configuration names each
+        raise InputError(f"{name}: num_labels={labels:,} is over {MAX_LABELS:,}; correct it")
     layers = max([1, *(value for key, value in _numbers(raw) if LAYERS_KEY.fullmatch(key))])
     experts = max([1, *(value for key, value in _numbers(raw) if EXPERTS_KEY.fullmatch(key))])
     if layers > MAX_LAYERS or layers * experts > MAX_MODULES:

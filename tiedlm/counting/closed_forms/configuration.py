@@ -7,28 +7,6 @@ from typing import Any
 
 from tiedlm.errors import InputError, printable
 
-HEADS = (
-    "ForMaskedLM",
-    "ForCausalLM",
-    "LMHeadModel",
-    "ForConditionalGeneration",
-    "ModelWithLMHead",
-    "MTModel",
-    "ForTextToText",
-    "ForSpeechToText",
-    "GenerationDecoder",
-    "DoubleHeadsModel",
-)
-"""How the names of classes with an output matrix end in `transformers`."""
-PRETRAINED_WITH_HEAD = tuple(
-    f"{family}ForPreTraining"
-    for family in (
-        "Albert Bert BigBird Ernie FNet Lxmert MegatronBert MobileBert Nezha QDQBert RoCBert VisualBert".split()
-    )
-)
-"""The others of that ending are discriminators, or predict no words (`ElectraForPreTraining`)."""
-INNER_KEYS = ("text_config", "llm_config", "language_config", "decoder", "generator", "thinker_config")
-"""Where the language model stands in the configuration of a model of several parts."""
 TIE_KEY = "tie_word_embeddings"
 
 
@@ -36,9 +14,8 @@ class OwnCode(InputError):
     """The model is built by code of its repository, which nobody here runs."""
 
 
-def has_output_matrix(architecture: str) -> bool:
-    """Whether a class predicts words, by its name."""
-    return architecture.endswith(HEADS) or architecture in PRETRAINED_WITH_HEAD
+class NoWords(InputError):
+    """The model's class has no word embeddings."""
 
 
 def named_class(raw: Mapping[str, Any]) -> str | None:
@@ -47,17 +24,38 @@ def named_class(raw: Mapping[str, Any]) -> str | None:
     return str(named[0]) if isinstance(named, list) and named else None
 
 
+def stated_places(raw: Mapping[str, Any]) -> list[tuple[tuple[str, ...], bool]]:
+    """Every flag of a tie that stands in a configuration or in one inside it, by its keys, the outermost first."""
+    places = [(place, table[TIE_KEY]) for place, table in _tables(raw) if isinstance(table.get(TIE_KEY), bool)]
+    return sorted(places, key=lambda stated: len(stated[0]))
+
+
+def flag_words(place: tuple[str, ...]) -> str:
+    """`text_config.tie_word_embeddings in its configuration`."""
+    return f"{'.'.join((*place, TIE_KEY))} in its configuration"
+
+
 def stated_tie(raw: Mapping[str, Any]) -> tuple[bool, str] | None:
-    """The outermost flag that stands there, and where; None where a class's default decides."""
-    for place, table in _tables(raw):
-        if isinstance(table.get(TIE_KEY), bool):
-            return table[TIE_KEY], f"{place}{TIE_KEY} in its configuration"
-    return None
+    """The outermost flag, and where it stands; None where none does, or several contradict each other."""
+    places = stated_places(raw)
+    outermost = [(place, value) for place, value in places if len(place) == len(places[0][0])]
+    if len({value for _, value in outermost}) != 1:
+        return None
+    place, value = outermost[0]
+    return value, flag_words(place)
 
 
-def default_of(class_name: str, version: str = "5") -> str:
-    """Who decides where no flag stands."""
-    return f"the default of {class_name} in transformers {version} (its configuration has no {TIE_KEY})"
+def with_flag(raw: Mapping[str, Any], place: tuple[str, ...], value: bool) -> dict[str, Any]:
+    """The same configuration with one flag set."""
+    if not place:
+        return {**raw, TIE_KEY: value}
+    return {**raw, place[0]: with_flag(raw[place[0]], place[1:], value)}
+
+
+def default_of(class_name: str, version: str = "5", reads_none: bool = False) -> str:
+    """Who decides where no flag stands, or the class reads none of those that do."""
+    why = f"it reads no {TIE_KEY} of its configuration" if reads_none else f"its configuration has no {TIE_KEY}"
+    return f"the default of {class_name} in transformers {version} ({why})"
 
 
 def check_own_code(raw: Mapping[str, Any], source: str) -> None:
@@ -86,9 +84,8 @@ def own_code(raw: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _tables(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield "", raw
-    for key in INNER_KEYS:
-        if isinstance(raw.get(key), Mapping):
-            for place, table in _tables(raw[key]):
-                yield f"{key}.{place}", table
+def _tables(raw: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    yield place, raw
+    for key, value in raw.items():
+        if isinstance(value, Mapping):
+            yield from _tables(value, (*place, str(key)))

@@ -77,6 +77,8 @@ class ParameterCount:
 
     routing: Routing | None = None
     """Of a mixture of experts."""
+    num_tables: int = 1
+    """Tables with an output matrix each: several of codebooks, of which none is the tie."""
 
     @property
     def active(self) -> int | None:
@@ -102,6 +104,8 @@ class ParameterCount:
                 f"cannot be tied: the embedding matrix is {self.vocab_size:,} × {self.embedding_size:,}, the output "
                 f"matrix {rows:,} × {columns:,}"
             )
+        if self.num_tables > 1:
+            return f"has {self.num_tables} tables with an output matrix each, as codebooks are, so there is no one tie"
         return None if self.has_head else "no language-model head, so the tie does not apply"
 
     @property

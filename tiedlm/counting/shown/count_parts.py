@@ -30,6 +30,7 @@ def answer_parts(answer: Answer) -> list[Part]:
     active = active_sentence(count)
     return [
         Words(f"{told} ({who})." if who else f"{told}.", lead=count.name),
+        *([Words(f" {answer.by_names}.", lead="Basis:")] if answer.by_names else []),
         *([Words(f" {mismatch}.", lead="Tie mismatch:")] if mismatch else []),
         group_rows(count),
         *([] if count.no_tie else [Words(f"V × E = {' '.join(saved_sentence(count))}.")]),

@@ -47,6 +47,8 @@ def render_answer(answer: Answer) -> RenderableType:
     """One model: groups as bars, tied and untied side by side, the V × H rectangle set apart, and what it costs."""
     count = answer.count
     parts: list[RenderableType] = [_title(count)]
+    if answer.by_names:
+        parts.append(Text(answer.by_names, style="yellow"))
     if answer.checkpoint is not None:
         parts += [_checkpoint_lines(answer.checkpoint)]
         if answer.checkpoint.mismatch:

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from collections.abc import Iterator
+from typing import BinaryIO, Literal
 
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 
 Copies = Literal["one", "identical", "different", "unknown"]
-PIECE_BYTES = 1 << 20
+PIECE = 1 << 20
+"""Bytes, or numbers, that are read at once."""
 MAX_COMPARED_BYTES = 1 << 32
+VALUES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Types whose numbers are compared across: how each lies in a file."""
 
 
 def compare_bits(one: StoredTensor, other: StoredTensor) -> Copies:
-    """Bit by bit, a piece at a time, until the first difference; unknown where only headers are at hand."""
-    if (one.dtype, one.shape) != (other.dtype, other.shape):
+    """A piece at a time, until the first difference; unknown where only headers are at hand.
+
+    Bit by bit; where one is kept in float32 and the other in fewer bits, by their values, as `transformers` compares
+    (modeling_utils.py, `tie_weights`).
+    """
+    if one.shape != other.shape or (one.dtype != other.dtype and not {one.dtype, other.dtype} <= VALUES.keys()):
         return "different"
-    if one.file is None or other.file is None or one.num_bytes > MAX_COMPARED_BYTES:
+    if one.file is None or other.file is None or max(one.num_bytes, other.num_bytes) > MAX_COMPARED_BYTES:
         return "unknown"
     with one.file.open("rb") as first, other.file.open("rb") as second:
-        if any(512 * os.fstat(file.fileno()).st_blocks < one.num_bytes for file in (first, second)):
+        files = ((first, one), (second, other))
+        if any(512 * os.fstat(file.fileno()).st_blocks < tensor.num_bytes for file, tensor in files):
             return "unknown"  # a sparse file, which claims more bytes than it holds
-        first.seek(one.offset)
-        second.seek(other.offset)
-        left = one.num_bytes
-        while left > 0:
-            piece = first.read(min(left, PIECE_BYTES))
-            if piece != second.read(min(left, PIECE_BYTES)) or not piece:
+        for pieces in zip(*(_pieces(file, tensor, one.dtype != other.dtype) for file, tensor in files), strict=True):
+            if pieces[0] != pieces[1] or not pieces[0]:
                 return "different"
-            left -= len(piece)
     return "identical"
+
+
+def _pieces(file: BinaryIO, tensor: StoredTensor, as_values: bool) -> Iterator[bytes]:
+    """A tensor's bytes; or those of its numbers as float32, which holds the numbers of every shorter type exactly."""
+    width = tensor.num_bytes // tensor.num_elements if as_values else 1
+    file.seek(tensor.offset)
+    for start in range(0, tensor.num_bytes, width * PIECE):
+        piece = file.read(min(width * PIECE, tensor.num_bytes - start))
+        yield _float32(piece, tensor.dtype) if as_values else piece
+
+
+def _float32(piece: bytes, dtype: str) -> bytes:
+    import numpy
+
+    stored = numpy.frombuffer(piece, dtype=VALUES[dtype])
+    widened = stored.astype("<u4") << 16 if dtype == "BF16" else stored.astype("<f4").view("<u4")
+    return bytes(widened.tobytes())

@@ -39,8 +39,9 @@ def find_pair(
         for tensor in by_group.get("other", [])
         if len(tensor.shape) == 2 and tensor.num_elements and tensor.name not in layout.parameters
     ]
-    if inputs and outputs:
-        return EmbeddingPair(inputs[0], outputs[0])
+    if inputs and outputs:  # of several inputs, as T5's, that which the output could be
+        alike = [tensor for tensor in inputs if tensor.shape == outputs[0].shape]
+        return EmbeddingPair((alike or inputs)[0], outputs[0])
     if outputs:
         partners = _of_shape(unknown, outputs[0])
         likely = [tensor for tensor in partners if looks_like_embedding(tensor.name)] or partners

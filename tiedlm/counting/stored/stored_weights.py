@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from tiedlm.counting.closed_forms.parameters import order_groups
 from tiedlm.counting.stored.bit_comparison import Copies, compare_bits
 from tiedlm.counting.stored.embedding_pair import EmbeddingPair, find_pair
+from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout, group_of, is_embedding, is_packed, kind_of_buffer
+from tiedlm.counting.stored.tensor_kinds import PACKED_DTYPES, group_of, is_embedding, is_packed, kind_of_buffer
 from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError
 
@@ -34,10 +35,10 @@ def count_checkpoint(
         PackedWeights: the weights are quantised, and no configuration counts them.
         InputError: no word-embedding matrix is known by its name or shape.
     """
-    layout = UNKNOWN if claim is None else claim.layout
     packed = _check_packed(tensors, source, claim)
-    by_group, not_parameters = _sort(tensors, None if claim is None else claim.layers_group, layout)
-    pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, layout)
+    by_group, not_parameters = _sort(tensors, claim)
+    placed = PlacedNames() if claim is None else claim.placed
+    pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, placed.layout)
     if pair is None:
         total = sum(tensor.num_elements for members in by_group.values() for tensor in members)
         raise InputError(
@@ -46,7 +47,7 @@ def count_checkpoint(
         )
     _regroup(by_group, pair)
     copies: Copies = "one" if pair.output is None else compare_bits(pair.first, pair.output)
-    duplicates = _duplicates(by_group, pair, copies, claim)
+    duplicates = _duplicates(by_group, pair, copies, claim, placed)
     return CheckpointCount(
         num_tensors=len(tensors),
         num_bytes=sum(tensor.num_bytes for tensor in tensors),
@@ -58,7 +59,8 @@ def count_checkpoint(
         not_parameters=not_parameters,
         claim=claim,
         has_head_tensors=bool(by_group.get("decoder_bias") or by_group.get("head_transform")),
-        odd_biases=_odd_biases(by_group.get("decoder_bias", []), pair),
+        parameters=tuple(tensor.name for members in by_group.values() for tensor in members),
+        odd_biases=_odd_biases(by_group.get("decoder_bias", []), pair) if claim is None or claim.has_head else (),
         packed=packed,
     )
 
@@ -100,18 +102,30 @@ def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | No
     return reason
 
 
-def _sort(tensors: list[StoredTensor], layers_group: str | None, layout: Layout) -> tuple[Groups, dict[str, int]]:
+def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[Groups, dict[str, int]]:
     """Parameters by group, and the elements of what is none by kind."""
     by_group: Groups = {}
     buffers = []
+    placed = PlacedNames() if claim is None else claim.placed
+    layout, layers_group = placed.layout, None if claim is None else claim.layers_group
+    is_quantised = (claim is not None and claim.is_quantised) or any(_is_quantised(tensor) for tensor in tensors)
+    missing = set(placed.missing)
     for tensor in tensors:
         kind = kind_of_buffer(tensor, layout)
+        if kind is None and is_quantised and tensor.name in placed.asides:
+            carried = placed.asides[tensor.name]
+            if carried not in missing or tensor.num_elements != placed.sizes[carried]:
+                kind = "scales of quantised weights"
         if kind:
             buffers.append((kind, tensor))
         else:
             group = group_of(tensor.name, tensor.shape, layers_group, layout)
             by_group.setdefault(group, []).append(tensor)
     return by_group, _num_elements(buffers)
+
+
+def _is_quantised(tensor: StoredTensor) -> bool:
+    return tensor.dtype in PACKED_DTYPES or tensor.dtype.startswith(("F8", "F4", "F6"))
 
 
 def _regroup(by_group: Groups, pair: EmbeddingPair) -> None:
@@ -131,26 +145,34 @@ def _regroup(by_group: Groups, pair: EmbeddingPair) -> None:
         by_group.setdefault("decoder_bias", []).append(bias)
 
 
-def _duplicates(by_group: Groups, pair: EmbeddingPair, copies: Copies, claim: TieClaim | None) -> dict[str, int]:
-    """Tensors that are one in the model with another: the output's matrix, T5's tables, BERT's bias, later copies."""
+def _duplicates(
+    by_group: Groups, pair: EmbeddingPair, copies: Copies, claim: TieClaim | None, placed: PlacedNames
+) -> dict[str, int]:
+    """Tensors that are one in the model with another: by its class; those that it does not know, by their names."""
     claims_tie, claims_untied = claim is not None and claim.ties is True, claim is not None and claim.ties is False
-    layout = UNKNOWN if claim is None else claim.layout
     same = {"identical"} | ({"unknown"} if claims_tie else set())
     found: set[StoredTensor] = (
         {pair.output} if pair.output is not None and copies in same and not claims_untied else set()
     )
+    for alike in placed.as_one([tensor for members in by_group.values() for tensor in members]):
+        alike.sort(key=lambda tensor: tensor != pair.first)
+        for place, tensor in enumerate(alike):
+            if tensor not in (pair.first, pair.output) and {"identical", "unknown"} & {
+                compare_bits(earlier, tensor) for earlier in alike[:place]
+            }:
+                found.add(tensor)
+    originals = [pair.first] + ([pair.output] if pair.output is not None else [])
     for group, members in by_group.items():
         for tensor in members:
-            if tensor in (pair.first, pair.output) or tensor.shape != pair.first.shape:
+            if tensor in originals or tensor.name in placed.places or tensor.shape != pair.first.shape:
                 continue
-            is_alias = group in ("word_embeddings", "decoder_weight") and tensor.name not in layout.parameters
-            is_alias |= tensor.name in layout.inputs
-            originals = [pair.first] + ([pair.output] if pair.output is not None else [])
+            is_alias = group in ("word_embeddings", "decoder_weight")
             compared = {compare_bits(original, tensor) for original in originals}
             if "identical" in compared or (is_alias and compared & same):
                 found.add(tensor)
     biases = by_group.get("decoder_bias", [])
-    found |= {bias for bias in biases[1:] if compare_bits(biases[0], bias) in same}
+    unplaced = [bias for bias in biases[1:] if bias.name not in placed.places]
+    found |= {bias for bias in unplaced if compare_bits(biases[0], bias) in same}
     return {tensor.name: tensor.num_elements for tensor in found}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tiedlm.counting.stored.bit_comparison import Copies
 from tiedlm.counting.stored.embedding_pair import EmbeddingPair
+from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import UNKNOWN, Layout
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,13 @@ class TieClaim:
     """Whether the class has two matrices of one shape."""
     layers_group: str | None = None
     """Where layers belong whose names do not say it."""
-    layout: Layout = UNKNOWN
+    class_ties: bool | None = None
+    """Whether the class would read one stored matrix as both, whatever `ties` says; None where no class was asked."""
+    placed: PlacedNames = field(default_factory=PlacedNames)
     planned: Mapping[str, int] | None = None
     """The groups of the model of the configuration, which count where the weights are quantised."""
+    is_quantised: bool = False
+    """Whether the configuration says so."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class CheckpointCount:
     """None where no configuration is at hand."""
     has_head_tensors: bool
     """Whether a bias over the vocabulary or a transform is stored: parts of a head."""
+    parameters: tuple[str, ...] = ()
+    """Names of the tensors that are parameters, as they are stored."""
     odd_biases: tuple[str, ...] = ()
     """In a sentence each, output biases that are longer or shorter than the vocabulary."""
     packed: str | None = None
@@ -81,6 +87,11 @@ class CheckpointCount:
         return self.claim is None or self.claim.has_head or self.output_embedding is not None
 
     @property
+    def is_placed(self) -> bool:
+        """Whether its class tells its tensors."""
+        return self.claim is not None and bool(self.claim.placed.places)
+
+    @property
     def is_tied(self) -> bool | None:
         """Whether the model's two matrices are one; None where neither the file nor a configuration tells."""
         ties = None if self.claim is None else self.claim.ties
@@ -94,9 +105,11 @@ class CheckpointCount:
             return ties
         if self.pair.is_aliased:
             return True
+        if self.claim is not None and self.claim.class_ties:
+            return True
         if self.pair.may_be_output or ties is False:
             return None
-        return True if ties or self.has_head_tensors else None
+        return True if ties or (self.has_head_tensors and not self.pair.only_output) else None
 
     @property
     def mismatch(self) -> str | None:
@@ -110,7 +123,7 @@ class CheckpointCount:
                 "loader that ties them drops one"
             )
         is_one = self.copies == "one" and not self.pair.may_be_output and not self.pair.is_aliased
-        if claim.ties is False and is_one:
+        if claim.ties is False and is_one and claim.class_ties is not True:
             there, missing = ("output", "input") if self.pair.only_output else ("input", "output")
             return (
                 f"{claim.who} says untied, but beside {first.name}, the {there} matrix, the file holds no {missing} "
