@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import io
+import itertools
 import os
 import pickle
 import random
@@ -174,6 +175,42 @@ def test_the_decoders_table_is_tied_though_the_encoder_has_its_own(tmp_path: Pat
     table |= {"decoder.output_projection.weight": decoder, "encoder.version": torch.tensor([3.0])}
     answer = count_params(saved(tmp_path / "model.pt", {"model": table}))
     assert (answer.count.total, answer.count.tie_word_embeddings) == (2 * 60 * 8, True)
+
+
+class Shared(torch.nn.Module):  # type: ignore[misc]
+    """Of modules within modules, with a buffer of the form of a parameter."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.embed_tokens = torch.nn.Embedding(60, 8)
+        self.layers = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8))])
+        self.lm_head = torch.nn.Linear(8, 60, bias=False)
+        self.table = torch.nn.Buffer(torch.ones(8, 8))
+        if tied:
+            self.lm_head.weight = self.embed_tokens.weight
+
+
+@pytest.mark.parametrize("place", [None, "model"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_module_that_was_pickled_whole_tells_its_parameters(tied: bool, place: str | None, tmp_path: Path) -> None:
+    model = Shared(tied)
+    path = saved(tmp_path / "model.pt", model if place is None else {place: model, "epoch": torch.tensor(3)})
+    found, aliases = read_archive(path)
+    assert [tensor.name for tensor in found] == [name for name, _ in model.named_parameters()]
+    assert aliases == ({"lm_head.weight": "embed_tokens.weight"} if tied else {})
+    count = count_params(path).count
+    assert (count.total, count.tie_word_embeddings) == (sum(p.numel() for p in model.parameters()), tied)
+
+
+@pytest.mark.parametrize("case", ["circle", "powers of two"])
+def test_modules_within_each_other_without_end_cost_a_sentence(case: str, tmp_path: Path) -> None:
+    modules = [torch.nn.Module() for _ in range(40)]
+    for outer, inner in itertools.pairwise(modules):
+        outer._modules |= {"a": inner, "b": inner}
+    if case == "circle":
+        modules[0]._modules["a"] = modules[0]
+    with pytest.raises(InputError, match=r"over 100,000 modules|without end"):
+        count_params(saved(tmp_path / "model.pt", modules[0]))
 
 
 class Runs:

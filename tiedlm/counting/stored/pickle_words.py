@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_INSTRUCTIONS = 1_000_000
@@ -58,10 +58,11 @@ class Name:
 
 @dataclass(frozen=True)
 class Call:
-    """What the pickle would call, with which arguments."""
+    """What the pickle would call, and so make."""
 
     name: str
-    arguments: tuple[Any, ...]
+    state: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What it would be given then: the attributes of an object."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,12 @@ class _Reader:
     def drop(self, _: Any) -> None:
         self.pop(1)
 
+    def build(self, _: Any) -> None:
+        (state,) = self.pop(1)
+        built = self.stack[-1]
+        if isinstance(built, Call) and isinstance(state, dict):
+            built.state.update(state)
+
     def drop_marked(self, _: Any) -> None:
         self.since_mark()
 
@@ -198,7 +205,7 @@ def _storage(storage_type: Any, key: str, num_elements: int) -> Storage | Call:
     if name in ("torch.storage.UntypedStorage", "torch.UntypedStorage"):
         return Storage(key, None, num_elements)
     dtype = DTYPES.get(name.removeprefix("torch."))
-    return Call(name, ()) if dtype is None else Storage(key, dtype, num_elements)
+    return Call(name) if dtype is None else Storage(key, dtype, num_elements)
 
 
 def _called(name: str, arguments: Any) -> Any:
@@ -215,8 +222,8 @@ def _called(name: str, arguments: Any) -> Any:
         return _view(storage, offset, shape, strides, dtype)
     if name == "torch._tensor._rebuild_from_type_v2":
         inner, new_type = (value.name if isinstance(value, Name) else "?" for value in arguments[:2])
-        return _called(inner, arguments[2]) if new_type in PLAIN else Call(f"{inner} of {new_type}", ())
-    return Call(name, ())
+        return _called(inner, arguments[2]) if new_type in PLAIN else Call(f"{inner} of {new_type}")
+    return Call(name)
 
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> View:
@@ -263,7 +270,8 @@ ARGUMENTS = (
 STEPS: dict[str, Callable[[_Reader, Any], None]] = {
     **dict.fromkeys(ARGUMENTS.split(), _Reader.argument),
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Reader.ignore),
-    **dict.fromkeys(("APPEND", "BUILD"), _Reader.drop),
+    "APPEND": _Reader.drop,
+    "BUILD": _Reader.build,
     **dict.fromkeys(("APPENDS", "ADDITEMS"), _Reader.drop_marked),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Reader.remember),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _Reader.recall),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.counting.stored.pickle_words import Call, Unread, View, followed
+from tiedlm.counting.stored.pickled_module import parameters_of
 from tiedlm.counting.stored.safetensors_header import DTYPE_BITS, StoredTensor, checked_tensor
 from tiedlm.errors import InputError
 
@@ -121,8 +122,8 @@ def _first_byte(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
 
 def _weights(top: Any) -> dict[str, View]:
     """The table of tensors: all that is pickled, or the part with most numbers; a loss may be a tensor too."""
-    parts = [top, *(top.get(place) for place in PLACES_OF_WEIGHTS)] if isinstance(top, dict) else []
-    tables = [_views(part) for part in parts if isinstance(part, dict)]
+    parts = [top, *(top.get(place) for place in PLACES_OF_WEIGHTS)] if isinstance(top, dict) else [top]
+    tables = [_views(part) for part in (parameters_of(part) or part for part in parts) if isinstance(part, dict)]
     weights = max(tables, key=lambda table: sum(math.prod(view.shape) for view in table.values()), default={})
     if not weights:
         raise Unread("it holds no table of tensors")
