@@ -76,14 +76,17 @@ def _guess_input(unknown: Sequence[StoredTensor], aliases: Mapping[str, str]) ->
 
 
 def _is_aliased(stored: StoredTensor, aliases: Mapping[str, str]) -> bool:
-    """Whether one of its names is an input's and one is not: T5's inputs share a matrix whether it is tied or not."""
-    are_inputs = [_is_input(name) for name in _names(stored, aliases)]
-    return len(stored.shape) == 2 and any(are_inputs) and not all(are_inputs)
+    """Whether its names have both roles: where T5's inputs share a matrix, all are an input's."""
+    roles = {_role(name) for name in _names(stored, aliases)}
+    return len(stored.shape) == 2 and len(roles) > 1
 
 
-def _is_input(name: str) -> bool:
+def _role(name: str) -> str | None:
+    """Of which of the two a name speaks; None of neither."""
     group = group_of(name, (1, 1), None)
-    return group == "word_embeddings" or (group != "decoder_weight" and looks_like_embedding(name))
+    if group in ("word_embeddings", "decoder_weight"):
+        return group
+    return "word_embeddings" if looks_like_embedding(name) else None
 
 
 def _names(stored: StoredTensor, aliases: Mapping[str, str]) -> list[str]:
