@@ -62,6 +62,35 @@ def test_the_output_matrix_decides_the_tie(tied: bool, tmp_path: Path) -> None:
     assert ("llama.cpp" in str(count.source)) == tied
 
 
+@pytest.mark.parametrize(
+    ("architecture", "stored", "tied"),
+    [
+        ("codeshell", "output.weight", True),
+        ("llama", "output.weight", None),
+        ("llama", "token_embd.weight", True),
+        ("eagle3", "token_embd.weight", None),  # borrows the output of the model that it drafts for
+    ],
+)
+def test_one_matrix_is_both_where_llama_cpp_makes_it_so(
+    architecture: str, stored: str, tied: bool | None, tmp_path: Path
+) -> None:
+    other = {"output.weight": "token_embd.weight", "token_embd.weight": "output.weight"}[stored]
+    count = count_params(write(tmp_path / "model.gguf", architecture, **{other: None})).count
+    assert count.tie_word_embeddings is tied
+    assert count.total == WITHOUT_EXPERTS + EXPERTS - V * H
+    assert (stored in str(count.source) and "llama.cpp" in str(count.source)) == bool(tied)
+
+
+@pytest.mark.parametrize(("architecture", "is_parameter"), [("glm4moe", False), ("ernie4_5-moe", True)])
+def test_a_routing_bias_is_counted_where_its_class_has_it_as_parameter(
+    architecture: str, is_parameter: bool, tmp_path: Path
+) -> None:
+    """As `transformers` has it: a buffer of Glm4MoeTopkRouter, a parameter of Ernie4_5_MoeStatics."""
+    bias = {"blk.0.exp_probs_b.bias": np.ones(E, np.float32)}
+    answer = count_params(write(tmp_path / "model.gguf", architecture, **bias))
+    assert answer.count.total == WITHOUT_EXPERTS + EXPERTS + (E if is_parameter else 0)
+
+
 def test_quantised_blocks_count_as_the_weights_that_they_stand_for(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
     rows = np.random.default_rng(0).random((V, H), np.float32)

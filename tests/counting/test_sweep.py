@@ -46,7 +46,6 @@ BARE_EXCEPTIONS = {
     "HYV3ForCausalLM": ROUTING,
     "Inkling2ForCausalLM": ROUTING,
     "Inkling2LoopForCausalLM": ROUTING,
-    "Kolibri1ForCausalLM": ROUTING,
 }
 NOT_BOTH_WAYS = "not supported"
 """What a class says that cannot be tied (DBRX)."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import io
+import itertools
 import os
 import pickle
 import random
@@ -11,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from tests.counting.test_families import torch
 from tests.counting.test_stored_weights import save, tiny
 from tiedlm.api.count import count_params
 from tiedlm.counting.stored.pickle_words import MAX_INSTRUCTIONS
+from tiedlm.counting.stored.safetensors_header import read_header
 from tiedlm.counting.stored.torch_archive import MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES, read_archive
 from tiedlm.errors import InputError
 
@@ -39,7 +45,9 @@ def test_a_pickled_model_is_counted_as_its_safetensors_are(model_type: str, tied
         if not config:
             (tmp_path / "config.json").unlink()
         answer = count_params(path)
-        assert answer.count.total == expected.count.total
+        # By names alone, BERT's two biases of an untied head are one: both are 0 at the start.
+        second_bias = 60 if model_type == "bert" and not tied and not config else 0
+        assert answer.count.total == expected.count.total - second_bias
         assert answer.checkpoint is not None
         assert expected.checkpoint is not None
         assert answer.checkpoint.copies == expected.checkpoint.copies
@@ -82,6 +90,129 @@ def test_tensors_and_their_bytes_are_those_that_torch_reads(tmp_path: Path) -> N
         content = path.read_bytes()[tensor.offset : tensor.offset + tensor.num_bytes]
         expected = tensors[tensor.name].contiguous().reshape(-1).view(torch.uint8)
         assert content == bytes(expected.tolist()), tensor.name
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "uint16", "uint32", "complex64", "float16"]
+)
+def test_newer_types_are_read_as_torch_reads_them(dtype: str, tmp_path: Path) -> None:
+    """A float8 tensor is on a storage of bytes, and its type is told with the tensor (torch.storage, _new_dtypes)."""
+    rows = torch.arange(1, 13).reshape(4, 3).to(getattr(torch, dtype))
+    path = saved(tmp_path / "model.bin", {"all": rows, "last": rows[2:], "again": rows})
+    found, aliases = read_archive(path)
+    assert aliases == {"again": "all"}
+    safe = tmp_path / "model.safetensors"
+    save_file({"all": rows, "last": rows[2:].clone()}, safe)
+    expected = {tensor.name: tensor for tensor in read_header(safe)[0]}
+    for tensor in found:
+        same = expected[tensor.name]
+        assert (tensor.dtype, tensor.shape) == (same.dtype, same.shape)
+        begin = same.offset
+        content = safe.read_bytes()[begin : begin + same.num_bytes]
+        assert path.read_bytes()[tensor.offset : tensor.offset + tensor.num_bytes] == content
+
+
+def test_what_surrounds_tensors_in_checkpoints_is_passed_over(tmp_path: Path) -> None:
+    """Attributes of tensors, versions of modules, numbers of numpy, arguments of fairseq, storages and classes."""
+    parameter, plain = torch.nn.Parameter(torch.ones(7, 4)), torch.ones(3)
+    parameter.tensor_model_parallel = plain.own = True  # as Megatron-LM sets it
+    table = collections.OrderedDict({"wte.weight": parameter, "ln_f.weight": plain})
+    table["ln_f.bias"] = torch.nn.Buffer(torch.ones(3))
+    table._metadata = {"": {"version": 1}}  # type: ignore[attr-defined]
+    others = {
+        "args": argparse.Namespace(lr=np.float32(1e-3), seeds=np.arange(3), dropout=0.1),
+        "loss": np.float64(3.5),
+        "step": np.int64(7),
+        "storage": torch.zeros(2).untyped_storage(),
+        "best_val_loss": torch.tensor(3.5),  # of nanoGPT's train.py
+        "complex": torch.zeros(2, dtype=torch.complex64),
+        "counts": collections.defaultdict(int, {"a": 1}),
+    }
+    for protocol in (2, 4, 5):
+        path = saved(tmp_path / "model.pt", others | {"model": table}, pickle_protocol=protocol)
+        found, aliases = read_archive(path)
+        assert ({tensor.name for tensor in found}, aliases) == ({"wte.weight", "ln_f.weight", "ln_f.bias"}, {})
+        assert all(tensor.dtype == "F32" for tensor in found)
+
+
+OTHER_TENSORS = {
+    "quantised tensors, 'torch._utils._rebuild_qtensor'": lambda: torch.quantize_per_tensor(
+        torch.zeros(7, 4), 1.0, 0, torch.qint8
+    ),
+    "sparse tensors, 'torch._utils._rebuild_sparse_tensor'": lambda: torch.eye(7, 4).to_sparse(),
+    "tensors of the meta device, which have no numbers": lambda: torch.zeros(7, 4, device="meta"),
+    "on 'torch.ComplexDoubleStorage', a type that is not read": lambda: torch.zeros(7, 4, dtype=torch.complex128),
+    "is of 'torch.complex32', a type that is not read": lambda: torch.zeros(7, 4).to(torch.complex32),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of complex32 and of its quantisation
+@pytest.mark.parametrize("words", OTHER_TENSORS)
+def test_tensors_of_other_kinds_are_named(words: str, tmp_path: Path) -> None:
+    table = {"ln_f.weight": torch.ones(3), "wte.weight": OTHER_TENSORS[words]()}
+    with pytest.raises(InputError) as refused:
+        count_params(saved(tmp_path / "model.pt", table))
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("shared", ["target", "source and target", "all"])
+def test_the_table_that_has_two_roles_is_the_one_of_the_tie(shared: str, tmp_path: Path) -> None:
+    """As in the Annotated Transformer, whose names no table here has: `src_embed.0.lut`, `generator.proj`."""
+    source, target, output = (torch.nn.Embedding(60, 8).weight.detach() for _ in range(3))
+    if shared != "target":
+        source = target
+    if shared != "source and target":
+        output = target
+    table = {"src_embed.0.lut.weight": source, "tgt_embed.0.lut.weight": target, "generator.proj.weight": output}
+    table |= {"src_embed.1.pe": torch.ones(1, 50, 8), "tgt_embed.1.pe": torch.ones(1, 50, 8)}
+    answer = count_params(saved(tmp_path / "model.pt", table))
+    assert answer.count.total == (1 if shared == "all" else 2) * 60 * 8
+    assert answer.count.tie_word_embeddings == (shared != "source and target")
+
+
+def test_the_decoders_table_is_tied_though_the_encoder_has_its_own(tmp_path: Path) -> None:
+    """fairseq's --share-decoder-input-output-embed."""
+    encoder, decoder = torch.randn(60, 8), torch.randn(60, 8)
+    table = {"encoder.embed_tokens.weight": encoder, "decoder.embed_tokens.weight": decoder}
+    table |= {"decoder.output_projection.weight": decoder, "encoder.version": torch.tensor([3.0])}
+    answer = count_params(saved(tmp_path / "model.pt", {"model": table}))
+    assert (answer.count.total, answer.count.tie_word_embeddings) == (2 * 60 * 8, True)
+
+
+class Shared(torch.nn.Module):  # type: ignore[misc]
+    """Of modules within modules, with a buffer of the form of a parameter."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.embed_tokens = torch.nn.Embedding(60, 8)
+        self.layers = torch.nn.ModuleList([torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LayerNorm(8))])
+        self.lm_head = torch.nn.Linear(8, 60, bias=False)
+        self.table = torch.nn.Buffer(torch.ones(8, 8))
+        if tied:
+            self.lm_head.weight = self.embed_tokens.weight
+
+
+@pytest.mark.parametrize("place", [None, "model"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_module_that_was_pickled_whole_tells_its_parameters(tied: bool, place: str | None, tmp_path: Path) -> None:
+    model = Shared(tied)
+    path = saved(tmp_path / "model.pt", model if place is None else {place: model, "epoch": torch.tensor(3)})
+    found, aliases = read_archive(path)
+    assert [tensor.name for tensor in found] == [name for name, _ in model.named_parameters()]
+    assert aliases == ({"lm_head.weight": "embed_tokens.weight"} if tied else {})
+    count = count_params(path).count
+    assert (count.total, count.tie_word_embeddings) == (sum(p.numel() for p in model.parameters()), tied)
+
+
+@pytest.mark.parametrize(("case", "words"), [("circle", "without end"), ("powers of two", "over 100,000 modules")])
+def test_modules_within_each_other_without_end_cost_a_sentence(case: str, words: str, tmp_path: Path) -> None:
+    modules = [torch.nn.Module() for _ in range(40)]
+    for outer, inner in itertools.pairwise(modules):
+        outer._modules |= {"a": inner, "b": inner}
+    if case == "circle":
+        modules[0]._modules["a"] = modules[0]
+    with pytest.raises(InputError, match=words):
+        count_params(saved(tmp_path / "model.pt", modules[0]))
 
 
 class Runs:

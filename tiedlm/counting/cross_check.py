@@ -169,15 +169,12 @@ def _placed(planned: Answer, tensors: Sequence[StoredTensor]) -> PlacedNames | N
 
 
 def answer_gguf(name: str, model: GgufModel) -> Answer:
-    """Count a GGUF file; llama.cpp multiplies by the embeddings where it holds no output matrix.
+    """Count a GGUF file, which llama.cpp ties where it holds one of the two matrices.
 
     Raises:
         InputError: there is no word-embedding matrix.
     """
-    is_one = not any(tensor.name == "output.weight" for tensor in model.tensors)
-    who = "llama.cpp, which multiplies by token_embd.weight where a file has no output.weight"
-    claim = TieClaim(True, who, model.has_head) if is_one and model.has_head else TieClaim(None, None, model.has_head)
-    checkpoint = count_checkpoint(model.tensors, name, claim)
+    checkpoint = count_checkpoint(model.tensors, name, TieClaim(*model.tie, model.has_head, placed=model.placed))
     count = _stored_count(name, checkpoint, None)
     architecture = None if model.architecture is None else f"{printable(model.architecture[:80])}, by GGUF"
     return Answer(replace(count, architecture=architecture, routing=model.routing), "names", None, checkpoint)

@@ -39,6 +39,10 @@ def find_pair(
         for tensor in by_group.get("other", [])
         if len(tensor.shape) == 2 and tensor.num_elements and tensor.name not in layout.parameters
     ]
+    known = [*inputs, *outputs]
+    shared = next((tensor for tensor in known or unknown if _is_aliased(tensor, aliases)), None)
+    if shared is not None:  # the decoder's, say, where the encoder has a table of its own
+        return EmbeddingPair(shared, None, only_output=shared in outputs and not inputs, is_aliased=True)
     if inputs and outputs:  # of several inputs, as T5's, that which the output could be
         alike = [tensor for tensor in inputs if tensor.shape == outputs[0].shape]
         return EmbeddingPair((alike or inputs)[0], outputs[0])
@@ -47,12 +51,10 @@ def find_pair(
         likely = [tensor for tensor in partners if looks_like_embedding(tensor.name)] or partners
         if len(likely) == 1:
             return EmbeddingPair(likely[0], outputs[0])
-        return EmbeddingPair(outputs[0], None, only_output=True, is_aliased=_is_aliased(outputs[0], aliases))
+        return EmbeddingPair(outputs[0], None, only_output=True)
     first = inputs[0] if inputs else _guess_input(unknown, aliases)
     if first is None:
         return None
-    if _is_aliased(first, aliases):
-        return EmbeddingPair(first, None, is_aliased=True)
     partners = _of_shape(unknown, first) if has_head else []
     if len(partners) == 1:
         return EmbeddingPair(first, partners[0])
@@ -75,10 +77,17 @@ def _guess_input(unknown: Sequence[StoredTensor], aliases: Mapping[str, str]) ->
 
 
 def _is_aliased(stored: StoredTensor, aliases: Mapping[str, str]) -> bool:
-    """Whether one of its names is an input's and one is not: T5's inputs share a matrix whether it is tied or not."""
-    names = _names(stored, aliases)
-    are_inputs = [group_of(name, stored.shape, None) == "word_embeddings" for name in names]
-    return len(names) > 1 and not all(are_inputs)
+    """Whether its names have both roles: where T5's inputs share a matrix, all are an input's."""
+    roles = {_role(name) for name in _names(stored, aliases)}
+    return len(stored.shape) == 2 and len(roles) > 1
+
+
+def _role(name: str) -> str | None:
+    """Of which of the two a name speaks; None of neither."""
+    group = group_of(name, (1, 1), None)
+    if group in ("word_embeddings", "decoder_weight"):
+        return group
+    return "word_embeddings" if looks_like_embedding(name) else None
 
 
 def _names(stored: StoredTensor, aliases: Mapping[str, str]) -> list[str]:

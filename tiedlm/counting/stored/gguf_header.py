@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.counting.closed_forms.parameters import Routing
+from tiedlm.counting.stored.placed_names import Place, PlacedNames
 from tiedlm.counting.stored.safetensors_header import MAX_NAME_LENGTH, StoredTensor, check_name
 from tiedlm.errors import InputError
 
@@ -25,6 +26,12 @@ MAX_TEXT_BYTES = 1_000
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 TEXT, ARRAY = 8, 9
 FILE_OF_SEVERAL = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+INPUT_FROM_OUTPUT = ("codeshell",)
+"""Where llama.cpp makes the embeddings from the output's matrix (src/models/codeshell.cpp, load_arch_tensors)."""
+OUTPUT_OF_ANOTHER = ("eagle3",)
+"""Drafts, which borrow from the model that they draft for what they lack (src/models/eagle3.cpp)."""
+TRAINED_ROUTING = ("ernie4_5-moe", "afmoe", "laguna")
+"""Where exp_probs_b is a parameter of the class (transformers: Ernie4_5_MoeStatics, AfmoeMoE, LagunaTopKRouter)."""
 
 
 class Unsound(Exception):
@@ -50,6 +57,33 @@ class GgufModel:
         names = {tensor.name for tensor in self.tensors}
         is_encoder = self.of_architecture("attention.causal") is False or bool(self.of_architecture("pooling_type"))
         return bool(names & {"output.weight", "output_norm.weight", "dec.output_norm.weight"}) and not is_encoder
+
+    @property
+    def tie(self) -> tuple[bool | None, str | None]:
+        """Whether llama.cpp multiplies by the matrix that it looks up in, as it does where one alone is stored.
+
+        Second, who says so, in words. Where a file holds both matrices, or may borrow one, nobody says.
+        """
+        names = {tensor.name for tensor in self.tensors}
+        has_input, has_output = "token_embd.weight" in names, "output.weight" in names
+        if not self.has_head or has_input == has_output or self.architecture in OUTPUT_OF_ANOTHER:
+            return None, None
+        if has_input:
+            return True, "llama.cpp, which multiplies by token_embd.weight where a file has no output.weight"
+        if self.architecture in INPUT_FROM_OUTPUT:
+            return (
+                True,
+                f"llama.cpp, which looks up in output.weight where a {self.architecture} has no token_embd.weight",
+            )
+        return None, None
+
+    @property
+    def placed(self) -> PlacedNames:
+        """The tensors that are parameters although their names are of something else in other families."""
+        if self.architecture not in TRAINED_ROUTING:
+            return PlacedNames()
+        trained = [tensor.name for tensor in self.tensors if ".exp_probs_b" in tensor.name]
+        return PlacedNames({name: Place(name, name) for name in trained})
 
     @property
     def routing(self) -> Routing | None:

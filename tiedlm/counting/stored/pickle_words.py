@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_INSTRUCTIONS = 1_000_000
@@ -18,6 +18,7 @@ DTYPES = {
     "FloatStorage": "F32",
     "HalfStorage": "F16",
     "BFloat16Storage": "BF16",
+    "ComplexFloatStorage": "C64",
     "LongStorage": "I64",
     "IntStorage": "I32",
     "ShortStorage": "I16",
@@ -25,6 +26,23 @@ DTYPES = {
     "ByteStorage": "U8",
     "BoolStorage": "BOOL",
 }
+"""Of storages, which `torch.save` writes by type."""
+NEW_DTYPES = {  # torch.storage, _new_dtypes
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ",
+    "float8_e8m0fnu": "F8_E8M0",
+    "float4_e2m1fn_x2": "U8",  # two weights to a byte
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "bits8": "U8",
+    "bits16": "U16",
+}
+"""Of tensors on a storage of bytes, by what `torch` calls them."""
+PLAIN = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
+"""Types that `_rebuild_from_type_v2` makes of a tensor that has attributes of its own."""
 
 
 class Unread(Exception):
@@ -40,10 +58,11 @@ class Name:
 
 @dataclass(frozen=True)
 class Call:
-    """What the pickle would call, with which arguments."""
+    """What the pickle would call, and so make."""
 
     name: str
-    arguments: tuple[Any, ...]
+    state: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What it would be given then: the attributes of an object."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +70,17 @@ class Storage:
     """A file of the archive, by its key; `num_elements` are of its type."""
 
     key: str
-    dtype: str
+    dtype: str | None
+    """None of bytes, whose type each tensor on them has."""
     num_elements: int
 
 
 @dataclass(frozen=True)
 class View:
-    """A tensor on a storage."""
+    """A tensor on a storage, whose type is known."""
 
     storage: Storage
+    dtype: str
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -116,6 +137,12 @@ class _Reader:
     def drop(self, _: Any) -> None:
         self.pop(1)
 
+    def build(self, _: Any) -> None:
+        (state,) = self.pop(1)
+        built = self.stack[-1]
+        if isinstance(built, Call) and isinstance(state, dict):
+            built.state.update(state)
+
     def drop_marked(self, _: Any) -> None:
         self.since_mark()
 
@@ -163,29 +190,60 @@ class _Reader:
     def storage(self, _: Any) -> None:
         (told,) = self.pop(1)
         kind, storage_type, key, _device, num_elements = told
-        dtype = DTYPES.get(storage_type.name.removeprefix("torch.")) if isinstance(storage_type, Name) else None
-        if kind != "storage" or dtype is None or not isinstance(key, str) or not _are_sizes([num_elements]):
+        if kind != "storage" or not isinstance(key, str) or not _are_sizes([num_elements]):
             raise Unread("a storage is of a kind that is not read here")
-        self.push(Storage(key, dtype, num_elements))
+        self.push(_storage(storage_type, key, num_elements))
 
     def call(self, _: Any) -> None:
         function, arguments = self.pop(2)
-        name = function.name if isinstance(function, Name) else "?"
-        if name == "collections.OrderedDict" and not arguments:
-            self.push({})
-        elif name == "torch._utils._rebuild_parameter":
-            self.push(arguments[0])
-        elif name == "torch._utils._rebuild_tensor_v2":
-            self.push(_view(*arguments[:4]))
-        else:
-            self.push(Call(name, ()))
+        self.push(_called(function.name if isinstance(function, Name) else "?", arguments))
 
 
-def _view(storage: Any, offset: Any, shape: Any, strides: Any) -> View:
+def _storage(storage_type: Any, key: str, num_elements: int) -> Storage | Call:
+    """A call where no tensor of this project is of its type: it hurts none but those that are on it."""
+    name = storage_type.name if isinstance(storage_type, Name) else "?"
+    if name in ("torch.storage.UntypedStorage", "torch.UntypedStorage"):
+        return Storage(key, None, num_elements)
+    dtype = DTYPES.get(name.removeprefix("torch."))
+    return Call(name) if dtype is None else Storage(key, dtype, num_elements)
+
+
+def _called(name: str, arguments: Any) -> Any:
+    """What a call makes: a table, a tensor, or else the call itself, which stands for what it would make."""
+    if name in TABLES:
+        pairs = arguments[0] if name == "collections.OrderedDict" and arguments else []
+        return {key: value for key, value in pairs if isinstance(key, str)}
+    if name in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"):
+        return arguments[0]
+    if name in ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"):
+        return _view(*arguments[:4])
+    if name == "torch._utils._rebuild_tensor_v3":
+        storage, offset, shape, strides, _requires_grad, _hooks, dtype = arguments[:7]
+        return _view(storage, offset, shape, strides, dtype)
+    if name == "torch._tensor._rebuild_from_type_v2":
+        inner, new_type = (value.name if isinstance(value, Name) else "?" for value in arguments[:2])
+        return _called(inner, arguments[2]) if new_type in PLAIN else Call(f"{inner} of {new_type}")
+    return Call(name)
+
+
+def _view(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> View:
+    if isinstance(storage, Call):
+        raise Unread(f"a tensor is on {storage.name[:60]!r}, a type that is not read here")
     are_sound = isinstance(storage, Storage) and _are_sizes([offset]) and _are_sizes(shape) and _are_sizes(strides)
     if not are_sound or len(shape) != len(strides) or len(shape) > 64:
         raise Unread("a tensor has no sizes")
-    return View(storage, offset, tuple(shape), tuple(strides))
+    told = storage.dtype if dtype is None else _new_dtype(dtype)
+    if told is None or (storage.dtype is None) != (dtype is not None):
+        raise Unread("a tensor has no type")
+    return View(storage, told, offset, tuple(shape), tuple(strides))
+
+
+def _new_dtype(dtype: Any) -> str:
+    name = dtype.name if isinstance(dtype, Name) else "?"
+    told = NEW_DTYPES.get(name.removeprefix("torch."))
+    if told is None:
+        raise Unread(f"a tensor is of {name[:60]!r}, a type that is not read here")
+    return told
 
 
 def _are_sizes(values: Any) -> bool:
@@ -204,11 +262,16 @@ def _tuple_of(number: int) -> Callable[[_Reader, Any], None]:
     return lambda reader, _: reader.push(reader.pop(number))
 
 
-ARGUMENTS = "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES"
+TABLES = ("collections.OrderedDict", "collections.defaultdict", "builtins.dict")
+ARGUMENTS = (
+    "BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
+    "BINBYTES8 BYTEARRAY8 BINSTRING SHORT_BINSTRING"
+)
 STEPS: dict[str, Callable[[_Reader, Any], None]] = {
     **dict.fromkeys(ARGUMENTS.split(), _Reader.argument),
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Reader.ignore),
-    **dict.fromkeys(("APPEND", "BUILD"), _Reader.drop),
+    "APPEND": _Reader.drop,
+    "BUILD": _Reader.build,
     **dict.fromkeys(("APPENDS", "ADDITEMS"), _Reader.drop_marked),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Reader.remember),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _Reader.recall),

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from tiedlm.counting.closed_forms.parameters import order_groups
 from tiedlm.counting.stored.bit_comparison import Copies, compare_bits
 from tiedlm.counting.stored.embedding_pair import EmbeddingPair, find_pair
+from tiedlm.counting.stored.not_parameters import PACKED_DTYPES, SCALES
 from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import PACKED_DTYPES, group_of, is_embedding, is_packed, kind_of_buffer
+from tiedlm.counting.stored.tensor_kinds import group_of, is_embedding, is_packed, kind_of_buffer
 from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError
 
@@ -88,7 +89,8 @@ def _odd_biases(biases: Iterable[StoredTensor], pair: EmbeddingPair) -> tuple[st
 
 
 def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | None) -> str | None:
-    packed = [tensor for tensor in tensors if is_packed(tensor)]
+    layout, beside = (PlacedNames() if claim is None else claim.placed).layout, {one.name: one for one in tensors}
+    packed = [tensor for tensor in tensors if is_packed(tensor, layout, beside)]
     if not packed:
         return None
     reason = (
@@ -109,13 +111,13 @@ def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[Groups, 
     placed = PlacedNames() if claim is None else claim.placed
     layout, layers_group = placed.layout, None if claim is None else claim.layers_group
     is_quantised = (claim is not None and claim.is_quantised) or any(_is_quantised(tensor) for tensor in tensors)
-    missing = set(placed.missing)
+    missing, beside = set(placed.missing), {tensor.name: tensor for tensor in tensors}
     for tensor in tensors:
-        kind = kind_of_buffer(tensor, layout)
+        kind = kind_of_buffer(tensor, layout, beside)
         if kind is None and is_quantised and tensor.name in placed.asides:
             carried = placed.asides[tensor.name]
             if carried not in missing or tensor.num_elements != placed.sizes[carried]:
-                kind = "scales of quantised weights"
+                kind = SCALES
         if kind:
             buffers.append((kind, tensor))
         else:

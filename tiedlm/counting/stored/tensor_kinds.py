@@ -1,4 +1,7 @@
-"""What a stored tensor is, by its name: a group of parameters, a buffer, or packed weights."""
+"""What a stored tensor is to its model: a parameter of some group, no parameter, or packed weights.
+
+What is no parameter is in `not_parameters`, and comes after what a class at hand knows.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import functools
 import re
 from dataclasses import dataclass
 
+from tiedlm.counting.stored.kind_row import Beside
+from tiedlm.counting.stored.not_parameters import PACKED, WHOLE, is_packed_weight, kind_by_name
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 
 # A file has names, types and shapes, and nothing else tells what a tensor is. These are parts of the names that the
@@ -88,84 +93,6 @@ GROUP_NAMES = {
         "final_layer_norm",
     ),
 }
-BUFFER_NAMES = {
-    "causal masks": ("attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias"),
-    "rotary frequencies": (
-        "inv_freq",
-        "original_inv_freq",
-        "cos_cached",
-        "sin_cached",
-        "rope.freqs",
-        "freqs_cis",
-        "^rope_freqs",
-        "^rope_factors_long",
-        "^rope_factors_short",
-    ),
-    "sinusoidal positions": ("embed_positions.weights",),
-    "output biases that are not trained": ("final_logits_bias",),
-    "routing biases": (
-        "gate.e_score_correction_bias",
-        "router.e_score_correction_bias",
-        "mlp.e_score_correction_bias",
-        "block_sparse_moe.e_score_correction_bias",
-        "feed_forward.expert_bias",
-        "gate.expert_bias",
-        "balancing_biases",
-    ),
-    "constants of attention and activations": (
-        "slope_rate",
-        "query_decay",
-        "key_decay",
-        "diagonal_decay",
-        "act_fn.beta",
-        "act_fn.eps",
-        "layer_scalar",
-        "global_mean",
-        "global_invstd",
-    ),
-    "running statistics": ("running_mean", "running_var", "num_batches_tracked"),
-    "ranges and scales of I-BERT": (
-        "act_scaling_factor",
-        "fc_scaling_factor",
-        "weight_scaling_factor",
-        "weight_integer",
-        "bias_integer",
-        "norm_scaling_factor",
-        "x_min",
-        "x_max",
-        "LayerNorm.shift",
-        "layer_norm.shift",
-    ),
-    "scales of quantised weights": (
-        "weight_scale_inv",
-        "weight_scale",
-        "weight_scale_2",
-        "weight_scale_second",
-        "weight_zero_point",
-        "weight_global_scale",
-        "input_scale",
-        "input_zero_point",
-        "input_global_scale",
-        "output_scale",
-        "output_zero_point",
-        "activation_scale",
-        "scale_weight",
-        "scale_input",
-        "q_scale",
-        "k_scale",
-        "v_scale",
-        "prob_scale",
-        "SCB",
-        "scales",
-        "qzeros",
-        "absmax",
-        "nested_absmax",
-        "quant_map",
-        "nested_quant_map",
-        "scb",
-    ),
-}
-PACKED_DTYPES = ("U8", "I8", "U16", "I16", "U32", "I32")
 
 
 @dataclass(frozen=True)
@@ -187,27 +114,31 @@ def group_of(name: str, shape: tuple[int, ...], layers_group: str | None, layout
     is_matrix = len(shape) == 2 and 0 not in shape
     if name in layout.inputs | layout.outputs:
         return "word_embeddings" if name in layout.inputs else "decoder_weight"
-    group = _fit(_path(name), "parameters") or "other"
+    group = _fit(_path(name)) or "other"
     if group in ("word_embeddings", "decoder_weight") and (not is_matrix or name in layout.parameters):
         return "other"
     return layers_group or "layers" if group == "encoder_layers" else group
 
 
-def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN) -> str | None:
-    """What a tensor is that is no parameter; None for a parameter."""
+def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Beside = None) -> str | None:
+    """What a tensor is that is no parameter; None for a parameter.
+
+    `beside`: the model's tensors by their names, which tell a scale from a parameter called `scale`; without them only
+    names that no parameter has tell.
+    """
     if tensor.name in layout.parameters:
         return None
-    kind = _fit(_path(tensor.name), "buffers")
+    kind = kind_by_name(tensor, beside)
     if kind is None and tensor.name in layout.buffers:
         return "buffers of its class"
-    if kind == "causal masks" and tensor.is_floating and len(tensor.shape) == 1:
-        return None  # a bias that is one
-    return kind or (None if tensor.is_floating else "whole numbers (positions, masks)")
+    if kind is None and is_packed_weight(tensor, beside):
+        return PACKED
+    return kind or (None if tensor.is_floating else WHOLE)
 
 
-def is_packed(tensor: StoredTensor) -> bool:
-    """Whether it is a quantised matrix, several weights to a number (GPTQ, AWQ, bitsandbytes, MLX)."""
-    return tensor.dtype in PACKED_DTYPES and len(tensor.shape) >= 2 and _fit(_path(tensor.name), "buffers") is None
+def is_packed(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Beside = None) -> bool:
+    """Whether it is a quantised matrix of whole numbers (GPTQ, AWQ, bitsandbytes, MLX), and no buffer of its class."""
+    return tensor.name not in layout.buffers and is_packed_weight(tensor, beside)
 
 
 def is_embedding(tensor: StoredTensor) -> bool:
@@ -232,9 +163,8 @@ def _path(name: str) -> str:
 
 
 @functools.cache  # the layers of a model have their names in common
-def _fit(path: str, table: str) -> str | None:
-    names = GROUP_NAMES if table == "parameters" else BUFFER_NAMES
-    return next((group for group, parts in names.items() if any(_is_part(part, path) for part in parts)), None)
+def _fit(path: str) -> str | None:
+    return next((group for group, parts in GROUP_NAMES.items() if any(_is_part(part, path) for part in parts)), None)
 
 
 def _is_part(part: str, path: str) -> bool:

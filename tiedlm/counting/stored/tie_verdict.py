@@ -105,9 +105,11 @@ class CheckpointCount:
             return ties
         if self.pair.is_aliased:
             return True
+        if self.pair.may_be_output:
+            return None
         if self.claim is not None and self.claim.class_ties:
             return True
-        if self.pair.may_be_output or ties is False:
+        if ties is False:
             return None
         return True if ties or (self.has_head_tensors and not self.pair.only_output) else None
 

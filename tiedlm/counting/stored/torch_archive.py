@@ -6,6 +6,7 @@ than PyTorch 1.6 are a pickle alone, and refused.
 
 from __future__ import annotations
 
+import math
 import struct
 import zipfile
 import zlib
@@ -14,12 +15,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.counting.stored.pickle_words import Call, Unread, View, followed
+from tiedlm.counting.stored.pickled_module import parameters_of
 from tiedlm.counting.stored.safetensors_header import DTYPE_BITS, StoredTensor, checked_tensor
 from tiedlm.errors import InputError
 
 MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES = 4_000_000, 4_000_000
 PLACES_OF_WEIGHTS = ("state_dict", "model_state_dict", "model", "module")
 """Where a table of weights stands in a checkpoint that holds more."""
+OTHER_TENSORS = {
+    "_rebuild_qtensor": "quantised tensors",
+    "_rebuild_sparse_tensor": "sparse tensors",
+    "_rebuild_nested_tensor": "nested tensors",
+    "_rebuild_meta_tensor_no_storage": "tensors of the meta device, which have no numbers",
+    "_rebuild_wrapper_subclass": "tensors of a class of their own, such as torchao's quantised ones",
+    "_rebuild_device_tensor": "tensors of another device",
+}
+"""What `torch._utils` makes besides plain tensors, in words."""
 
 
 class _BoundedFile:
@@ -78,12 +89,12 @@ def _tensors(
     found: dict[View, StoredTensor] = {}
     aliases = {}
     for name, view in weights.items():
-        tensor = checked_tensor(str(path), name, view.storage.dtype, list(view.shape))
+        tensor = checked_tensor(str(path), name, view.dtype, list(view.shape))
         if view in found:
             aliases[name] = found[view].name
             continue
         if view.is_contiguous:  # else its bytes are not in its own order, and not compared
-            begin = _first_byte(file, entries[name]) + view.offset * DTYPE_BITS[view.storage.dtype] // 8
+            begin = _first_byte(file, entries[name]) + view.offset * DTYPE_BITS[view.dtype] // 8
             tensor = replace(tensor, file=path, offset=begin)
         found[view] = tensor
     return list(found.values()), aliases
@@ -93,11 +104,11 @@ def _storage_entry(entries: dict[str, zipfile.ZipInfo], folder: str, view: View)
     """The file of a tensor, once it holds what the pickle says."""
     storage = view.storage
     entry = entries.get(f"{folder}data/{storage.key}")
-    num_bytes = storage.num_elements * DTYPE_BITS[storage.dtype] // 8
+    num_bytes = storage.num_elements * DTYPE_BITS[storage.dtype or "U8"] // 8
     if entry is None or entry.compress_type != zipfile.ZIP_STORED or entry.file_size != num_bytes:
         raise Unread(f"storage {storage.key[:20]!r} is missing, compressed, or not of {num_bytes:,} bytes")
     last = view.offset + sum((size - 1) * stride for size, stride in zip(view.shape, view.strides, strict=True))
-    if 0 not in view.shape and last >= storage.num_elements:
+    if 0 not in view.shape and (last + 1) * DTYPE_BITS[view.dtype] // 8 > num_bytes:
         raise Unread(f"a tensor goes on after its storage {storage.key[:20]!r}")
     return entry
 
@@ -110,14 +121,18 @@ def _first_byte(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
 
 
 def _weights(top: Any) -> dict[str, View]:
-    """The table of tensors: all that is pickled, or one part of it."""
-    tables = [top, *(top.get(place) for place in PLACES_OF_WEIGHTS)] if isinstance(top, dict) else []
-    for table in tables:
-        values = table if isinstance(table, dict) else {}
-        odd = [value.name for value in values.values() if isinstance(value, Call) and "_rebuild" in value.name]
-        if odd:
-            raise Unread(f"it holds tensors of another kind, {odd[0][:60]!r}")
-        weights = {name: value for name, value in values.items() if isinstance(value, View)}
-        if weights:
-            return weights
-    raise Unread("it holds no table of tensors")
+    """The table of tensors: all that is pickled, or the part with most numbers; a loss may be a tensor too."""
+    parts = [top, *(top.get(place) for place in PLACES_OF_WEIGHTS)] if isinstance(top, dict) else [top]
+    tables = [_views(part) for part in (parameters_of(part) or part for part in parts) if isinstance(part, dict)]
+    weights = max(tables, key=lambda table: sum(math.prod(view.shape) for view in table.values()), default={})
+    if not weights:
+        raise Unread("it holds no table of tensors")
+    return weights
+
+
+def _views(table: dict[str, Any]) -> dict[str, View]:
+    odd = [value.name for value in table.values() if isinstance(value, Call) and "_rebuild" in value.name]
+    if odd:
+        kind = next((words for part, words in OTHER_TENSORS.items() if part in odd[0]), "tensors of another kind")
+        raise Unread(f"it holds {kind}, {odd[0][:60]!r}")
+    return {name: value for name, value in table.items() if isinstance(value, View)}
