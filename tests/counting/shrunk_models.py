@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import transformers
 from transformers.models.auto import modeling_auto
 
-KINDS = ("MASKED_LM", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")
+KINDS = (
+    "MASKED_LM",
+    "CAUSAL_LM",
+    "SEQ_TO_SEQ_CAUSAL_LM",
+    "IMAGE_TEXT_TO_TEXT",
+    "SPEECH_SEQ_2_SEQ",
+    "MULTIMODAL_LM",
+    "PRETRAINING",
+    "TEXT_TO_WAVEFORM",
+)
 SMALL = {  # key → its small value; the first that fits counts
     r".*token_(id|index)s?": 3,
     r".*vocab_size.*|.*_vocab": 120,
@@ -69,10 +78,10 @@ OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of size
 }
 
 
-def classes() -> list[str]:
-    """Masked, causal and sequence-to-sequence models, by the tables of `transformers`."""
+def classes(kinds: Sequence[str] = KINDS) -> list[str]:
+    """The models of these kinds, by the tables of `transformers`."""
     found: dict[str, None] = {}
-    for kind in KINDS:
+    for kind in kinds:
         for names in getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES").values():
             found |= dict.fromkeys([names] if isinstance(names, str) else names)
     return list(found)

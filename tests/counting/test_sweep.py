@@ -114,7 +114,7 @@ def test_every_language_model_class_is_counted_or_explained(tmp_path: Path, caps
 
     transformers.utils.logging.disable_progress_bar()
     failed: dict[str, list[tuple[str, str]]] = {}
-    for class_name in classes():
+    for class_name in classes(("MASKED_LM", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # hundreds of classes, each with warnings of its own
             try:
