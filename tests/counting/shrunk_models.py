@@ -26,12 +26,15 @@ SMALL = {  # key → its small value; the first that fits counts
     r".*head_dim.*|d_kv|kv_channels|d_head|d_qkv|attention_head_size|.*head_size": 8,
     r".*(key_value|kv)_heads|num_key_value_heads|.*kv_n_heads": 2,
     r".*heads?|attn_heads|n_head": 4,
-    r"(?!.*(hidden_size|max_window|first|start)).*(layers?|depth|blocks)": 2,
+    r"(?!.*(hidden_size|max_window|first|start|feat_extract|feature_layer)).*(layers?|depth|blocks)": 2,
     r".*(intermediate|ffn|feed_forward|mlp).*(size|dim)|d_ff|d_inner|n_inner|.*ffn_dim|hidden_dim|ff_dim": 48,
     r".*(hidden_size|embedding_size|embed_dim|emb_dim|embd)|d_model|dim|model_dim|width|lru_width": 32,
     r".*lora_rank": 8,
     r".*(position|context_length|seq_len|source_positions|target_positions).*": 64,
     r"num_filters": 2,
+    r"base_channels|latent_channels|condition_dim|adapter_(in|out)_dim|adapter_input_size": 32,
+    r"codebook_size|canvas_length": 64,
+    r"conv_dim|tdnn_dim": 16,
 }
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_ssm": 64, "mamba_d_state": 8}
@@ -59,6 +62,20 @@ OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of size
     "nemotron": {"num_key_value_heads": 4},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     "mamba2": {"num_heads": 8, "head_dim": 8},
+    "chameleon": {"vocabulary_map": {"<image>": 4, "IMGIMGAZ": 5}},
+    "emu3": {"vocabulary_map": {"<image>": 4, "<|extra_200|>": 5, "<|visual token 000000|>": 6}},
+    "moonshine_streaming": {"num_key_value_heads": 4},
+    "hiera": {"decoder_hidden_size": 32, "decoder_depth": 1, "decoder_num_heads": 4},
+    "granite4_vision": {"deepstack_layer_map": [[0, 0], [1, 1]], "vision_config": {"hidden_size": 64}},
+    "hunyuan_vl_text": {"rope_parameters": ROPE},
+    "mimi": {"upsample_groups": 32},
+    "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 48},
+    "mistral_large4_text": {"kv_source_layers": [0, 1]},
+    "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
+    "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
+    "hy_v4_vl_text": {"rope_parameters": {"mrope_section": [2, 1, 1]}},
+    "cosmos3_edge_text": {"rope_parameters": {"mrope_section": [2, 1, 1]}},
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
     "qwen4_exp_text": {
         "num_experts_per_tok": 2,
         "indexer_n_heads": 4,
@@ -90,7 +107,7 @@ def classes(kinds: Sequence[str] = KINDS) -> list[str]:
 def shrunk(class_name: str) -> dict[str, Any]:
     """The default configuration of a class as its `config.json`, smaller."""
     config_class = getattr(transformers, class_name).config_class
-    small = _merged(_shrunk_table(config_class().to_dict()), OWN.get(config_class.model_type, {}))
+    small = _shrunk_table(config_class().to_dict())
     decoder = {"is_decoder": True} if class_name == "ReformerModelWithLMHead" else {}
     return small | decoder | {"model_type": config_class.model_type, "architectures": [class_name]}
 
@@ -102,13 +119,12 @@ def _merged(table: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shrunk_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    layers = {
-        value for key, value in table.items() if key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    }
-    small = {key: _shrunk(key, value, layers) for key, value in table.items() if key != "per_layer_config"}
+    numbers = (table.get(key) for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"))
+    layers = {number for number in numbers if isinstance(number, int)}
+    small = {str(key): _shrunk(str(key), value, layers) for key, value in table.items() if key != "per_layer_config"}
     if table.get("num_key_value_heads") == table.get("num_attention_heads") != None:  # noqa: E711 (a number)
         small["num_key_value_heads"] = small["num_attention_heads"]
-    return small
+    return _merged(small, OWN.get(table.get("model_type", ""), {}))
 
 
 def _shrunk(key: str, value: Any, layers: set[int]) -> Any:

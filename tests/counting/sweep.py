@@ -130,8 +130,9 @@ def line_of(result: Result) -> str:
     """A failure in a line."""
     difference = "-" if result.difference is None else f"{result.difference:+,}"
     return (
-        f"{result.verdict:8} {result.class_name} {result.variant} {result.way}: "
-        f"{difference} of {result.right_total:,}, tie {result.said_tie} (right: {result.right_tie}), basis {result.basis}; {result.words[:200]}"
+        f"{result.verdict:8} {result.class_name} {result.variant} {result.way}: {difference} of "
+        f"{result.right_total:,}, tie {result.said_tie} (right: {result.right_tie}), basis {result.basis}; "
+        f"{result.words[:200]}"
     )
 
 
