@@ -32,8 +32,10 @@ SMALL = {  # key → its small value; the first that fits counts
     r".*lora_rank": 8,
     r".*(position|context_length|seq_len|source_positions|target_positions).*": 64,
     r"num_filters": 2,
-    r"base_channels|latent_channels|condition_dim|adapter_(in|out)_dim|adapter_input_size": 32,
-    r"codebook_size|canvas_length": 64,
+    r"base_channels|latent_channels|condition_dim|adapter_(in|out)_dim|adapter_input_size|projection_dim": 32,
+    r"(output|post_conv_.*|.*predictor|.*filter|nemo_conv)_channels|.*linear_units|.*postnet_units|.*out_channel": 32,
+    r"codebook_size|canvas_length|num_embeddings|upsample_initial_channel|num_embeds": 64,
+    r"intermediate_size_mlp": 48,
     r"conv_dim|tdnn_dim": 16,
 }
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
@@ -65,17 +67,35 @@ OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of size
     "chameleon": {"vocabulary_map": {"<image>": 4, "IMGIMGAZ": 5}},
     "emu3": {"vocabulary_map": {"<image>": 4, "<|extra_200|>": 5, "<|visual token 000000|>": 6}},
     "moonshine_streaming": {"num_key_value_heads": 4},
-    "hiera": {"decoder_hidden_size": 32, "decoder_depth": 1, "decoder_num_heads": 4},
-    "granite4_vision": {"deepstack_layer_map": [[0, 0], [1, 1]], "vision_config": {"hidden_size": 64}},
-    "hunyuan_vl_text": {"rope_parameters": ROPE},
+    "hiera": {"embed_dim": 8, "decoder_hidden_size": 32, "decoder_depth": 1, "decoder_num_heads": 4},
+    "granite4_vision": {
+        "deepstack_layer_map": [[0, 0], [1, 1]],
+        "downsample_rate": "2/4",
+        "vision_config": {"hidden_size": 64},
+    },
+    "muse_spark": {"audio_config": {"hidden_sizes": [32, 64]}},
+    "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16},
+    "ernie4_5_vl_moe_text": {"rope_parameters": {"mrope_section": [1, 1, 2]}},
+    "hunyuan_vl_text": {"head_dim": 8},
+    "apertus1p5": {
+        "image_token_offset": 10,
+        "audio_token_offset": 42,
+        "vision_config": {"codebook_size": 32},
+        "audio_config": {"codebook_size": 32},
+    },
+    "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
+    "deepseek_ocr2_sam_vision_model": {"downsample_channels": [32, 32]},
+    "unlimited_ocr": {"vision_config": {"sam_config": {"downsample_channels": [32, 32]}}},
+    "llama4_vision_model": {"vision_output_dim": 64, "projector_input_dim": 64, "projector_output_dim": 64},
+    "wavtokenizer_encoder": {"codebook_dim": 32},
     "mimi": {"upsample_groups": 32},
     "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 48},
+    "qwen3_omni_moe": {"talker_config": {"spatial_merge_size": 2}, "code2wav_config": {"decoder_dim": 64}},
     "mistral_large4_text": {"kv_source_layers": [0, 1]},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
     "fun_asr_nano": {"adaptor_config": {"intermediate_size": 8}},
     "hy_v4_vl_text": {"rope_parameters": {"mrope_section": [2, 1, 1]}},
     "cosmos3_edge_text": {"rope_parameters": {"mrope_section": [2, 1, 1]}},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0}},
     "qwen4_exp_text": {
         "num_experts_per_tok": 2,
         "indexer_n_heads": 4,
@@ -94,6 +114,17 @@ OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of size
     },
 }
 
+GIVEN: dict[str, dict[str, Any]] = {  # model type → what its class refuses to default
+    "gemma4_assistant": {
+        "text_config": {
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 0,
+            "num_hidden_layers": 2,
+            "num_kv_shared_layers": 2,
+        }
+    },
+}
+
 
 def classes(kinds: Sequence[str] = KINDS) -> list[str]:
     """The models of these kinds, by the tables of `transformers`."""
@@ -107,7 +138,7 @@ def classes(kinds: Sequence[str] = KINDS) -> list[str]:
 def shrunk(class_name: str) -> dict[str, Any]:
     """The default configuration of a class as its `config.json`, smaller."""
     config_class = getattr(transformers, class_name).config_class
-    small = _shrunk_table(config_class().to_dict())
+    small = _shrunk_table(config_class(**GIVEN.get(config_class.model_type, {})).to_dict())
     decoder = {"is_decoder": True} if class_name == "ReformerModelWithLMHead" else {}
     return small | decoder | {"model_type": config_class.model_type, "architectures": [class_name]}
 
