@@ -38,6 +38,13 @@ SMALL = {  # key → its small value; the first that fits counts
     r"intermediate_size_mlp": 48,
     r"conv_dim|tdnn_dim": 16,
 }
+COMPOSED = (  # class:encoder+decoder, beside the pair that is each class's default
+    "EncoderDecoderModel:roberta+gpt2",
+    "SpeechEncoderDecoderModel:hubert+bart",
+    "VisionEncoderDecoderModel:donut-swin+mbart",
+    "VisionEncoderDecoderModel:vit+gpt2",
+    "VisionEncoderDecoderModel:vit+trocr",
+)
 ROPE = {"rope_type": "default", "rope_theta": 10_000.0}
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_ssm": 64, "mamba_d_state": 8}
 OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of sizes
@@ -66,6 +73,7 @@ OWN: dict[str, dict[str, Any]] = {  # model type → what its class asks of size
     "mamba2": {"num_heads": 8, "head_dim": 8},
     "chameleon": {"vocabulary_map": {"<image>": 4, "IMGIMGAZ": 5}},
     "emu3": {"vocabulary_map": {"<image>": 4, "<|extra_200|>": 5, "<|visual token 000000|>": 6}},
+    "donut-swin": {"num_heads": [2, 4, 4, 4]},
     "moonshine_streaming": {"num_key_value_heads": 4},
     "hiera": {"embed_dim": 8, "decoder_hidden_size": 32, "decoder_depth": 1, "decoder_num_heads": 4},
     "granite4_vision": {
@@ -127,18 +135,30 @@ GIVEN: dict[str, dict[str, Any]] = {  # model type → what its class refuses to
 
 
 def classes(kinds: Sequence[str] = KINDS) -> list[str]:
-    """The models of these kinds, by the tables of `transformers`."""
+    """The models of these kinds, by the tables of `transformers`; with any pair of a class of two models."""
     found: dict[str, None] = {}
     for kind in kinds:
         for names in getattr(modeling_auto, f"MODEL_FOR_{kind}_MAPPING_NAMES").values():
             found |= dict.fromkeys([names] if isinstance(names, str) else names)
-    return list(found)
+    pairs = [name for name in COMPOSED if class_of(name).__name__ in found]
+    return [*found, *pairs]
 
 
-def shrunk(class_name: str) -> dict[str, Any]:
+def class_of(name: str) -> Any:
+    """The class of a name, with or without the two models that it is composed of."""
+    return getattr(transformers, name.partition(":")[0])
+
+
+def shrunk(name: str) -> dict[str, Any]:
     """The default configuration of a class as its `config.json`, smaller."""
-    config_class = getattr(transformers, class_name).config_class
-    small = _shrunk_table(config_class(**GIVEN.get(config_class.model_type, {})).to_dict())
+    class_name, _, pair = name.partition(":")
+    config_class = class_of(name).config_class
+    given = dict(GIVEN.get(config_class.model_type, {}))
+    if pair:
+        encoder, decoder = pair.split("+")
+        given["encoder"] = {"model_type": encoder}
+        given["decoder"] = {"model_type": decoder, "is_decoder": True, "add_cross_attention": True}
+    small = _shrunk_table(config_class(**given).to_dict())
     decoder = {"is_decoder": True} if class_name == "ReformerModelWithLMHead" else {}
     return small | decoder | {"model_type": config_class.model_type, "architectures": [class_name]}
 

@@ -18,13 +18,16 @@ from typing import Any
 import torch
 import transformers
 
-from tests.counting.shrunk_models import shrunk
+from tests.counting.shrunk_models import class_of, shrunk
 
 TIE_KEY = "tie_word_embeddings"
 ALONE = "alone"
 """Folder inside a case's, which holds its `config.json` without weights."""
 MAX_PARAMETERS = 5_000_000
 CANNOT, NO_HEAD = "cannot", "no head"
+NOT_LOADED = {"Qwen2_5OmniForConditionalGeneration": "asks for a file of voices beside the weights"}
+RULES = 2
+"""Raised where what is said of a model changes, so that older truths are made anew."""
 
 Statement = Callable[[dict[str, Any], dict[str, Any]], None]
 
@@ -133,10 +136,10 @@ def cases_of(class_name: str, cache: Path, wanted: Mapping[str, Any] = VARIANTS)
 def _case(class_name: str, variant: str, stated: Any, raw: Any, folder: Path) -> Case | Unbuildable:
     kept = folder / "truth.json"
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    if known.get("stated") != json.loads(json.dumps(stated)):
+    if known.get("stated") != json.loads(json.dumps(stated)) or known.get("rules") != RULES:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        known = {"stated": stated}
+        known = {"stated": stated, "rules": RULES}
         try:
             known["truths"] = {way: asdict(truth) for way, truth in _make(class_name, variant, stated, raw, folder)}
         except Exception as error:
@@ -152,7 +155,7 @@ def _sentence(class_name: str, variant: str, error: Exception) -> Unbuildable:
 
 
 def _make(class_name: str, variant: str, stated: Any, raw: Any, folder: Path) -> Iterator[tuple[str, Truth]]:
-    model_class = getattr(transformers, class_name)
+    model_class = class_of(class_name)
     _refuse_large(model_class, stated)
     model = model_class(model_class.config_class.from_dict(copy.deepcopy(stated)))
     generator = torch.Generator().manual_seed(0)
@@ -164,7 +167,7 @@ def _make(class_name: str, variant: str, stated: Any, raw: Any, folder: Path) ->
     config = model_class.config_class.from_pretrained(folder)
     with torch.device("meta"):
         yield "config", truth_of(model_class(config))
-    yield "folder", truth_of(model_class.from_pretrained(folder))
+    yield "folder", truth_of(model if class_name in NOT_LOADED else model_class.from_pretrained(folder))
 
 
 def _refuse_large(model_class: Any, stated: Any) -> None:
@@ -194,10 +197,10 @@ def truth_of(model: Any) -> Truth:
 
 def tie_of(model: Any) -> bool | str | None:
     """Whether the output's matrix is an embedding matrix too."""
-    output = _called(model, "get_output_embeddings")
-    weight = _weight(output)
-    if weight is None or "Embedding" in type(output).__name__:  # as of FSMT: a table that looks up
+    output = _output(model)
+    if output is None:
         return None if _may_have_head(model) else NO_HEAD
+    weight = output.weight
     others = [module for module in model.modules() if module is not output and _weight(module) is not None]
     if any(module.weight is weight for module in others):
         return True
@@ -217,9 +220,20 @@ def _weight(module: Any) -> Any:
     return weight if getattr(weight, "ndim", 0) == 2 else None
 
 
+def _output(model: Any) -> Any:
+    """The module that gives a number for each word: of whom the class says so, or the only one of such a shape."""
+    output = _called(model, "get_output_embeddings")
+    if _weight(output) is not None and "Embedding" not in type(output).__name__:  # FSMT names a table that looks up
+        return output
+    shapes = {module.weight.shape for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    alike = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.shape in shapes]
+    return alike[0] if len(alike) == 1 else None
+
+
 def _may_have_head(model: Any) -> bool:
-    """Whether a matrix multiplies to as many numbers as an embedding matrix has rows, or the class generates."""
-    modules = list(model.modules())
-    rows = {module.weight.shape[0] for module in modules if isinstance(module, torch.nn.Embedding)}
-    heights = {module.weight.shape[0] for module in modules if isinstance(module, torch.nn.Linear)}
-    return bool(rows & heights - {1, 2}) or bool(model._tied_weights_keys) or model.can_generate()
+    """Whether something gives as many numbers as an embedding matrix has rows, or the class generates."""
+    rows = {module.weight.shape[0] for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    heights = {module.weight.shape[0] for module in model.modules() if isinstance(module, torch.nn.Linear)}
+    biases = {parameter.shape[0] for parameter in model.parameters() if parameter.ndim == 1}
+    by_bias = bool(rows) and max(rows) in biases  # as of Perceiver, whose head multiplies by the embedding matrix
+    return bool(rows & heights - {1, 2}) or by_bias or bool(model._tied_weights_keys) or model.can_generate()
