@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.counting.shrunk_models import KINDS, classes
-from tests.counting.sweep_truths import CANNOT, NO_HEAD, VARIANTS, Case, Truth, Unbuildable, cases_of
+from tests.counting.sweep_truths import CANNOT, NO_HEAD, NOT_TIED, VARIANTS, Case, Truth, Unbuildable, cases_of
 
 WAYS = ("folder", "config")
 TELLING = r"cannot be counted|counted as|counted by its configuration|parameters against|whatever it says"
@@ -78,7 +78,7 @@ def _said_tie(answer: Any) -> bool | str | None:
 
 
 def _verdict(answer: Any, truth: Truth, mismatch: str | None) -> str:
-    is_tie_right = truth.tie is None or _said_tie(answer) in (truth.tie, False if truth.tie == CANNOT else truth.tie)
+    is_tie_right = _is_right(_said_tie(answer), truth.tie)
     if mismatch is not None:
         return "mismatch"
     if answer.count.total == truth.total and is_tie_right:
@@ -87,6 +87,12 @@ def _verdict(answer: Any, truth: Truth, mismatch: str | None) -> str:
     if truth.total in answer.count.other_totals.values() or any(total in note for note in answer.notes):
         return "told"
     return "noted" if any(re.search(TELLING, note) for note in answer.notes) else "silent"
+
+
+def _is_right(said: bool | str | None, right: bool | str | None) -> bool:
+    if right == NOT_TIED:
+        return said is not True
+    return right is None or said == right or (right == CANNOT and said is False)
 
 
 def sweep_class(class_name: str, cache: Path, variants: Sequence[str], ways: Sequence[str]) -> list[Result | str]:

@@ -24,9 +24,9 @@ TIE_KEY = "tie_word_embeddings"
 ALONE = "alone"
 """Folder inside a case's, which holds its `config.json` without weights."""
 MAX_PARAMETERS = 5_000_000
-CANNOT, NO_HEAD = "cannot", "no head"
+CANNOT, NO_HEAD, NOT_TIED = "cannot", "no head", "not tied"
 NOT_LOADED = {"Qwen2_5OmniForConditionalGeneration": "asks for a file of voices beside the weights"}
-RULES = 2
+RULES = 3
 """Raised where what is said of a model changes, so that older truths are made anew."""
 
 Statement = Callable[[dict[str, Any], dict[str, Any]], None]
@@ -39,8 +39,9 @@ class Truth:
     total: int
     """Unique parameters."""
     tie: bool | str | None
-    """By identity; "cannot" where the shapes differ, "no head" where there is none; None where the class does not tell
-    which matrix its output is, so that the tie is not judged."""
+    """By identity; "cannot" where the shapes differ, "no head" where there is none. Where the class does not name its
+    output but one matrix has the shape for it, True or "not tied", for it need not give words; where several have, or
+    none that multiplies, None: the tie is not judged."""
     has_words: bool
     """Whether it looks words up; one that does not may be refused."""
 
@@ -197,9 +198,9 @@ def truth_of(model: Any) -> Truth:
 
 def tie_of(model: Any) -> bool | str | None:
     """Whether the output's matrix is an embedding matrix too."""
-    output = _output(model)
+    output = _named_output(model)
     if output is None:
-        return None if _may_have_head(model) else NO_HEAD
+        return _tie_of_unnamed(model)
     weight = output.weight
     others = [module for module in model.modules() if module is not output and _weight(module) is not None]
     if any(module.weight is weight for module in others):
@@ -220,14 +221,19 @@ def _weight(module: Any) -> Any:
     return weight if getattr(weight, "ndim", 0) == 2 else None
 
 
-def _output(model: Any) -> Any:
-    """The module that gives a number for each word: of whom the class says so, or the only one of such a shape."""
+def _named_output(model: Any) -> Any:
     output = _called(model, "get_output_embeddings")
-    if _weight(output) is not None and "Embedding" not in type(output).__name__:  # FSMT names a table that looks up
-        return output
-    shapes = {module.weight.shape for module in model.modules() if isinstance(module, torch.nn.Embedding)}
-    alike = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.shape in shapes]
-    return alike[0] if len(alike) == 1 else None
+    # FSMT names a table that looks up
+    return output if _weight(output) is not None and "Embedding" not in type(output).__name__ else None
+
+
+def _tie_of_unnamed(model: Any) -> bool | str | None:
+    tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    shapes = {table.shape for table in tables}
+    alike = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.shape in shapes]
+    if len(alike) == 1:
+        return any(alike[0] is table for table in tables) or NOT_TIED
+    return None if _may_have_head(model) else NO_HEAD
 
 
 def _may_have_head(model: Any) -> bool:
