@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.counting.shrunk_models import KINDS, classes
-from tests.counting.sweep_truths import CANNOT, NO_HEAD, NOT_TIED, VARIANTS, Case, Truth, Unbuildable, cases_of
+from tests.counting.sweep_truths import BY_NAME, CANNOT, NO_HEAD, NOT_TIED, VARIANTS, Case, Truth, Unbuildable, cases_of
 
 WAYS = ("folder", "config")
+BARE_TOO = (*WAYS, "bare")
 TELLING = r"cannot be counted|counted as|counted by its configuration|parameters against|whatever it says"
 """Words of a note by which a wrong number is not given in silence."""
 
@@ -101,7 +102,7 @@ def sweep_class(class_name: str, cache: Path, variants: Sequence[str], ways: Seq
 
 
 def _results(class_name: str, cache: Path, variants: Sequence[str], ways: Sequence[str]) -> Iterator[Result | str]:
-    for case in cases_of(class_name, cache, {variant: VARIANTS[variant] for variant in variants}):
+    for case in cases_of(class_name, cache, variants):
         if isinstance(case, Unbuildable):
             yield str(case)
         else:
@@ -146,7 +147,7 @@ def table_of(results: Sequence[Result]) -> Iterator[str]:
     """Verdicts by way and variant."""
     verdicts = ("equal", "told", "noted", "mismatch", "refused", "crash", "silent")
     yield " ".join(["way    variant     ", *(f"{verdict:>8}" for verdict in verdicts), "     all"])
-    for way in (*WAYS, "all"):
+    for way in (*BARE_TOO, "all"):
         for variant in (*VARIANTS, "all"):
             chosen = [r for r in results if way in (r.way, "all") and variant in (r.variant, "all")]
             if chosen and (way != "all" or variant == "all"):
@@ -161,8 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, metavar="KIND")
     parser.add_argument("--classes", nargs="+")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=[*VARIANTS, BY_NAME])
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=BARE_TOO)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
