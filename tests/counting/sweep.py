@@ -109,7 +109,8 @@ def _results(class_name: str, cache: Path, variants: Sequence[str], ways: Sequen
             yield from (ask(case, way) for way in ways)
 
 
-def _quiet() -> None:
+def quieten() -> None:
+    """One thread a process, and no words of transformers."""
     import torch
     import transformers
 
@@ -126,10 +127,10 @@ def sweep(names: Sequence[str], cache: Path, variants: Sequence[str], ways: Sequ
     """All results, a class at a time."""
     jobs = [(name, cache, variants, ways) for name in names]
     if processes < 2:
-        _quiet()
+        quieten()
         yield from map(_job, jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(processes, _quiet) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, quieten) as pool:
         yield from pool.imap_unordered(_job, jobs)
 
 
