@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,19 +120,17 @@ def quieten() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def _job(job: tuple[str, Path, Sequence[str], Sequence[str]]) -> list[Result | str]:
-    return sweep_class(*job)
-
-
 def sweep(names: Sequence[str], cache: Path, variants: Sequence[str], ways: Sequence[str], processes: int) -> Any:
     """All results, a class at a time."""
     jobs = [(name, cache, variants, ways) for name in names]
     if processes < 2:
         quieten()
-        yield from map(_job, jobs)
+        yield from (sweep_class(*job) for job in jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(processes, quieten) as pool:
-        yield from pool.imap_unordered(_job, jobs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, quieten) as pool:  # one that breaks says so, and ends
+        for future in as_completed([pool.submit(sweep_class, *job) for job in jobs]):
+            yield future.result()
 
 
 def line_of(result: Result) -> str:
