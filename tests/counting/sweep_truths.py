@@ -261,6 +261,8 @@ def _named_output(model: Any) -> Any:
 
 def _tie_of_unnamed(model: Any) -> bool | str | None:
     tables = [module.weight for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    most = max((len(table) for table in tables), default=0)
+    tables = [table for table in tables if len(table) == most]  # those of words, not of positions
     shapes = {table.shape for table in tables}
     alike = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear) and m.weight.shape in shapes]
     if len(alike) == 1:
