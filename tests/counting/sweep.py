@@ -1,7 +1,7 @@
 """Hold `count-params` to every language-model class of the installed `transformers`, and print where it differs.
 
-    python -m tests.counting.sweep --cache FOLDER [--kinds …] [--classes …] [--variants …] [--ways …] [--processes 2]
-                                   [--json FILE]
+    python -m tests.counting.sweep --cache FOLDER [--kinds …] [--classes …] [--variants … or by-name]
+                                   [--ways folder config bare] [--processes 2] [--json FILE]
 
 The first sweep builds and saves each model (minutes); later ones over the same cache ask `tiedlm` only.
 """
@@ -120,7 +120,9 @@ def quieten() -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def sweep(names: Sequence[str], cache: Path, variants: Sequence[str], ways: Sequence[str], processes: int) -> Any:
+def sweep(
+    names: Sequence[str], cache: Path, variants: Sequence[str], ways: Sequence[str], processes: int
+) -> Iterator[list[Result | str]]:
     """All results, a class at a time."""
     jobs = [(name, cache, variants, ways) for name in names]
     if processes < 2:
