@@ -53,7 +53,7 @@ def test_a_pickled_model_is_counted_as_its_safetensors_are(model_type: str, tied
         assert answer.checkpoint.copies == expected.checkpoint.copies
         assert answer.checkpoint.num_bytes == expected.checkpoint.num_bytes
     (tmp_path / "model.safetensors").unlink()
-    assert count_params(tmp_path).count.total == expected.count.total
+    assert count_params(tmp_path).count.total == expected.count.total - second_bias
 
 
 @pytest.mark.parametrize("place", [None, "state_dict", "model"])

@@ -174,7 +174,7 @@ def _tie_source(model: Any, heads: list[Head], raw: Mapping[str, Any], transform
             return TieSource(ties, flag_words(where), is_forced=True)
     who = default_of(type(decider.config).__name__, transformers.__version__, bool(stated))
     if not stated and raw["model_type"] in RELEASED_UNTIED:
-        who = f"{RELEASED_UNTIED[raw['model_type']]} (its configuration has no {TIE_KEY})"
+        who = f"{RELEASED_UNTIED[raw['model_type']]}, against {who}"
     return TieSource(ties, who, is_silent=not stated)
 
 
