@@ -142,12 +142,11 @@ def answer_tensors(
             raise
         return replace(planned, notes=(*notes, f"counted by its configuration alone: {error}"))
     count = _stored_count(name, checkpoint, planned)
-    if planned is None:
-        basis: Basis = "names"
-    elif planned.asked is None:
-        basis = planned.basis
-    else:
-        basis = "names" if placed is None else "class"
+    basis: Basis = "names" if planned is None else planned.basis
+    if planned is not None and planned.asked is not None and placed is None:
+        basis, known = "names", planned.count
+        what = f"of {known.architecture}, the class of its configuration, whose names its tensors have not"
+        count = replace(count, other_totals={what: known.total})
     if planned is not None:
         notes += (*_difference(checkpoint, count, planned, placed), *_same_but_untied(checkpoint))
     notes += checkpoint.odd_biases + _prediction_layers(tensors, config, checkpoint.duplicates)
