@@ -13,7 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from tiedlm.display.plan_lines import duration, note_lines, plan_lines
+from tiedlm.display.plan_lines import duration, note_lines, plan_lines, time_lines
 from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
@@ -195,8 +195,7 @@ class ProgressDisplay(Listener):
         if not self.pace.is_known and not self.finished and self.plan.num_cells is None:
             self.pace.update(progress)
             if self.pace.is_known:
-                seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
-                self._say(f"  estimated time: {duration(seconds)}")
+                self._say(*time_lines(self.plan.timed(self.pace.tokens_per_second)))
 
     def _say(self, *lines: str, style: str | None = None) -> None:
         for line in lines:
