@@ -23,7 +23,7 @@ from tiedlm.comparison.designs import SCAN_DESIGN_FILE
 from tiedlm.comparison.scan_result import ScanDesign
 from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.errors import printable
-from tiedlm.markup.latex_text import SPELLED, latex_page, latex_text
+from tiedlm.markup.latex_text import latex_page, latex_text
 from tiedlm.markup.page_parts import Grid, Heading, Points, Words
 from tiedlm.record.record_file import save_record
 from tiedlm.record.run_record import RunRecord
@@ -166,11 +166,11 @@ def test_text_is_set_as_it_is_written(text: str) -> None:
 @pytest.mark.parametrize("of", ["folder", "scanned", "gpt2", "several", "signs"])
 def test_latex_sets_the_page(of: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without an error or a sign that its fonts have not, in a document of the preamble that the page asks for."""
-    every_sign = string.printable.split(" ")[0] + " ".join(SPELLED) + " -- --- ?` !` << >> ,, §"
+    every_sign = string.printable.split(" ")[0] + " ±−×²Σ≤≥√→–—…·‖§\N{NO-BREAK SPACE} -- --- ?` !` << >> ,,"
     page = {
         "gpt2": lambda: run("count-params", "gpt2", "--latex"),
         "several": lambda: run("count-params", "--list", "bert", "--latex"),
-        "signs": lambda: latex_page([Heading(every_sign), Grid(["a", every_sign], [[every_sign] * 2] * 2)]),
+        "signs": lambda: latex_page([Heading(every_sign), Grid(["a", every_sign], [["[a]", every_sign]] * 2)]),
     }.get(of, lambda: run("report", request.getfixturevalue(of), "--latex"))()
     place = tmp_path_factory.mktemp("latex")
     preamble = page.partition("\n")[0].partition(": ")[2]
