@@ -70,6 +70,18 @@ def test_evaluation_is_told_where_it_is_a_tenth_of_the_time(seconds: float, eval
     assert time_lines(plan) == [f"  estimated time: {line}"]
 
 
+def test_a_notebook_has_one_output_for_a_plan_in_which_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It puts outputs apart, and does not wrap their lines."""
+    outputs: list[str] = []
+    monkeypatch.setattr("rich.jupyter.display", lambda _, text: outputs.append(text))
+    console = Console(force_jupyter=True, width=100, color_system=None)
+    note = "valid has few tokens, " * 9 + "so it has"
+    ProgressDisplay(console).begin(replace(PLAN, notes=[note]))
+    shown = [" ".join(output.split()) for output in outputs]
+    assert shown == [" ".join(" ".join(plan_lines(PLAN)).split()), f"note: {note}"]
+    assert max(len(line) for output in outputs for line in output.splitlines()) <= 100
+
+
 @pytest.mark.parametrize("first_step", [1, 3_001])
 def test_the_time_left_is_by_the_pace_of_this_process(first_step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that goes on from step 3,000 is no faster for it; one that waits still has all its steps to make."""

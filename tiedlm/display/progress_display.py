@@ -198,9 +198,12 @@ class ProgressDisplay(Listener):
                 self._say(*time_lines(self.plan.timed(self.pace.tokens_per_second)))
 
     def _say(self, *lines: str, style: str | None = None) -> None:
-        for line in lines:
-            whole = not self.console.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
-            self.console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=whole)
+        if not lines:
+            return
+        text = "\n".join(map(printable, lines))  # at once: a notebook puts every print apart
+        # In a log a sentence is a line; a terminal shall not break its words, and a notebook scrolls what is longer.
+        whole = not (self.console.is_terminal or self.console.is_jupyter)
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=whole)
 
     def _name(self, run: RunId) -> str:
         """With its cell, where there are several."""
