@@ -80,7 +80,7 @@ def test_a_dry_run_says_how_long_it_takes_and_writes_nothing(folder: Path) -> No
     plan = json.loads(answer.stdout)
     assert plan["to_train"] == ["tied seed 3", "untied seed 3"]
     assert len(plan["already_there"]) == 6
-    assert plan["estimated_seconds"] > 0
+    assert plan["estimated_seconds"] > plan["estimated_evaluation_seconds"] > 0
     assert (plan["num_steps"], plan["train_tokens"], plan["precision"]) == (2, 512, "fp32")
     answer = run_tiedlm(folder, f"{COMPARE} --seeds 3 --dry-run")
     assert answer.stdout == "corpus: nothing to train; out holds every record that is asked for\n"

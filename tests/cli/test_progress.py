@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tiedlm.display import progress_display
-from tiedlm.display.plan_lines import plan_lines
+from tiedlm.display.plan_lines import plan_lines, time_lines
 from tiedlm.display.progress_display import ProgressDisplay
 from tiedlm.execution.pace import Pace
 from tiedlm.execution.plan import Plan
@@ -47,10 +47,39 @@ def test_the_time_of_a_plan_is_that_of_steps_and_evaluations() -> None:
         pace.update(Progress(RunId("tied", 0), "training", step, 4_000, 64 * step, 3.0, 0.01, 64 * step / seconds))
     assert pace.is_known
     assert pace.tokens_per_second == pytest.approx(1_000)
-    assert PLAN.estimate_seconds(pace.tokens_per_second, start_seconds=3.0) == pytest.approx(3 + 2 * (256 + 64))
-    assert plan_lines(replace(PLAN, estimated_seconds=643.0, tokens_per_second=1_000.0))[-1] == (
-        "  estimated time: 10 min 43 s, 1,000 tokens a second in each run"
-    )
+    timed = PLAN.timed(pace.tokens_per_second, start_seconds=3.0)
+    assert timed.estimated_seconds == pytest.approx(3 + 2 * (256 + 64))
+    assert timed.estimated_evaluation_seconds == pytest.approx(2 * 64)
+    assert plan_lines(timed)[-2:] == [
+        "  pace: 1,000 tokens a second in each run",
+        "  estimated time: 11 min, 2 min of it evaluation",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "evaluation", "line"),
+    [
+        (600.0, 59.0, "10 min"),
+        (600.0, 61.0, "10 min, 1 min 1 s of it evaluation"),
+        (28_700.0, 3_000.0, "7 h 58 min, 50 min of it evaluation"),
+        (9.0, 5.0, "9 s, 5 s of it evaluation"),
+    ],
+)
+def test_evaluation_is_told_where_it_is_a_tenth_of_the_time(seconds: float, evaluation: float, line: str) -> None:
+    plan = replace(PLAN, estimated_seconds=seconds, estimated_evaluation_seconds=evaluation)
+    assert time_lines(plan) == [f"  estimated time: {line}"]
+
+
+def test_a_notebook_has_one_output_for_a_plan_in_which_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It puts outputs apart, and does not wrap their lines."""
+    outputs: list[str] = []
+    monkeypatch.setattr("rich.jupyter.display", lambda _, text: outputs.append(text))
+    console = Console(force_jupyter=True, width=100, color_system=None)
+    note = "valid has few tokens, " * 9 + "so it has"
+    ProgressDisplay(console).begin(replace(PLAN, notes=[note]))
+    shown = [" ".join(output.split()) for output in outputs]
+    assert shown == [" ".join(" ".join(plan_lines(PLAN)).split()), f"note: {note}"]
+    assert max(len(line) for output in outputs for line in output.splitlines()) <= 100
 
 
 @pytest.mark.parametrize("first_step", [1, 3_001])

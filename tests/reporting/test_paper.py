@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
+import string
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from typer.testing import CliRunner
 from tests.comparison.test_compare import pairs
 from tests.comparison.test_differences import many_arms
 from tests.comparison.test_scan import VALUES, write_cells
+from tests.conftest import HANG_SECONDS
 from tests.reporting.test_report import STRANGE
 from tiedlm.cli.commands import app
 from tiedlm.comparison.designs import SCAN_DESIGN_FILE
@@ -156,6 +160,26 @@ def test_text_is_set_as_it_is_written(text: str) -> None:
     assert tables_of(latex_page([Grid([text, text], [[text, text]] * 2, [[text, text]])])) == [[[text, text]] * 4]
     page = latex_page([Heading(text), Words(text, lead=text), Points([text])])
     assert page.count(latex_text(text)) == 4
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed; it compiles the tables")
+@pytest.mark.parametrize("of", ["folder", "scanned", "gpt2", "several", "signs"])
+def test_latex_sets_the_page(of: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Without an error or a sign that its fonts have not, in a document of the preamble that the page asks for."""
+    every_sign = string.printable.split(" ")[0] + " ±−×²Σ≤≥√→–—…·‖§\N{NO-BREAK SPACE} -- --- ?` !` << >> ,,"
+    page = {
+        "gpt2": lambda: run("count-params", "gpt2", "--latex"),
+        "several": lambda: run("count-params", "--list", "bert", "--latex"),
+        "signs": lambda: latex_page([Heading(every_sign), Grid(["a", every_sign], [["[a]", every_sign]] * 2)]),
+    }.get(of, lambda: run("report", request.getfixturevalue(of), "--latex"))()
+    place = tmp_path_factory.mktemp("latex")
+    preamble = page.partition("\n")[0].partition(": ")[2]
+    document = f"\\documentclass{{article}}\n{preamble}\n\\begin{{document}}\n{page}\\end{{document}}\n"
+    (place / "page.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    answer = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
+    assert answer.returncode == 0, answer.stdout[-2_000:]
+    assert "Missing character" not in (place / "page.log").read_text(errors="replace")
 
 
 def test_a_hyphen_before_a_number_is_a_minus_and_elsewhere_a_hyphen() -> None:

@@ -205,7 +205,8 @@ def test_a_dry_run_of_a_scan_tells_its_runs_and_their_time_and_writes_nothing(tm
     told = run_tiedlm(tmp_path, f"{command} --dry-run")
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith("scanned: 8 runs to train in 2 cells; records go to map\n")
-    assert re.search(r"estimated time: .* tokens a second in a run of the first cell\n", told.stdout)
+    pace = r"  pace: [\d,]+ tokens a second in a run of the first cell\n"
+    assert re.search(rf"{pace}  estimated time: \d+ .* of it evaluation\n", told.stdout)
     assert tree(tmp_path) == before
     trained = run_tiedlm(tmp_path, f"{command} --json")
     assert trained.returncode == 0, trained.stderr

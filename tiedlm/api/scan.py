@@ -129,9 +129,16 @@ def plan_scan(
     timed = folder.timed(first)
     if timed.tokens_per_second is None:
         return plan
-    work = [p.tokens_of_run * p.parameters[run.arm] for p in (part.plan for _, part in missing) for run in p.to_train]
+    plans = [part.plan for _, part in missing]
+    work = [one.tokens_of_run * one.parameters[run.arm] for one in plans for run in one.to_train]
+    evaluation = [one.evaluation_tokens_of_run * one.parameters[run.arm] for one in plans for run in one.to_train]
     seconds = timed.tokens_of_run / timed.tokens_per_second * max(1.0, sum(work) / work[0] / side_by_side)
-    return dataclasses.replace(plan, tokens_per_second=timed.tokens_per_second, estimated_seconds=seconds)
+    return dataclasses.replace(
+        plan,
+        tokens_per_second=timed.tokens_per_second,
+        estimated_seconds=seconds,
+        estimated_evaluation_seconds=seconds * sum(evaluation) / sum(work),
+    )
 
 
 class _Checked(NamedTuple):

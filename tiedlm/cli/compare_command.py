@@ -87,8 +87,8 @@ def compare(
         int | None,
         typer.Option(
             metavar="N",
-            help="The most seeds that --to-within may train.",
-            show_default=str(MAX_SEEDS_OF_A_WIDTH),
+            help=f"The most seeds that --to-within may train, {MAX_SEEDS_OF_A_WIDTH} unless given.",
+            show_default=False,
             rich_help_panel=TRAINED,
         ),
     ] = None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +27,28 @@ LEGEND = (
 )
 
 
+class PathCell:
+    """A path in a table, which goes on in another line after a slash where it has no room."""
+
+    def __init__(self, path: str) -> None:
+        self.parts = re.findall(r"[^/]*/|[^/]+$", path)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """From the longest part to the whole."""
+        widths = [*map(cell_len, self.parts)]
+        return Measurement(max(widths), sum(widths)).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """As many parts in a line as have room; a longer one is broken anywhere."""
+        line = ""
+        for part in self.parts:
+            if line and cell_len(line + part) > options.max_width:
+                yield Text(line, overflow="fold")
+                line = ""
+            line += part
+        yield Text(line, overflow="fold")
+
+
 def render_folders(folders: Sequence[ListedFolder], width: int) -> RenderableType:
     """A table in a terminal of so many columns; the experiment and the names of arms where there is room."""
     is_wide = width >= LEAST_WIDTH_FOR_NAMES
@@ -37,8 +62,8 @@ def render_folders(folders: Sequence[ListedFolder], width: int) -> RenderableTyp
     table.add_column("answer", no_wrap=True)
     for folder in folders:
         is_named = is_wide and len(folder.arms) <= MAX_ARMS_NAMED
-        cells = [
-            Text(printable(folder.path)),
+        cells: list[RenderableType] = [
+            PathCell(printable(folder.path)),
             *([Text(_experiment(folder))] if is_wide else []),
             Text(_state(folder), STYLES[folder.state]),
             Text(", ".join(folder.arms) if is_named else str(len(folder.arms) or "–")),

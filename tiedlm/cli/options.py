@@ -159,8 +159,8 @@ TaskMinutesOption = Annotated[
     float | None,
     typer.Option(
         metavar="N",
-        help="Minutes that a task of --plan slurm lasts at least; short runs are packed.",
-        show_default="60",
+        help="Minutes that a task of --plan slurm lasts at least, 60 unless given; short runs are packed.",
+        show_default=False,
         rich_help_panel=SHOWN,
     ),
 ]

@@ -77,8 +77,8 @@ SCRIPT = """#!/bin/bash
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:USR1@120
-# {num_runs} runs in {num_tasks} tasks, the longest about {longest} min. Submit it from the folder that it was made in:
-# sbatch plan.sh
+# {num_runs} runs in {num_tasks} tasks, the longest about {longest} min.
+# Give it to sbatch in the folder that it was made in.
 
 stopping=0
 failed=0

@@ -27,10 +27,12 @@ def render_states(folder: FolderState) -> RenderableType:
         table.add_column("cell", overflow="fold")
     table.add_column("run", overflow="fold")
     table.add_column("state", no_wrap=True)
-    table.add_column("where it stands", overflow="fold")
-    for run in folder.runs:
-        words = [Text(str(RunId(run.arm, run.seed))), Text(run.state, STYLES[run.state]), Text(printable(_place(run)))]
-        table.add_row(*([Text(printable(run.cell))] if has_cells else []), *words)
+    places = [printable(_place(run)) for run in folder.runs]
+    if any(places):
+        table.add_column("where it stands", overflow="fold")
+    for run, place in zip(folder.runs, places, strict=True):
+        words = [Text(str(RunId(run.arm, run.seed))), Text(run.state, STYLES[run.state])]
+        table.add_row(*([Text(printable(run.cell))] if has_cells else []), *words, *([Text(place)] if place else []))
     numbers = Counter[str](run.state for run in folder.runs)
     counted = ", ".join(f"{numbers[state]} {state}" for state in STYLES if numbers[state])
     notes = [] if folder.is_planned else [Text(UNPLANNED, "dim")]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from tiedlm.data.sources.documents import Documents
     from tiedlm.execution.plan import Plan
 
+LEAST_TOLD_SHARE = 0.1
+"""Of the estimated time, in evaluation."""
+
 
 def plan_lines(plan: Plan) -> list[str]:
     """What will be trained, of what size, where, and in what time if it is known."""
@@ -33,9 +36,17 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     if plan.estimated_seconds is not None:
         whose = "each run" if plan.num_cells is None else "a run of the first cell"
-        pace = f", {plan.tokens_per_second:,.0f} tokens a second in {whose}"
-        lines.append(f"  estimated time: {duration(plan.estimated_seconds)}{pace}")
+        lines += [f"  pace: {plan.tokens_per_second:,.0f} tokens a second in {whose}", *time_lines(plan)]
     return lines
+
+
+def time_lines(plan: Plan) -> list[str]:
+    """How long a timed plan takes, and how much of that is evaluation where it is more than a tenth."""
+    whole, scoring = plan.estimated_seconds, plan.estimated_evaluation_seconds
+    if whole is None or scoring is None:
+        return []
+    part = f", {about(scoring)} of it evaluation" if scoring > LEAST_TOLD_SHARE * whole else ""
+    return [f"  estimated time: {about(whole)}{part}"]
 
 
 def note_lines(plan: Plan) -> list[str]:

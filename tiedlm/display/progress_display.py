@@ -13,7 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from tiedlm.display.plan_lines import duration, note_lines, plan_lines
+from tiedlm.display.plan_lines import duration, note_lines, plan_lines, time_lines
 from tiedlm.errors import printable
 from tiedlm.execution.listener import Listener
 from tiedlm.execution.pace import Pace
@@ -195,13 +195,15 @@ class ProgressDisplay(Listener):
         if not self.pace.is_known and not self.finished and self.plan.num_cells is None:
             self.pace.update(progress)
             if self.pace.is_known:
-                seconds = self.plan.estimate_seconds(self.pace.tokens_per_second)
-                self._say(f"  estimated time: {duration(seconds)}")
+                self._say(*time_lines(self.plan.timed(self.pace.tokens_per_second)))
 
     def _say(self, *lines: str, style: str | None = None) -> None:
-        for line in lines:
-            whole = not self.console.is_terminal  # in a log a sentence is a line; a terminal shall not break its words
-            self.console.print(printable(line), style=style, highlight=False, markup=False, soft_wrap=whole)
+        if not lines:
+            return
+        text = "\n".join(map(printable, lines))  # at once: a notebook puts every print apart
+        # In a log a sentence is a line; a terminal shall not break its words, and a notebook scrolls what is longer.
+        whole = not (self.console.is_terminal or self.console.is_jupyter)
+        self.console.print(text, style=style, highlight=False, markup=False, soft_wrap=whole)
 
     def _name(self, run: RunId) -> str:
         """With its cell, where there are several."""

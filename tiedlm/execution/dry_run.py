@@ -25,9 +25,7 @@ def time_plan(plan: Plan, jobs: list[Job], executor: Executor) -> Plan:
     pace = timer.pace
     if not pace.is_known:  # a run failed, as it will again; then its reason is told
         return plan
-    tokens_per_second = pace.tokens_per_second
-    seconds = plan.estimate_seconds(tokens_per_second, start_seconds=pace.first_step_at - started)
-    return dataclasses.replace(plan, tokens_per_second=tokens_per_second, estimated_seconds=seconds)
+    return plan.timed(pace.tokens_per_second, start_seconds=pace.first_step_at - started)
 
 
 class _Enough(Exception):

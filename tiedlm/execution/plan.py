@@ -69,6 +69,8 @@ class Plan:
     tokens_per_second: float | None = None
     """Of the slowest of the runs that go side by side; None until some steps were timed, as the next."""
     estimated_seconds: float | None = None
+    estimated_evaluation_seconds: float | None = None
+    """That part of them in which runs are evaluated."""
     width: PlannedWidth | None = None
     """None without `--to-within`."""
     num_cells: int | None = None
@@ -82,12 +84,22 @@ class Plan:
     @property
     def tokens_of_run(self) -> float:
         """Of training, and of evaluation as much training as takes as long."""
-        return self.train_tokens + FORWARD_SHARE * self.evaluation_tokens
+        return self.train_tokens + self.evaluation_tokens_of_run
 
-    def estimate_seconds(self, tokens_per_second: float, start_seconds: float = 0.0) -> float:
-        """How long all runs take at the pace of one run in training while others go beside it."""
-        of_run = self.tokens_of_run / tokens_per_second
-        return start_seconds + of_run * -(-len(self.to_train) // max(1, self.side_by_side))
+    @property
+    def evaluation_tokens_of_run(self) -> float:
+        """The second part of it."""
+        return FORWARD_SHARE * self.evaluation_tokens
+
+    def timed(self, tokens_per_second: float, start_seconds: float = 0.0) -> Plan:
+        """With the time of all runs, at the pace of one run in training while others go beside it."""
+        num_rounds = -(-len(self.to_train) // max(1, self.side_by_side))
+        return dataclasses.replace(
+            self,
+            tokens_per_second=tokens_per_second,
+            estimated_seconds=start_seconds + num_rounds * self.tokens_of_run / tokens_per_second,
+            estimated_evaluation_seconds=num_rounds * self.evaluation_tokens_of_run / tokens_per_second,
+        )
 
 
 def plan_of_cells(plans: Sequence[Plan], out: Path, side_by_side: int, num_cells: int) -> Plan:

@@ -12,11 +12,11 @@ from rich.text import Text
 from tiedlm.comparison.cell_tests import CellResult, CellTests
 from tiedlm.comparison.cells import cell_folders, cell_name
 from tiedlm.comparison.scan_result import Scan, ScanCell
-from tiedlm.counting.shown.count_terminal import plain_table
 from tiedlm.errors import printable
 from tiedlm.markup.markdown_text import code, escaped, markdown_page
 from tiedlm.markup.page_parts import Grid, Heading, Part, Words
 from tiedlm.reporting.closing import scan_sentence
+from tiedlm.reporting.fitted_table import FittedTable
 from tiedlm.reporting.markdown import contrast_sections
 from tiedlm.reporting.tables import Table
 from tiedlm.reporting.terminal import contrast_parts
@@ -39,12 +39,11 @@ def render_scan(scan: Scan) -> RenderableType:
     parts: list[RenderableType] = [Text(scan_title(scan), style="bold"), *contrast_parts(scan.contrasts)]
     for arms in pairs_of(scan):
         rows, columns = axes_of(scan)
-        table = plain_table(corner(scan), *labels(scan, columns))
-        for column in table.columns[1:]:
-            column.no_wrap = True
+        lines = []
         for row, label in enumerate(labels(scan, rows)):
             cells = [cell_at(scan, row, place) for place in range(len(columns))]
-            table.add_row(label, *(_terminal_cell(scan, result_of(scan, cell, arms)) for cell in cells))
+            lines.append([label, *(_terminal_cell(scan, result_of(scan, cell, arms)) for cell in cells)])
+        table = FittedTable([corner(scan), *labels(scan, columns)], lines)
         parts += [Text(), Text(f"{pair_name(arms)} on valid, {scan.unit}, above 0 {arms[0]} is ahead"), table]
         parts.append(Text(test_sentence(scan, arms, "valid"), style="dim"))
     parts += [Text(), *([Text(BITS_A_BYTE, style="dim")] if scan.is_across_vocabularies else [])]
