@@ -17,7 +17,7 @@ from torch.testing import assert_close
 from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import toy_experiment
 from tests.training.test_run import run_toy, tokenized
-from tiedlm import InputError, count_params, evaluate, explain, export, score_pairs
+from tiedlm import InputError, evaluate, explain, export
 from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.data.sources.layout import TOKENIZER_FILE
 from tiedlm.data.sources.pieces import Piece
@@ -144,23 +144,6 @@ def test_an_exported_model_has_the_perplexity_of_its_run(tokenizer: str, corpus_
         assert other.unigram_perplexity == mine.unigram_perplexity
         assert [band.num_tokens for band in other.bands] == [band.num_tokens for band in mine.bands]
     assert (ours.is_tied, ours.num_parameters) == (theirs.is_tied, theirs.num_parameters)
-
-
-@pytest.mark.parametrize("arm", ["tied", "untied"])
-@pytest.mark.parametrize("encoder", ["bert", "modernbert"])
-def test_every_command_counts_an_exported_model_alike(
-    encoder: str, arm: str, corpus_folder: Path, tmp_path: Path
-) -> None:
-    """BERT's head in `transformers` has its bias under two names, which untied are two parameters of equal values."""
-    path = trained(tmp_path, arm, **{"model.encoder": encoder})
-    folder, text = export(path, tmp_path / "exported"), str(corpus_folder)
-    total = sum(parameter.numel() for parameter in open_run(path).model.parameters())
-    counted = [count_params(str(place)).count.total for place in (path, folder)]
-    evaluated = [evaluate(place, text, max_tokens=64).num_parameters for place in (path, folder)]
-    pair = {"sentence_good": "the cat sees a bone", "sentence_bad": "the cat a sees bone"}
-    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair))
-    probed = [score_pairs(place, tmp_path / "pairs.jsonl", text).num_parameters for place in (path, folder)]
-    assert [*counted, *evaluated, *probed] == [total] * 6
 
 
 def test_a_run_evaluated_again_has_the_figures_of_its_record(corpus_folder: Path, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError, told
 from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.exchange.foreign_loading import FP32_BYTES, frame, is_tied, load_foreign, of_all_threads, word_embeddings
-from tiedlm.exchange.parameter_count import count_parameters
 from tiedlm.exchange.scored_model import EncodedText, ScoredModel
 from tiedlm.masked_batch import PAD_ID, SPECIAL_TOKENS, UNK_ID, MaskedBatch
 from tiedlm.processes.guarded_process import Guard
@@ -154,7 +153,7 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
         seq_length=_block(model, own.seq_length if own else seq_length, source) - len(before) - len(after),
         eval_mask_seed=own.eval_mask_seed if own else 0,
         is_tied=is_tied(model),
-        num_parameters=count_parameters(model),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         notes=[],
     )
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from tiedlm.data.sources.pieces import Piece
 from tiedlm.data.token_files import encode_by_piece
 from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
-from tiedlm.exchange.parameter_count import count_parameters
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.training.fold_evaluation import Scorer
 
@@ -75,6 +74,6 @@ def score_run(run: TrainedRun, name: str) -> ScoredModel:
         seq_length=record.config.corpus.seq_length,
         eval_mask_seed=record.config.train.eval_mask_seed,
         is_tied=model.is_tied,
-        num_parameters=count_parameters(model),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         notes=run.notes,
     )

@@ -17,7 +17,6 @@ from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
 from tiedlm.exchange.foreign_loading import is_tied, load_foreign, word_embeddings
 from tiedlm.exchange.foreign_model import NUMBERS_AT_ONCE, longest_input, num_numbers, read
-from tiedlm.exchange.parameter_count import count_parameters
 from tiedlm.exchange.trained_run import TrainedRun
 from tiedlm.masked_batch import MASK, MASK_ID, UNK_ID
 from tiedlm.processes.guarded_process import Guard
@@ -82,7 +81,7 @@ def sentences_of_run(run: TrainedRun, name: str) -> SentenceModel:
         name=name,
         kind=f"{model.config.encoder} of tiedlm",
         is_tied=model.scores_by_input_rows,
-        num_parameters=count_parameters(model),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         notes=run.notes,
         module=model,
         mask_id=MASK_ID,
@@ -123,7 +122,7 @@ def sentences_of_foreign(folder: ForeignFolder, guard: Guard) -> SentenceModel:
         name=source,
         kind=type(model).__name__,
         is_tied=is_tied(model),
-        num_parameters=count_parameters(model),
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         notes=[],
         module=model,
         mask_id=tokenizer.mask_token_id,
