@@ -77,6 +77,8 @@ class ParameterCount:
 
     routing: Routing | None = None
     """Of a mixture of experts."""
+    no_partner: str | None = None
+    """In a sentence, that the other matrix stands in another model, as of a draft for speculative decoding."""
 
     @property
     def active(self) -> int | None:
@@ -96,6 +98,8 @@ class ParameterCount:
     @property
     def no_tie(self) -> str | None:
         """In a sentence, why the tie does not apply."""
+        if self.no_partner is not None:
+            return self.no_partner
         if self.output_shape is not None:
             rows, columns = self.output_shape
             return (

@@ -38,6 +38,8 @@ def count_checkpoint(
     packed = _check_packed(tensors, source, claim)
     by_group, not_parameters = _sort(tensors, None if claim is None else claim.layers_group, layout)
     pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, layout)
+    if pair is None and packed:
+        raise PackedWeights(f"{source}: {packed}, and it holds no word-embedding matrix; give the whole model")
     if pair is None:
         total = sum(tensor.num_elements for members in by_group.values() for tensor in members)
         raise InputError(

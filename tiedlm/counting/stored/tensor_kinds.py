@@ -151,6 +151,8 @@ BUFFER_NAMES = {
         "activation_scale",
         "scale_weight",
         "scale_input",
+        "qscale_weight",
+        "qscale_act",
         "q_scale",
         "k_scale",
         "v_scale",

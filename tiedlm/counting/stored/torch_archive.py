@@ -22,6 +22,10 @@ PLACES_OF_WEIGHTS = ("state_dict", "model_state_dict", "model", "module")
 """Where a table of weights stands in a checkpoint that holds more."""
 
 
+class UnreadArchive(InputError):
+    """A pickle or an archive of one that does not tell its tensors; the model may lie beside it in another form."""
+
+
 class _BoundedFile:
     """A file that nobody reads much of at once, so that no directory of an archive fills the memory."""
 
@@ -47,7 +51,7 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
     """The tensors of a file, and the further names of those that are stored once under several.
 
     Raises:
-        InputError: the file is damaged, or holds what is not read here.
+        UnreadArchive: the file is damaged, or holds what is not read here.
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(_BoundedFile(file)) as archive:
@@ -62,12 +66,12 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
             places = {name: _storage_entry(entries, folder, view) for name, view in weights.items()}
             return _tensors(path, file, places, weights)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
+        raise UnreadArchive(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
     except InputError:  # which is a ValueError, and says what is wrong
         raise
     except (Unread, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error)[:200] or type(error).__name__
-        raise InputError(
+        raise UnreadArchive(
             f"{path}: its tensors cannot be told without running it ({reason}); save it as .safetensors"
         ) from error
 
