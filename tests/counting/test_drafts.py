@@ -92,6 +92,12 @@ def test_a_draft_without_matrices_is_told_with_its_size(shapes: Any, config: Any
     assert f"is a draft for speculative decoding ({method}) with {number(shapes):,} parameters" in said
 
 
+def test_the_configuration_of_a_draft_alone_tells_no_size(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(NAMED))
+    for given in (tmp_path, tmp_path / "config.json"):
+        assert "is of a draft for speculative decoding (EAGLE-3)" in refusal(given)
+
+
 def test_the_target_is_named_where_the_configuration_names_it(tmp_path: Path) -> None:
     verifier = {
         "speculators_config": {"verifier": {"name_or_path": "Qwen/Qwen3-8B"}},

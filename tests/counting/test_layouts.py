@@ -253,6 +253,25 @@ def test_a_lone_file_of_weights_is_its_folders_model(tmp_path: Path) -> None:
     assert f"tiedlm count-params {tmp_path / 'w.safetensors'}" in said
 
 
+def test_a_configuration_names_the_command_for_weights_of_other_names(tmp_path: Path) -> None:
+    written(tmp_path / "config.json", LLAMA)
+    (tmp_path / "tf_model.h5").write_bytes(b"x")
+    file = stored(tmp_path / "model.fp16.safetensors", llama(tied=False))
+    for given in (tmp_path, tmp_path / "config.json"):
+        assert count_params(given).notes == (
+            f"its weights are counted by tiedlm count-params {file}",
+            "beside it lie weights that were not read: model.fp16.safetensors, tf_model.h5",
+        )
+
+
+def test_an_odd_list_of_modules_is_no_reason_to_refuse_a_model(tmp_path: Path) -> None:
+    stored(tmp_path / "model.safetensors", llama())
+    written(tmp_path / "modules.json", [3])
+    answer = count_params(tmp_path)
+    assert answer.count.total == TIED_TOTAL
+    assert "names no folder in it" in answer.notes[-1]
+
+
 def test_no_layout_is_seen_in_an_empty_folder(tmp_path: Path) -> None:
     assert [layout for layout in LAYOUTS if layout(tmp_path) is not None] == []
     assert "holds no records" in refusal(tmp_path)

@@ -23,7 +23,7 @@ from tiedlm.counting.stored.foreign_layouts import config_sentence
 from tiedlm.counting.stored.gguf_header import read_gguf
 from tiedlm.counting.stored.gguf_kinds import gguf_sentence
 from tiedlm.counting.stored.json_file import UnreadableJson, read_json
-from tiedlm.counting.stored.layouts import FOLDER_MARKS, Told, lone_weights, told_of
+from tiedlm.counting.stored.layouts import FOLDER_MARKS, Told, lone_weights, told_of, unread_commands
 from tiedlm.counting.stored.model_parts import why_no_whole
 from tiedlm.counting.stored.other_formats import unread_note
 from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header
@@ -140,7 +140,7 @@ def _count_json(path: Path) -> Answer:
     if sentence is not None:
         raise InputError(sentence)
     answer = answer_config(str(path), read_json(path))
-    return replace(answer, notes=(*answer.notes, *unread_note(path.parent, [])))
+    return replace(answer, notes=(*answer.notes, *unread_commands(path.parent), *unread_note(path.parent, [])))
 
 
 def _count_weights(path: Path, weights: Weights) -> Answer:

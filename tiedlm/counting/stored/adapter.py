@@ -110,7 +110,8 @@ def _kind(raw: Mapping[str, Any], own: Mapping[str, str]) -> str:
     if raw.get("use_dora") is True or raw.get("fine_tune_type") == "dora":
         return "DoRA"
     if isinstance(stated, str) and stated:
-        return SHORT_NAMES.get(stated) or printable(stated[:30]).replace("_", " ")
+        words = stated.lower().replace("_", " ") if "_" in stated else stated
+        return SHORT_NAMES.get(stated) or printable(words[:30])
     parts = set(own.values())
     return next((what for begins, what in OWN_PARTS.items() if any(part.startswith(begins) for part in parts)), "PEFT")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tiedlm.counting.stored.drafts import draft_of
 from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.torch_archive import is_archive
 from tiedlm.errors import printable
@@ -22,7 +23,7 @@ def config_sentence(path: Path) -> str | None:
         UnreadableJson: it cannot be read.
     """
     raw = read_json(path)
-    return _component_sentence(path, raw) or _tensorrt_sentence(path, raw)
+    return _component_sentence(path, raw) or _tensorrt_sentence(path, raw) or _draft_sentence(path, raw)
 
 
 def pipeline_sentence(folder: Path) -> str | None:
@@ -134,6 +135,16 @@ def _tensorrt_sentence(path: Path, raw: Mapping[str, Any]) -> str | None:
             "with a slice of every matrix; give the model that it was converted from"
         )
     return None
+
+
+def _draft_sentence(path: Path, raw: Mapping[str, Any]) -> str | None:
+    draft = draft_of([], raw)
+    if draft is None:
+        return None
+    return (
+        f"{path}: is of a draft for speculative decoding ({draft.method}), whose configuration does not tell which "
+        "matrices are its own and which its target's; give its weights"
+    )
 
 
 def _sizes(raw: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ is by its tensors, `adapter`, `empty_tensors` and `drafts` tell.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,16 +52,31 @@ def told_of(folder: Path) -> Told | None:
 
 def lone_weights(folder: Path) -> Told | None:
     """The only file of weights in a folder, whatever it is called; or of several, the commands."""
+    files = _readable_weights(folder)
+    if not files:
+        return None
+    if len(files) == 1:
+        return Told((files[0],))
+    return Told(
+        refused=f"{folder}: holds {len(files):,} files of weights and no config.json; give one: {_commands(files)}"
+    )
+
+
+def unread_commands(folder: Path) -> tuple[str, ...]:
+    """A note of how the weights in a folder are counted whose configuration alone was read."""
+    files = [path for path in _readable_weights(folder) if path.stat().st_size and not why_no_whole(path)]
+    return (f"its weights are counted by {_commands(files)}",) if files else ()
+
+
+def _readable_weights(folder: Path) -> list[Path]:
+    """Each file of weights that is read here, of a GGUF model's parts the first."""
     files = [path for path in sorted(folder.iterdir()) if _is_readable(path)]
-    firsts = {re.sub(r"-\d{5}-of-", "-#-of-", path.name): path for path in reversed(files)}  # of parts the first
-    if len(firsts) == 1:
-        return Told((min(files),))
-    if len(firsts) > 1:
-        commands = " or ".join(f"tiedlm count-params {path}" for path in sorted(firsts.values())[:MAX_COMMANDS])
-        return Told(
-            refused=f"{folder}: holds {len(firsts):,} files of weights and no config.json; give one: {commands}"
-        )
-    return None
+    firsts = {re.sub(r"-\d{5}-of-", "-#-of-", path.name): path for path in reversed(files)}
+    return sorted(firsts.values())
+
+
+def _commands(files: Sequence[Path]) -> str:
+    return " or ".join(f"tiedlm count-params {path}" for path in files[:MAX_COMMANDS])
 
 
 def _is_readable(path: Path) -> bool:

@@ -33,20 +33,18 @@ def transformer_folder(folder: Path) -> Path | None:
 
 
 def further_modules(folder: Path) -> tuple[str, ...]:
-    """A note of the parameters in the modules after the transformer, such as a dense layer.
-
-    Raises:
-        UnreadableJson: as above.
-    """
+    """A note of the parameters in the modules after the transformer, such as a dense layer, or why none are known."""
     found = []
-    for kind, place in _modules(folder):
+    try:
+        modules = _modules(folder)
+    except UnreadableJson as error:  # the transformer is an answer without it
+        return (str(error),)
+    for kind, place in modules:
         files = [folder / place / name for name in FOLDER_WEIGHTS if place and not kind.endswith("Transformer")]
         file = next((file for file in files if file.is_file()), None)
         if file is not None:
             found.append(f"{place} ({_told(file)})")
-    if not found:
-        return ()
-    return (f"further modules of a sentence-transformers model, not counted: {', '.join(found)}",)
+    return (f"further modules of a sentence-transformers model, not counted: {', '.join(found)}",) if found else ()
 
 
 def _told(file: Path) -> str:
