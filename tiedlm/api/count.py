@@ -60,7 +60,8 @@ def count_params(model: str | Path) -> Answer:
 
     `model` is a known model, a `config.json`, a `.safetensors` file or its index, a `.gguf` file, a
     `pytorch_model.bin`, a folder of these, `owner/name` on the Hugging Face Hub, an experiment, or a folder of records.
-    The sums are in `.count`, a `ParameterCount`.
+    The sums are in `.count`, a `ParameterCount`. What is no whole model, such as an adapter or one part of several, is
+    told as what it is, and not counted.
 
     Raises:
         InputError: the name stands for nothing, or for something that cannot be read or counted.

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from tiedlm.counting.stored.json_file import UnreadableJson, parse_json_object
 
 MAX_ENTRIES = 500_000
-"""Tensors of a file or an index. The models with the most have some 210,000: a trillion weights in 4 bits, three
-tensors to each of 384 experts in 60 layers."""
+"""Tensors of a file or an index. The models with the most have some 210,000: a trillion weights in 4 bits, nine tensors to
+each of 384 experts in 60 layers."""
 MAX_ENTRY_BYTES = 16_000
 """Of what a header says of one tensor, which takes a hundred bytes."""
 MAX_NAME_LENGTH = 500
@@ -57,20 +57,26 @@ def index_entries(text: bytes, source: str) -> Iterator[tuple[str, str]]:
     around = parse_json_object(text[: found.start(1)] + b"{}" + text[found.end(1) :], source)
     if around.get("weight_map") != {}:
         raise UnreadableJson(f"{source}: has its weight_map in another table; give a .safetensors.index.json")
-    for name, file_name in _members(found[1], PAIR, source):
-        yield name, _text(file_name, source)
+    files: dict[bytes, str] = {}  # few, and named by each of many tensors
+    for name, file_name in _members(text, PAIR, source, *found.span(1)):
+        if file_name not in files:
+            files[file_name] = _text(file_name, source)
+        yield name, files[file_name]
 
 
-def _members(text: bytes, member: re.Pattern[bytes], source: str) -> Iterator[tuple[str, bytes]]:
-    """Names and values of a table, each of which `member` matches whole."""
-    begun = BEGIN.match(text)
+def _members(
+    text: bytes, member: re.Pattern[bytes], source: str, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Names and values of the table from `start` to `stop`, each of which `member` matches whole."""
+    stop = len(text) if stop is None else stop
+    begun = BEGIN.match(text, start, stop)
     if begun is None:
         raise UnreadableJson(f"{source}: is no JSON object; give a sound file")
     place, end, number = begun.end(), b",", 0
     if text[place : place + 1] == b"}":
         place, end = place + 1, b"}"
     while end == b",":
-        found = member.match(text, place)
+        found = member.match(text, place, stop)
         if found is None:
             raise UnreadableJson(
                 f"{source}: is no table of what such a file holds, from its byte {place:,} on; give a sound file"
@@ -80,7 +86,7 @@ def _members(text: bytes, member: re.Pattern[bytes], source: str) -> Iterator[tu
             raise UnreadableJson(f"{source}: has over {MAX_ENTRIES:,} entries; give a part of the model")
         yield _text(found[1], source), found[2]
         place, end = found.end(), found[3]
-    if text[place:].strip(b" \t\r\n"):
+    if text[place:stop].strip(b" \t\r\n"):
         raise UnreadableJson(f"{source}: goes on after its JSON ends, at byte {place:,}; give a sound file")
 
 
