@@ -167,7 +167,8 @@ GGUF_LORA = {"token_embd.weight.lora_a": (2, H), "token_embd.weight.lora_b": (V,
 
 @pytest.mark.parametrize("kind", ["adapter", None])
 def test_a_gguf_adapter_is_told(kind: str | None, tmp_path: Path) -> None:
-    path = written(tmp_path / "lora.gguf", kind, GGUF_LORA, general__base_model__0__name="Tiny Llama")
+    more = {"blk.0.attn_norm.weight": (H,)} if kind else {}  # where its type says so, whatever it holds
+    path = written(tmp_path / "lora.gguf", kind, GGUF_LORA | more, general__base_model__0__name="Tiny Llama")
     said = refusal(path)
     assert f"is an adapter (LoRA) of Tiny Llama, with {2 * H + 2 * V} parameters in 2 matrices of low rank" in said
 

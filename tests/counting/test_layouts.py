@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.counting.stored_llama import LLAMA, TIED_TOTAL, H, V, llama, refusal,
 from tests.counting.test_families import torch
 from tiedlm.api.count import count_params
 from tiedlm.counting.stored.layouts import LAYOUTS
+from tiedlm.errors import InputError
 
 
 def written(path: Path, content: object) -> Path:
@@ -270,6 +272,47 @@ def test_an_odd_list_of_modules_is_no_reason_to_refuse_a_model(tmp_path: Path) -
     answer = count_params(tmp_path)
     assert answer.count.total == TIED_TOTAL
     assert "names no folder in it" in answer.notes[-1]
+
+
+def as_npz(path: Path, tensors: dict[str, Any]) -> Path:
+    """As MLX writes it."""
+    np = pytest.importorskip("numpy")
+    np.savez(path, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    return path
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_mlxs_archive_is_read(tied: bool, tmp_path: Path) -> None:
+    file = as_npz(tmp_path / "weights.npz", llama(tied))
+    written(tmp_path / "config.json", LLAMA | {"tie_word_embeddings": tied})
+    for given in (tmp_path, file):
+        answer = count_params(given)
+        assert answer.count.total == TIED_TOTAL + (0 if tied else V * H)
+        assert answer.notes == ("as many parameters as the closed form of LlamaForCausalLM",)
+        assert answer.checkpoint is not None
+        assert answer.checkpoint.copies == ("one" if tied else "different")
+
+
+def test_two_matrices_of_an_npz_are_compared(tmp_path: Path) -> None:
+    tensors = llama(tied=False)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    checkpoint = count_params(as_npz(tmp_path / "weights.npz", tensors)).checkpoint
+    assert checkpoint is not None
+    assert checkpoint.copies == "identical"
+
+
+def test_a_damaged_npz_is_read_or_refused(tmp_path: Path) -> None:
+    whole = as_npz(tmp_path / "x.npz", {"wte.weight": torch.zeros(7, 4), "n": torch.arange(3)}).read_bytes()
+    numbers = random.Random(0)
+    for number in range(100):
+        content = bytearray(whole)
+        for _ in range(3):
+            content[numbers.randrange(len(content))] = numbers.randrange(256)
+        (tmp_path / "x.npz").write_bytes(content if number % 3 else content[: numbers.randrange(len(content))])
+        try:
+            count_params(tmp_path / "x.npz")
+        except InputError as error:
+            assert str(error).isprintable()  # noqa: PT017 (either is right)
 
 
 def test_no_layout_is_seen_in_an_empty_folder(tmp_path: Path) -> None:

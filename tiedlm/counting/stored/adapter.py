@@ -16,6 +16,7 @@ from tiedlm.counting.stored.adapter_base import MODEL_PREFIX, base_name, told_co
 from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.tensor_kinds import group_of, is_known_matrix
+from tiedlm.counting.stored.torch_archive import UnreadArchive
 from tiedlm.counting.stored.weight_files import listed, read_weights
 from tiedlm.errors import printable
 
@@ -91,7 +92,10 @@ def folder_sentence(folder: Path) -> str:
         InputError: its files cannot be read.
     """
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
-    tensors = [] if file is None else read_weights(file).tensors
+    try:
+        tensors = [] if file is None else read_weights(file).tensors
+    except UnreadArchive as error:
+        return f"{folder}: is an adapter, whose tensors are not known: {error}"
     sentence = adapter_sentence(folder, tensors, is_named=True)
     assert sentence is not None
     return sentence

@@ -24,6 +24,8 @@ CLASSES = {
     "mlpspeculator": "MLP speculator",
     "speculator": "speculator",
     "draftmodel": "speculative draft",
+    "nextn": "multi-token prediction",
+    "mtp": "multi-token prediction",
 }
 """What the name of a class, or a type, has in it → the method."""
 TYPE_KEYS = ("speculators_model_type", "model_type")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from tiedlm.counting.stored.json_file import UnreadableJson, parse_json_object
 
 MAX_ENTRIES = 500_000
-"""Tensors of a file or an index. The models with the most have some 210,000: a trillion weights in 4 bits, nine tensors to
-each of 384 experts in 60 layers."""
+"""Tensors of a file or an index. The models with the most have some 210,000: a trillion weights in 4 bits, nine tensors
+to each of 384 experts in 60 layers."""
 MAX_ENTRY_BYTES = 16_000
 """Of what a header says of one tensor, which takes a hundred bytes."""
 MAX_NAME_LENGTH = 500

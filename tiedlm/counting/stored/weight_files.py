@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiedlm.counting.stored.header_json import MAX_ENTRIES, index_entries
+from tiedlm.counting.stored.numpy_archive import read_npz
 from tiedlm.counting.stored.other_formats import PICKLES, why_not_opened
 from tiedlm.counting.stored.safetensors_header import WEIGHTS, StoredTensor, read_header
 from tiedlm.counting.stored.torch_archive import UnreadArchive, is_archive, read_archive
@@ -21,8 +22,9 @@ FOLDER_WEIGHTS = (
     *WEIGHTS,
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "weights.npz",
 )
-"""What a folder's weights are called, in the order in which transformers looks for them (`modeling_utils.py`)."""
+"""What a folder's weights are called: by transformers, in its order (`modeling_utils.py`), and by MLX."""
 MAX_INDEX_BYTES = 100_000_000
 """As of a header: an index names no more tensors than one file could hold."""
 INDEX_NAME = re.compile(r".+\.index(\.[\w-]+)?\.json", re.ASCII)
@@ -57,6 +59,8 @@ def read_weights(path: Path) -> Weights:
         return read_index(path)
     if path.name.lower().endswith(".safetensors"):
         return Weights(*read_header(path))
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return Weights(read_npz(path), {})
     is_pickle = path.suffix.lower() in PICKLES and path.is_file()
     if is_pickle and is_archive(path):
         return Weights(*read_archive(path))
