@@ -440,6 +440,20 @@ def test_two_matrices_on_the_hub_are_not_compared_and_it_says_so(hub: Path, tmp_
     assert document["tie_word_embeddings"] is True
 
 
+def test_a_draft_on_the_hub_is_told_as_such(hub: Path, tmp_path: Path) -> None:
+    folder = hub / "someone" / "draft"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama"})
+    )
+    save_file(
+        {"lm_head.weight": torch.ones(40, 8), "midlayer.norm.weight": torch.ones(8)}, folder / "model.safetensors"
+    )
+    document = answer(tmp_path, "someone/draft")
+    assert (document["total"], document["groups"]["decoder_weight"]) == (328, 320)
+    assert "is a draft for speculative decoding (EAGLE-3)" in document["notes"][0]
+
+
 def test_shards_on_the_hub(hub: Path, tmp_path: Path) -> None:
     local = save(tiny("llama", tied=False), hub / "someone" / "llama", max_shard_size="10KB")
     assert answer(tmp_path, "someone/llama")["groups"] == local.count.groups

@@ -35,6 +35,7 @@ from tiedlm.record.run_id import RunId
 
 if TYPE_CHECKING:
     from tiedlm.config.corpus_config import CorpusConfig
+    from tiedlm.counting.stored.safetensors_header import StoredTensor
     from tiedlm.record.run_record import RunRecord
 
 
@@ -148,22 +149,28 @@ def _count_weights(path: Path, weights: Weights) -> Answer:
     """Count tensors, once they are a model's: what they are comes before how large it is."""
     if "tiedlm" in weights.metadata:
         return answer_tensors(str(path), weights.tensors, _own_config(weights.metadata, path))
-    sentence = adapter_sentence(path, weights.tensors, is_named=path.name in ADAPTER_FILES)
-    sentence = sentence or empty_sentence(str(path), weights.tensors)
-    if sentence is not None:
-        raise InputError(sentence)
     folder = path if path.is_dir() else path.parent
     is_native = native_params.is_native(path)
     config, notes = _config_in(folder, is_native)
-    draft = draft_of(weights.tensors, config)
-    if draft is not None:
-        answer = answer_draft(str(path), draft, weights.tensors, config, weights.metadata)
-    else:
-        answer = answer_tensors(str(path), weights.tensors, config, weights.metadata)
+    answer = _answer_kind(path, weights.tensors, config, weights.metadata)
     if config is not None and is_native:
         answer = _said_by_params(answer, folder / native_params.FILE)
     unread = unread_note(folder, {path, *(tensor.file for tensor in weights.tensors if tensor.file)})
     return replace(answer, notes=(*answer.notes, *weights.notes, *unread, *notes))
+
+
+def _answer_kind(
+    place: Path, tensors: list[StoredTensor], config: dict[str, Any] | None, aliases: dict[str, str]
+) -> Answer:
+    """The answer for what tensors are by their names: a draft, or a model; an adapter, or empty ones, are refused."""
+    sentence = adapter_sentence(place, tensors, is_named=place.name in ADAPTER_FILES)
+    sentence = sentence or empty_sentence(str(place), tensors)
+    if sentence is not None:
+        raise InputError(sentence)
+    draft = draft_of(tensors, config)
+    if draft is not None:
+        return answer_draft(str(place), draft, tensors, config, aliases)
+    return answer_tensors(str(place), tensors, config, aliases)
 
 
 def _config_in(folder: Path, is_native: bool) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
@@ -278,7 +285,7 @@ def _count_hub(name: str) -> Answer:
         tensors = fetch_tensors(name)
     except InputError as error:  # the configuration alone is an answer too
         return answer_config(name, config, f"counted by its configuration alone: {error}")
-    return answer_tensors(name, tensors, config)
+    return _answer_kind(Path(name), tensors, config, {})
 
 
 def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:
