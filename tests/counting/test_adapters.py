@@ -130,6 +130,11 @@ def test_a_model_that_holds_adapters_of_its_own_is_a_model(prefix: str, tmp_path
     assert count_params(stored(tmp_path / "model.safetensors", whole)).count.total == TIED_TOTAL + 2 * 4 * H
 
 
+def test_a_model_in_an_attribute_called_base_model_is_a_model(tmp_path: Path) -> None:
+    whole = {f"base_model.{name}": value for name, value in llama().items()}
+    assert count_params(stored(tmp_path / "model.safetensors", whole)).count.total == TIED_TOTAL
+
+
 def test_copies_around_an_adapted_embedding_are_held_to_the_base(tmp_path: Path) -> None:
     base = llama()
     (tmp_path / "base").mkdir()

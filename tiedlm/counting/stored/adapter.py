@@ -138,7 +138,7 @@ def _has_base(tensors: Sequence[StoredTensor], own: Mapping[str, str], is_peft: 
         return sum(tensor.num_elements for tensor in layers) > added
     modules = {base_name(tensor).rpartition(".")[0] for tensor in layers}
     adapted = {_module(name, part) for name, part in own.items()} - {""}
-    return bool(layers) and bool(adapted) and adapted <= modules
+    return bool(layers) and (bool(adapted) or not own) and adapted <= modules
 
 
 def _module(name: str, part: str) -> str:
