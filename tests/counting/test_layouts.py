@@ -86,6 +86,8 @@ def test_mistrals_files_are_held_to_their_params(tied: bool, tmp_path: Path) -> 
         assert answer.count.total == TIED_TOTAL + (0 if tied else V * H)
         assert answer.count.tie_word_embeddings == tied
         assert answer.notes == ("as many parameters as the closed form of MistralForCausalLM",)
+    written(tmp_path / "config.json", LLAMA)  # as beside the same model in the format of transformers
+    assert count_params(tmp_path).checkpoint is not None
     planned = count_params(tmp_path / "params.json")
     assert planned.count.total == TIED_TOTAL + (0 if tied else V * H)
     assert planned.count.source == (
