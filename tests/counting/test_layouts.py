@@ -131,6 +131,7 @@ def test_metas_file_is_read_without_a_vocabulary_in_its_params(tmp_path: Path) -
     torch.save(native(tied=False), tmp_path / "consolidated.00.pth")
     answer = count_params(tmp_path)
     assert (answer.count.total, answer.count.tie_word_embeddings) == (TIED_TOTAL + V * H, False)
+    assert answer.notes == ()
 
 
 # sentence-transformers and diffusers
@@ -301,6 +302,17 @@ def test_two_matrices_of_an_npz_are_compared(tmp_path: Path) -> None:
     checkpoint = count_params(as_npz(tmp_path / "weights.npz", tensors)).checkpoint
     assert checkpoint is not None
     assert checkpoint.copies == "identical"
+    np = pytest.importorskip("numpy")
+    np.savez_compressed(tmp_path / "weights.npz", **{name: tensor.numpy() for name, tensor in tensors.items()})
+    packed = count_params(tmp_path / "weights.npz").checkpoint
+    assert packed is not None
+    assert packed.copies == "unknown"
+
+
+def test_an_npz_of_words_is_no_model(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    np.savez(tmp_path / "x.npz", words=np.array(["a", "b"]))
+    assert "'words.npy' is no array of numbers" in refusal(tmp_path / "x.npz")
 
 
 def test_a_damaged_npz_is_read_or_refused(tmp_path: Path) -> None:
