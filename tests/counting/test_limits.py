@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.counting.stored_llama import LLAMA, TIED_TOTAL, llama, refusal, stored
+from tests.counting.stored_llama import LLAMA, TIED_TOTAL, llama, stored
 from tiedlm.api.count import count_params
 from tiedlm.counting.stored.header_json import MAX_ENTRIES
 from tiedlm.counting.stored.safetensors_header import MAX_HEADER_BYTES, read_header
 from tiedlm.counting.stored.weight_files import MAX_INDEX_BYTES, read_index
+from tiedlm.errors import InputError
 
 MAX_MEMORY_BYTES = 500_000_000
 MEASURED = """
@@ -154,6 +155,16 @@ def test_names_are_read_as_json_writes_them(text: str, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ['{"a\nb":{}}', '{"__metadata__":{},"__metadata__":{}}', '{"a":{}, }', "{,}"])
-def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
-    assert refusal(file_of(tmp_path / "x.safetensors", text.encode()))
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a\nb":{}}', "is no table of what such a file holds, from its byte 1 on"),
+        ('{"__metadata__":{},"__metadata__":{}}', "a key occurs twice, '__metadata__'"),
+        ('{"__metadata__":{}, }', "from its byte 19 on"),
+        ("{,}", "from its byte 1 on"),
+    ],
+)
+def test_what_is_no_json_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        read_header(file_of(tmp_path / "x.safetensors", text.encode()))
+    assert words in str(refused.value)
