@@ -190,24 +190,24 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "cut": ("x.safetensors", lambda: header(b'{"a":', 500), "claims 500 bytes"),
     "claims 2^63": ("x.safetensors", lambda: header(b"{}", 2**63), "over the limit"),
     "claims 2^64 - 1": ("x.safetensors", lambda: header(b"{}", 2**64 - 1), "over the limit"),
-    "deep": ("x.safetensors", lambda: header(b"[" * 200_000), "nested too deeply"),
-    "deep objects": ("x.safetensors", lambda: header(b'{"a":' * 200_000), "nested too deeply"),
+    "deep": ("x.safetensors", lambda: header(b"[" * 200_000), "is no JSON object"),
+    "deep objects": ("x.safetensors", lambda: header(b'{"a":' * 200_000), "is no table of what such"),
     "wide": ("x.safetensors", lambda: header(b"{" + b",".join(b'"%d":{}' % n for n in range(120_000)) + b"}"), "lacks"),
     "too wide": (
         "x.safetensors",
         lambda: header(b"[" + b"[]," * 3_000_000 + b"1]"),
-        f"{MAX_JSON_VALUES:,} JSON values",
+        "is no JSON object",
     ),
     "long names": (
         "x.safetensors",
-        lambda: header(('{"' + "\U0001f600" * 3_900_000 + '":1}').encode()),
+        lambda: header(('{"' + "\U0001f600" * 3_900_000 + '":{}}').encode()),
         "over 500 char",
     ),
-    "long number": ("x.safetensors", lambda: header(b'{"a":' + b"9" * 15_000_000 + b"}"), "not valid JSON"),
+    "long number": ("x.safetensors", lambda: header(b'{"a":' + b"9" * 15_000_000 + b"}"), "is no table of what such"),
     "many sizes": (
         "x.safetensors",
         lambda: header(b'{"a":{"dtype":"F32","shape":[' + b"4294967296," * 240_000 + b'1],"data_offsets":[0,4]}}'),
-        "2^63 elements",
+        "2,640,048 bytes long",
     ),
     "empty tensors": (
         "x.safetensors",
@@ -243,6 +243,12 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "no model": ("config.json", lambda: b'{"a":1}', "model_type is missing"),
     "a list": ("config.json", lambda: b"[1]", "not an object"),
+    "a deep configuration": ("config.json", lambda: b'{"a":' * 200_000, "nested too deeply"),
+    "a wide configuration": (
+        "config.json",
+        lambda: b"[" + b"[]," * 3_000_000 + b"1]",
+        f"{MAX_JSON_VALUES:,} JSON values",
+    ),
     "not UTF-8": ("config.json", lambda: b"\xff\xfe{}", "not valid JSON"),
     "heads": ("config.json", lambda: b'{"model_type":"bert","hidden_size":100,"num_attention_heads":12}', "multiple"),
     "flag": ("config.json", lambda: b'{"model_type":"bert","tie_word_embeddings":"no"}', "neither true nor false"),
@@ -434,6 +440,20 @@ def test_two_matrices_on_the_hub_are_not_compared_and_it_says_so(hub: Path, tmp_
     document = answer(tmp_path, "someone/bert")
     assert document["checkpoint"]["copies"] == "unknown"
     assert document["tie_word_embeddings"] is True
+
+
+def test_a_draft_on_the_hub_is_told_as_such(hub: Path, tmp_path: Path) -> None:
+    folder = hub / "someone" / "draft"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama"})
+    )
+    save_file(
+        {"lm_head.weight": torch.ones(40, 8), "midlayer.norm.weight": torch.ones(8)}, folder / "model.safetensors"
+    )
+    document = answer(tmp_path, "someone/draft")
+    assert (document["total"], document["groups"]["decoder_weight"]) == (328, 320)
+    assert "is a draft for speculative decoding (EAGLE-3)" in document["notes"][0]
 
 
 def test_shards_on_the_hub(hub: Path, tmp_path: Path) -> None:

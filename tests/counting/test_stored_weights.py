@@ -21,8 +21,9 @@ from tiedlm.counting.closed_forms.decoders import DECODERS
 from tiedlm.counting.closed_forms.families import FAMILIES
 from tiedlm.counting.closed_forms.masked_lms import ALIAS
 from tiedlm.counting.closed_forms.parameters import count_config
-from tiedlm.counting.stored.safetensors_header import read_header, read_index
+from tiedlm.counting.stored.safetensors_header import read_header
 from tiedlm.counting.stored.tie_verdict import CheckpointCount
+from tiedlm.counting.stored.weight_files import read_index
 from tiedlm.errors import InputError
 
 LIBRARY = f"transformers {transformers.__version__}"
@@ -327,7 +328,6 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
         ),
         (lambda index: index["weight_map"].update({"lm_head.weight": "/etc/passwd"}), "no .safetensors file beside it"),
         (lambda index: index["weight_map"].update({"lm_head.weight": "gone.safetensors"}), "cannot be read"),
-        (lambda index: index["weight_map"].pop("lm_head.weight"), "names other tensors"),
         (
             lambda index: index["weight_map"].update({"lm_head.weight": "\0.safetensors"}),
             "no .safetensors file beside it",

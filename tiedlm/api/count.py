@@ -8,16 +8,27 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiedlm.counting.closed_forms.configuration import TIE_KEY
 from tiedlm.counting.closed_forms.known_models import KNOWN_MODELS
 from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.counting.cross_check import Answer, answer_config, answer_gguf, answer_tensors
+from tiedlm.counting.draft_answer import answer_draft
 from tiedlm.counting.hub import fetch_config, fetch_tensors
+from tiedlm.counting.stored import native_params
+from tiedlm.counting.stored.adapter import FILES as ADAPTER_FILES
 from tiedlm.counting.stored.adapter import adapter_sentence
+from tiedlm.counting.stored.drafts import draft_of
+from tiedlm.counting.stored.empty_tensors import empty_sentence
+from tiedlm.counting.stored.foreign_layouts import config_sentence
 from tiedlm.counting.stored.gguf_header import read_gguf
+from tiedlm.counting.stored.gguf_kinds import gguf_sentence
 from tiedlm.counting.stored.json_file import UnreadableJson, read_json
-from tiedlm.counting.stored.other_formats import PICKLES, unread_note, why_not_opened
-from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header, read_index
-from tiedlm.counting.stored.torch_archive import is_archive, read_archive
+from tiedlm.counting.stored.layouts import FOLDER_MARKS, Told, lone_weights, told_of, unread_commands
+from tiedlm.counting.stored.model_parts import why_no_whole
+from tiedlm.counting.stored.other_formats import unread_note
+from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header
+from tiedlm.counting.stored.torch_archive import UnreadArchive
+from tiedlm.counting.stored.weight_files import Weights, is_index, joined, read_weights
 from tiedlm.errors import InputError
 from tiedlm.hub_client import HUB_NAME
 from tiedlm.record.run_id import RunId
@@ -26,8 +37,6 @@ if TYPE_CHECKING:
     from tiedlm.config.corpus_config import CorpusConfig
     from tiedlm.counting.stored.safetensors_header import StoredTensor
     from tiedlm.record.run_record import RunRecord
-
-PICKLED_WEIGHTS = "pytorch_model.bin"
 
 
 def list_counts(words: Sequence[str] = ()) -> list[ParameterCount]:
@@ -52,7 +61,8 @@ def count_params(model: str | Path) -> Answer:
 
     `model` is a known model, a `config.json`, a `.safetensors` file or its index, a `.gguf` file, a
     `pytorch_model.bin`, a folder of these, `owner/name` on the Hugging Face Hub, an experiment, or a folder of records.
-    The sums are in `.count`, a `ParameterCount`.
+    The sums are in `.count`, a `ParameterCount`. What is no whole model, such as an adapter or one part of several, is
+    told as what it is, and not counted.
 
     Raises:
         InputError: the name stands for nothing, or for something that cannot be read or counted.
@@ -104,47 +114,91 @@ def _base_of(name: str) -> str | None:
 
 def _count_file(path: Path) -> Answer:
     name = path.name.lower()
-    if name.endswith(".safetensors"):
-        tensors, metadata = read_header(path)
-        if "tiedlm" in metadata:
-            return answer_tensors(str(path), tensors, _own_config(metadata, path), is_own=True)
-        return _count_beside_config(path, tensors, metadata)
     if name.endswith(".gguf"):
-        return answer_gguf(str(path), read_gguf(path))
-    if name.endswith(".safetensors.index.json"):
-        return _count_beside_config(path, *read_index(path))
-    if name.endswith(".json"):
-        answer = answer_config(str(path), read_json(path))
-        return replace(answer, notes=(*answer.notes, *unread_note(path.parent, [])))
-    if path.suffix.lower() in PICKLES and is_archive(path):
-        return _count_beside_config(path, *read_archive(path))
-    raise InputError(
-        why_not_opened(path)
-        or f"{path}: is none of config.json, .safetensors, .safetensors.index.json, .gguf and .toml; give one"
-    )
+        model = read_gguf(path)
+        sentence = gguf_sentence(path, model)
+        if sentence is not None:
+            raise InputError(sentence)
+        return answer_gguf(str(path), model)
+    if name.endswith(".json") and not is_index(path):
+        return _count_json(path)
+    sentence = why_no_whole(path) if path.is_file() else None
+    if sentence is not None:
+        raise InputError(sentence)
+    return _count_weights(path, read_weights(path))
 
 
-def _count_beside_config(path: Path, tensors: list[StoredTensor], aliases: dict[str, str]) -> Answer:
-    beside = path.parent / "config.json"
-    config, notes = None, unread_note(path.parent, {path, *(tensor.file for tensor in tensors if tensor.file)})
-    if beside.is_file():
-        try:
-            config = read_json(beside)
-        except UnreadableJson as error:  # what is stored is an answer without it
-            notes = (*notes, str(error))
-    answer = answer_tensors(str(path), tensors, config, aliases)
-    return replace(answer, notes=(*answer.notes, *notes))
+def _count_json(path: Path) -> Answer:
+    """By the file alone; where it marks what its folder is, as the folder."""
+    if path.name in FOLDER_MARKS:
+        told = FOLDER_MARKS[path.name](path.parent)
+        if told is not None:
+            return _count_told(path.parent, told)
+    if path.name == native_params.FILE:
+        config = native_params.read_params(path)
+        if config is not None:
+            return _said_by_params(answer_config(str(path), config), path)
+    sentence = config_sentence(path)
+    if sentence is not None:
+        raise InputError(sentence)
+    answer = answer_config(str(path), read_json(path))
+    return replace(answer, notes=(*answer.notes, *unread_commands(path.parent), *unread_note(path.parent, [])))
+
+
+def _count_weights(path: Path, weights: Weights) -> Answer:
+    """Count tensors, once they are a model's: what they are comes before how large it is."""
+    if "tiedlm" in weights.metadata:
+        return answer_tensors(str(path), weights.tensors, _own_config(weights.metadata, path), is_own=True)
+    folder = path if path.is_dir() else path.parent
+    is_native = native_params.is_native(path)
+    config, notes = _config_in(folder, is_native)
+    answer = _answer_kind(path, weights.tensors, config, weights.metadata)
+    if config is not None and is_native:
+        answer = _said_by_params(answer, folder / native_params.FILE)
+    unread = unread_note(folder, {path, *(tensor.file for tensor in weights.tensors if tensor.file)})
+    return replace(answer, notes=(*answer.notes, *weights.notes, *unread, *notes))
+
+
+def _answer_kind(
+    place: Path, tensors: list[StoredTensor], config: dict[str, Any] | None, aliases: dict[str, str]
+) -> Answer:
+    """The answer for what tensors are by their names: a draft, or a model; an adapter, or empty ones, are refused."""
+    sentence = adapter_sentence(place, tensors, is_named=place.name in ADAPTER_FILES)
+    sentence = sentence or empty_sentence(str(place), tensors)
+    if sentence is not None:
+        raise InputError(sentence)
+    draft = draft_of(tensors, config)
+    if draft is not None:
+        return answer_draft(str(place), draft, tensors, config, aliases)
+    return answer_tensors(str(place), tensors, config, aliases)
+
+
+def _config_in(folder: Path, is_native: bool) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """The configuration beside weights, and why there is none where one lies there that cannot be read."""
+    try:
+        if is_native:
+            return native_params.read_params(folder / native_params.FILE), ()
+        return (read_json(folder / "config.json") if (folder / "config.json").is_file() else None), ()
+    except UnreadableJson as error:  # what is stored is an answer without it
+        return None, (str(error),)
+
+
+def _said_by_params(answer: Answer, path: Path) -> Answer:
+    """An answer whose words for the tie are those of a `params.json`."""
+    who, checkpoint = native_params.who_says(path), answer.checkpoint
+    source = who if answer.count.source and TIE_KEY in answer.count.source else answer.count.source
+    if checkpoint is not None and checkpoint.claim is not None and checkpoint.claim.who is not None:
+        checkpoint = replace(checkpoint, claim=replace(checkpoint.claim, who=who))
+    return replace(answer, count=replace(answer.count, source=source), checkpoint=checkpoint)
 
 
 def _count_folder(folder: Path) -> Answer:
-    for file_name in (*WEIGHTS, "config.json", PICKLED_WEIGHTS):
-        if (folder / file_name).is_file():
-            return _count_file(folder / file_name)
-    adapter = adapter_sentence(folder)
-    if adapter is not None:
-        raise InputError(adapter)
-    if any(RunId.of_record_file(path.name) for path in folder.iterdir()):
+    told = told_of(folder)
+    if told is None and any(RunId.of_record_file(path.name) for path in folder.iterdir()):
         return _count_records(folder)
+    told = told or lone_weights(folder)
+    if told is not None:
+        return _count_told(folder, told)
     raise InputError(
         "; ".join(
             [
@@ -154,6 +208,21 @@ def _count_folder(folder: Path) -> Answer:
             ]
         )
     )
+
+
+def _count_told(folder: Path, told: Told) -> Answer:
+    if told.refused is not None:
+        raise InputError(told.refused)
+    path, *more = told.counted
+    config = path.parent / "config.json"
+    try:
+        answer = _count_weights(folder, joined(told.counted)) if more else _count_file(path)
+    except UnreadArchive as error:
+        if not config.is_file():
+            raise
+        answer = _count_json(config)
+        return replace(answer, notes=(f"counted by its configuration alone: {error}", *answer.notes))
+    return replace(answer, notes=(*answer.notes, *told.notes))
 
 
 def _count_records(folder: Path) -> Answer:
@@ -221,7 +290,7 @@ def _count_hub(name: str) -> Answer:
         tensors = fetch_tensors(name)
     except InputError as error:  # the configuration alone is an answer too
         return answer_config(name, config, f"counted by its configuration alone: {error}")
-    return answer_tensors(name, tensors, config)
+    return _answer_kind(Path(name), tensors, config, {})
 
 
 def _own_config(metadata: dict[str, str], path: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, read_json
-from tiedlm.counting.stored.safetensors_header import StoredTensor, checked_tensor, read_header, read_index
+from tiedlm.counting.stored.safetensors_header import StoredTensor, checked_tensor, read_header
+from tiedlm.counting.stored.weight_files import MAX_INDEX_BYTES, read_index, read_weight_map
 from tiedlm.errors import InputError
 from tiedlm.hub_client import be_quiet, first_line, why_not_given, within
 
@@ -57,7 +58,7 @@ def fetch_tensors(hub_name: str) -> list[StoredTensor]:
     if isinstance(weights, str):
         return read_header(Path(weights))[0]
     if isinstance(index, str) and _has_all_shards(Path(index)):
-        return read_index(Path(index))[0]
+        return read_index(Path(index)).tensors
 
     def ask() -> SafetensorsRepoMetadata:
         _check_index(hub_name)
@@ -91,25 +92,22 @@ def _check_index(hub_name: str) -> None:
         size = get_hf_file_metadata(hf_hub_url(hub_name, INDEX)).size
     except EntryNotFoundError:
         return  # one file
-    _check_size(hub_name, INDEX, size)
-    weight_map = read_json(Path(hf_hub_download(hub_name, INDEX))).get("weight_map")
-    files = set(map(str, weight_map.values())) if isinstance(weight_map, dict) else set()
+    _check_size(hub_name, INDEX, size, MAX_INDEX_BYTES)
+    files = set(read_weight_map(Path(hf_hub_download(hub_name, INDEX))).values())
     if not 0 < len(files) <= MAX_SHARDS:
         raise InputError(
             f"{hub_name}: its {INDEX} names {len(files):,} files, not 1 to {MAX_SHARDS:,}; give a .safetensors file"
         )
 
 
-def _check_size(hub_name: str, file_name: str, size: int | None) -> None:
-    if size is None or size > MAX_JSON_BYTES:
+def _check_size(hub_name: str, file_name: str, size: int | None, limit: int = MAX_JSON_BYTES) -> None:
+    if size is None or size > limit:
         told = "of unknown size" if size is None else f"of {size:,} bytes"
-        raise InputError(
-            f"{hub_name}: its {file_name} is {told}, over the limit of {MAX_JSON_BYTES:,}; give a smaller one"
-        )
+        raise InputError(f"{hub_name}: its {file_name} is {told}, over the limit of {limit:,}; give a smaller one")
 
 
 def _has_all_shards(index: Path) -> bool:
-    return all((index.parent / name).exists() for name in set(read_json(index).get("weight_map", {}).values()))
+    return all((index.parent / name).exists() for name in set(read_weight_map(index).values()))
 
 
 def _explain(hub_name: str, wanted: str, error: Exception) -> str:

@@ -14,7 +14,8 @@ from tiedlm.config.strict import validated
 from tiedlm.counting.built.build_limits import check_cheaply
 from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, read_json
 from tiedlm.counting.stored.other_formats import unread_note
-from tiedlm.counting.stored.safetensors_header import WEIGHTS, StoredTensor, read_header, read_index
+from tiedlm.counting.stored.safetensors_header import WEIGHTS, StoredTensor
+from tiedlm.counting.stored.weight_files import read_weights
 from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES
 from tiedlm.errors import InputError
 from tiedlm.exchange.exported_origin import OWN_KEY, Origin
@@ -116,7 +117,7 @@ def _read_weights(folder: Path) -> dict[str, StoredTensor]:
     if not files:
         others = [f" ({note})" for note in unread_note(folder, [])]
         raise InputError(f"{folder}: has no {' and no '.join(WEIGHTS)}{''.join(others)}; give a folder with {WANTED}")
-    tensors, _ = (read_index if files[0].suffix == ".json" else read_header)(files[0])
+    tensors = read_weights(files[0]).tensors
     if not tensors:
         raise InputError(f"{files[0]}: holds no tensors; give the weights of a masked LM")
     return {tensor.name: tensor for tensor in tensors}

@@ -79,6 +79,8 @@ class ParameterCount:
     """Of a mixture of experts."""
     num_tables: int = 1
     """Tables with an output matrix each: several of codebooks, of which none is the tie."""
+    no_partner: str | None = None
+    """In a sentence, that the other matrix stands in another model, as of a draft for speculative decoding."""
 
     @property
     def active(self) -> int | None:
@@ -98,6 +100,8 @@ class ParameterCount:
     @property
     def no_tie(self) -> str | None:
         """In a sentence, why the tie does not apply."""
+        if self.no_partner is not None:
+            return self.no_partner
         if self.output_shape is not None:
             rows, columns = self.output_shape
             return (

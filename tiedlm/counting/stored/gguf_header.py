@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tiedlm.counting.closed_forms.parameters import Routing
+from tiedlm.counting.stored.header_json import MAX_NAME_LENGTH
 from tiedlm.counting.stored.placed_names import Place, PlacedNames
-from tiedlm.counting.stored.safetensors_header import MAX_NAME_LENGTH, StoredTensor, check_name
+from tiedlm.counting.stored.safetensors_header import StoredTensor, check_name
 from tiedlm.errors import InputError
 
 MAX_HEADER_BYTES = 64_000_000

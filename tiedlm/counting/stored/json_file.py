@@ -46,7 +46,7 @@ def parse_json_object(text: bytes, source: str, unique_keys: bool = False) -> di
     if num_values > MAX_JSON_VALUES:
         raise UnreadableJson(f"{source}: holds over {MAX_JSON_VALUES:,} JSON values; give a smaller file")
     try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_table if unique_keys else _table)
+        parsed = DECODERS[unique_keys].decode(text.decode("utf-8"))
     except RecursionError as error:
         raise UnreadableJson(f"{source}: its JSON is nested too deeply; give a sound file") from error
     except ValueError as error:  # bad UTF-8 or JSON, a key twice, or an integer of more than 4,300 digits
@@ -68,3 +68,7 @@ def _unique_table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) != len(pairs):
         raise ValueError("a key occurs twice")
     return table
+
+
+DECODERS = {True: json.JSONDecoder(object_pairs_hook=_unique_table), False: json.JSONDecoder(object_pairs_hook=_table)}
+"""By whether keys must be unique; made once, since a header is parsed an entry at a time."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Opening one runs whatever its author put into it (https://docs.python.org/3/library/pickle.html)."""
-OTHERS = (".msgpack", ".h5", ".onnx", ".npz", ".ot")
-READ = (".safetensors", ".gguf")
+OTHERS = (".msgpack", ".h5", ".onnx", ".ot", ".engine", ".nemo", ".distcp", ".tflite")
+READ = (".safetensors", ".gguf", ".npz")
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|tokenizer).*")
 MAX_NAMES = 4
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tiedlm.counting.stored.header_json import MAX_NAME_LENGTH
 from tiedlm.counting.stored.pickle_words import Call, Unread
-from tiedlm.counting.stored.safetensors_header import MAX_NAME_LENGTH
 
 MAX_MODULES = 100_000
 

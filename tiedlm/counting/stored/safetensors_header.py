@@ -1,27 +1,27 @@
 """The header of a `.safetensors` file: which tensors it holds and where, without reading any of them.
 
 Files come from strangers, so everything that the header says is checked against the file before it is believed,
-as the `safetensors` library does (https://huggingface.co/docs/safetensors, format), and sizes have limits:
-a header is JSON, and `json_file` bounds that to about 30,000 tensors a file.
+as the `safetensors` library does (https://huggingface.co/docs/safetensors, format), and sizes have limits: a header
+has at most 100 MB, the format's own limit, and `header_json` bounds its entries.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, parse_json_object, read_json
+from tiedlm.counting.stored.header_json import MAX_ENTRY_BYTES, MAX_NAME_LENGTH, header_entries
+from tiedlm.counting.stored.json_file import MAX_JSON_BYTES, parse_json_object
 from tiedlm.errors import InputError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """What a folder's weights are called, in the order in which transformers looks for them."""
-MAX_NAME_LENGTH = 500
-SHARD_NAME = re.compile(r"[\w.-]{1,250}\.safetensors", re.ASCII)
+MAX_HEADER_BYTES = 100_000_000
+"""The format's own limit (safetensors, tensor.rs, MAX_HEADER_SIZE)."""
 OTHER_FILES = {
     b"version ": "a Git-LFS pointer, for which git lfs pull gets the file",
     b"PK\x03\x04": "a zip archive, as torch.save writes",
@@ -32,6 +32,7 @@ OTHER_FILES = {
     b"{": "JSON",
 }
 """What is found under the name of weights, by its first bytes."""
+METADATA = "__metadata__"
 DTYPE_BITS = {  # safetensors 0.8, tensor.rs, Dtype
     "BOOL": 8,
     "F4": 4,
@@ -58,7 +59,7 @@ DTYPE_BITS = {  # safetensors 0.8, tensor.rs, Dtype
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be half a million
 class StoredTensor:
     """One tensor of a file."""
 
@@ -107,22 +108,17 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
             if len(prefix) < 8:
                 _refuse(path, f"it has {len(prefix)} bytes, fewer than the 8 that give the header's length")
             (header_size,) = struct.unpack("<Q", prefix)
-            if header_size > MAX_JSON_BYTES:
+            if header_size > MAX_HEADER_BYTES:
                 for begins, what in OTHER_FILES.items():
                     if prefix.startswith(begins):
                         _refuse(path, f"it is {what}")
-                _refuse(path, f"its header claims {header_size:,} bytes, over the limit of {MAX_JSON_BYTES:,}")
+                _refuse(path, f"its header claims {header_size:,} bytes, over the limit of {MAX_HEADER_BYTES:,}")
             if header_size > size - 8:
                 _refuse(path, f"its header claims {header_size:,} bytes of a file of {size:,}")
             text = file.read(header_size)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
-    header = parse_json_object(text, str(path), unique_keys=True)
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        _refuse(path, "its __metadata__ is not a table of texts")
-    tensors = [_tensor(path, name, entry, 8 + header_size) for name, entry in header.items()]
-    tensors.sort(key=lambda tensor: (tensor.offset, tensor.num_bytes))
+    tensors, metadata = _parsed(path, text)
     end = 8 + header_size
     for tensor in tensors:
         if tensor.offset != end:
@@ -131,6 +127,26 @@ def read_header(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
     if end != size:
         _refuse(path, f"its tensors end at byte {end:,} of a file of {size:,}")
     return tensors, metadata
+
+
+def _parsed(path: Path, text: bytes) -> tuple[list[StoredTensor], dict[str, str]]:
+    """The tensors of a header in the order of their bytes, and its metadata."""
+    metadata: dict[str, Any] | None = None
+    tensors: dict[str, StoredTensor] = {}
+    start = 8 + len(text)
+    for name, entry in header_entries(text, str(path)):
+        if name in tensors or (name == METADATA and metadata is not None):
+            _refuse(path, f"a key occurs twice, {_short(name)}")
+        if len(entry) > (MAX_JSON_BYTES if name == METADATA else MAX_ENTRY_BYTES):
+            _refuse(path, f"what stands under {_short(name)} is {len(entry):,} bytes long")
+        if name == METADATA:
+            metadata = parse_json_object(entry, str(path), unique_keys=True)
+            if not all(isinstance(value, str) for value in metadata.values()):
+                _refuse(path, "its __metadata__ is not a table of texts")
+        else:
+            check_name(str(path), name)
+            tensors[name] = _tensor(path, name, parse_json_object(entry, str(path), unique_keys=True), start)
+    return sorted(tensors.values(), key=lambda tensor: (tensor.offset, tensor.num_bytes)), metadata or {}
 
 
 def checked_tensor(source: str, name: str, dtype: Any, shape: Any) -> StoredTensor:
@@ -165,43 +181,19 @@ def check_name(source: str, name: str) -> None:
         )
 
 
-def _tensor(path: Path, name: str, entry: Any, data_start: int) -> StoredTensor:
-    check_name(str(path), name)
-    if not isinstance(entry, dict) or not entry.keys() >= {"dtype", "shape", "data_offsets"}:
+def _tensor(path: Path, name: str, entry: dict[str, Any], data_start: int) -> StoredTensor:
+    if not entry.keys() >= {"dtype", "shape", "data_offsets"}:
         _refuse(path, f"tensor {_short(name)} lacks one of dtype, shape and data_offsets")
     tensor, offsets = checked_tensor(str(path), name, entry["dtype"], entry["shape"]), entry["data_offsets"]
     if not _are_sizes(offsets) or len(offsets) != 2:
         _refuse(path, f"tensor {_short(name)} has data_offsets that are no whole numbers below 2^63")
     if tensor.num_elements * DTYPE_BITS[tensor.dtype] != 8 * (offsets[1] - offsets[0]):
         _refuse(path, f"tensor {_short(name)} of shape {_short(tensor.shape)} does not fill its data_offsets")
-    return replace(tensor, file=path, offset=data_start + offsets[0])
+    return StoredTensor(tensor.name, tensor.dtype, tensor.shape, path, data_start + offsets[0])
 
 
 def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
-
-
-def read_index(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
-    """The tensors of all the files that a `.safetensors.index.json` names, which lie beside it, and their metadata.
-
-    Raises:
-        InputError: the index is unsound, names a file elsewhere, or disagrees with its files.
-    """
-    weight_map = read_json(path).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise InputError(f"{path}: has no weight_map from tensors to files; give a .safetensors.index.json")
-    tensors: list[StoredTensor] = []
-    metadata: dict[str, str] = {}
-    for file_name in sorted(set(weight_map.values())):
-        if not SHARD_NAME.fullmatch(file_name):
-            raise InputError(f"{path}: names {_short(file_name)}, which is no .safetensors file beside it; correct it")
-        held, told = read_header(path.parent / file_name)
-        named = {tensor for tensor, file in weight_map.items() if file == file_name}
-        if {tensor.name for tensor in held} != named:
-            raise InputError(f"{path}: names other tensors for {file_name} than the file holds; get both anew")
-        tensors += held
-        metadata |= told
-    return tensors, metadata
 
 
 def _short(value: object) -> str:

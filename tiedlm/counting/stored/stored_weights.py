@@ -40,6 +40,8 @@ def count_checkpoint(
     by_group, not_parameters = _sort(tensors, claim)
     placed = PlacedNames() if claim is None else claim.placed
     pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, placed.layout)
+    if pair is None and packed:
+        raise PackedWeights(f"{source}: {packed}, and it holds no word-embedding matrix; give the whole model")
     if pair is None:
         total = sum(tensor.num_elements for members in by_group.values() for tensor in members)
         raise InputError(

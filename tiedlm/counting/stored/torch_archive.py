@@ -33,7 +33,11 @@ OTHER_TENSORS = {
 """What `torch._utils` makes besides plain tensors, in words."""
 
 
-class _BoundedFile:
+class UnreadArchive(InputError):
+    """A pickle or an archive of one that does not tell its tensors; the model may lie beside it in another form."""
+
+
+class BoundedFile:
     """A file that nobody reads much of at once, so that no directory of an archive fills the memory."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -58,10 +62,10 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
     """The tensors of a file, and the further names of those that are stored once under several.
 
     Raises:
-        InputError: the file is damaged, or holds what is not read here.
+        UnreadArchive: the file is damaged, or holds what is not read here.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(_BoundedFile(file)) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(BoundedFile(file)) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
             pickled = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
             if len(pickled) != 1 or entries[pickled[0]].file_size > MAX_PICKLE_BYTES:
@@ -73,12 +77,12 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
             places = {name: _storage_entry(entries, folder, view) for name, view in weights.items()}
             return _tensors(path, file, places, weights)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
+        raise UnreadArchive(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
     except InputError:  # which is a ValueError, and says what is wrong
         raise
     except (Unread, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error)[:200] or type(error).__name__
-        raise InputError(
+        raise UnreadArchive(
             f"{path}: its tensors cannot be told without running it ({reason}); save it as .safetensors"
         ) from error
 
@@ -94,7 +98,7 @@ def _tensors(
             aliases[name] = found[view].name
             continue
         if view.is_contiguous:  # else its bytes are not in its own order, and not compared
-            begin = _first_byte(file, entries[name]) + view.offset * DTYPE_BITS[view.dtype] // 8
+            begin = first_byte(file, entries[name]) + view.offset * DTYPE_BITS[view.dtype] // 8
             tensor = replace(tensor, file=path, offset=begin)
         found[view] = tensor
     return list(found.values()), aliases
@@ -113,8 +117,8 @@ def _storage_entry(entries: dict[str, zipfile.ZipInfo], folder: str, view: View)
     return entry
 
 
-def _first_byte(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
-    """After the entry's own header, whose names and extra fields have lengths of their own."""
+def first_byte(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
+    """Of an entry's content: after its own header, whose names and extra fields have lengths of their own."""
     file.seek(entry.header_offset + 26)
     name_length, extra_length = struct.unpack("<HH", file.read(4))
     return int(entry.header_offset + 30 + name_length + extra_length)
