@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiedlm.counting.stored.bit_comparison import Copies, compare_bits
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import is_known_matrix
+from tiedlm.counting.stored.tensor_kinds import group_of, is_known_matrix
 from tiedlm.counting.stored.weight_files import FOLDER_WEIGHTS, read_weights
 from tiedlm.errors import InputError
 
@@ -15,6 +15,9 @@ MODEL_PREFIX = "base_model.model."
 """Before the base's own names, in an adapter of the peft library."""
 WRAPPERS = (".modules_to_save.default", ".modules_to_save", ".original_module", ".base_layer")
 """What `peft` puts between a module's name and its weight, around the module that it trains or adapts."""
+EMBEDDINGS = "embeddings"
+MATRICES = {"word_embeddings": EMBEDDINGS, "decoder_weight": "output matrix"}
+"""The two matrices of a tie, by their groups."""
 MAX_NAMES = 4
 VERDICTS: dict[Copies, str] = {
     "identical": "bit for bit the base's",
@@ -32,20 +35,22 @@ def base_name(tensor: StoredTensor) -> str:
 
 
 def told_copies(copies: Sequence[StoredTensor], folder: Path, base: str) -> str:
-    """Which embeddings are copied, and whether they are those of a base in a folder, which is named from `folder`.
+    """Which of the two matrices are copied, and whether they are those of a base, which is named from `folder`.
 
     Raises:
         InputError: the base lies there and cannot be read.
     """
-    if not copies:
-        return "no copies of the embeddings"
-    originals = _base_tensors(folder, base)
+    originals = _base_tensors(folder, base) if copies else []
     names = {tensor.name: tensor for tensor in originals}
-    shown = []
+    shown: dict[str, list[str]] = {matrix: [] for matrix in MATRICES.values()}
     for copy in copies[:MAX_NAMES]:
         verdict = _verdict(copy, names.get(base_name(copy)), originals) if originals else "whose base does not lie here"
-        shown.append(f"{copy.name} ({verdict})")
-    return f"copies of the embeddings {', '.join(shown)}"
+        shown[MATRICES[group_of(base_name(copy), copy.shape, None)]].append(f"{copy.name} ({verdict})")
+    return "; ".join(
+        f"copies of the {matrix} {', '.join(told)}" if told else f"no copies of the {matrix}"
+        for matrix, told in shown.items()
+        if told or matrix == EMBEDDINGS
+    )
 
 
 def _verdict(copy: StoredTensor, original: StoredTensor | None, base: Sequence[StoredTensor]) -> str:
