@@ -108,6 +108,7 @@ def test_the_basis_is_what_told(tmp_path: Path) -> None:
         "told by the names of the tensors alone, since no configuration lies beside them"
     )
     assert count_params("pydoc").basis == "closed form"
+    assert len(repr(folder)) < 200
 
 
 def test_without_transformers_the_closed_form_tells(tmp_path: Path) -> None:
@@ -211,13 +212,14 @@ def test_a_class_without_words_is_refused_with_its_size(tmp_path: Path) -> None:
             count_params(path)
 
 
+@pytest.mark.parametrize("wide", [torch.float32, torch.float64])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_equal_numbers_in_two_precisions_are_one_matrix(dtype: Any, tmp_path: Path) -> None:
+def test_equal_numbers_in_two_precisions_are_one_matrix(dtype: Any, wide: Any, tmp_path: Path) -> None:
     once = save(tiny("llama"), tmp_path)
 
     def widen(tensors: dict[str, Any]) -> None:
         short = tensors["model.embed_tokens.weight"].to(dtype)
-        tensors |= {"model.embed_tokens.weight": short, "lm_head.weight": short.to(torch.float32)}
+        tensors |= {"model.embed_tokens.weight": short, "lm_head.weight": short.to(wide)}
 
     answer = rewritten(tmp_path, widen)
     assert (answer.count.total, checkpoint_of(answer).copies) == (once.count.total, "identical")

@@ -26,7 +26,7 @@ MAX_STRANGE_SHARE = 0.5
 """Of the tensors of a file; where its class knows fewer than the rest, it is the class of another model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """A count, and what it was made from."""
 
@@ -39,6 +39,12 @@ class Answer:
     notes: tuple[str, ...] = ()
     asked: AskedClass | None = None
     """The class, where there is one and `transformers` is installed."""
+
+    def __repr__(self) -> str:
+        count = self.count
+        tie = {True: "tied", False: "untied", None: "tie unknown"}[count.tie_word_embeddings]
+        told = f"{count.architecture or 'a checkpoint'}, {count.no_tie or tie}"
+        return f"<Answer {count.name}: {told}, {count.total:,} parameters, by {self.basis}>"
 
     @property
     def by_names(self) -> str | None:

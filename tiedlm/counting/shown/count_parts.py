@@ -12,6 +12,7 @@ from tiedlm.counting.shown.count_tables import (
     active_sentence,
     group_rows,
     list_rows,
+    product,
     saved_sentence,
     side_rows,
     tie_words,
@@ -33,7 +34,7 @@ def answer_parts(answer: Answer) -> list[Part]:
         *([Words(f" {answer.by_names}.", lead="Basis:")] if answer.by_names else []),
         *([Words(f" {mismatch}.", lead="Tie mismatch:")] if mismatch else []),
         group_rows(count),
-        *([] if count.no_tie else [Words(f"V × E = {' '.join(saved_sentence(count))}.")]),
+        *([] if count.no_tie else [Words(f"{product(count)} = {' '.join(saved_sentence(count))}.")]),
         *([Words(active)] if active else []),
         *(Words(f"Note: {note}.") for note in answer.notes),
     ]

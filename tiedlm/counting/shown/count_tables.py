@@ -181,6 +181,11 @@ def what_if_lines(counts: Sequence[ParameterCount]) -> list[str]:
     return lines + [f"Factorised as {name} is." for name in sorted(filter(None, architectures))]
 
 
+def product(count: ParameterCount) -> str:
+    """`V × H`, or `V × E` of a factorised table."""
+    return "V × H" if count.embedding_size == count.hidden_size else "V × E"
+
+
 def saved_sentence(count: ParameterCount) -> tuple[str, str]:
     """`30,522 × 768 = 23,440,896`, and `saved, 17.6 % of the untied model`."""
     verb = {True: "saved", False: "to be saved by tying", None: "in a matrix"}[count.tie_word_embeddings]

@@ -22,6 +22,7 @@ from tiedlm.counting.shown.count_tables import (
     group_rows,
     list_rows,
     percent,
+    product,
     saved_sentence,
     side_rows,
     size,
@@ -122,10 +123,9 @@ def _bar(fraction: float, block: str) -> str:
 def _saved_panel(count: ParameterCount) -> Panel:
     if count.no_tie:
         return Panel(Text(count.no_tie), title_align="left", border_style="cyan", expand=False)
-    width = "H" if count.embedding_size == count.hidden_size else "E"
     formula, rest = saved_sentence(count)
     text = Text.assemble((formula, "bold cyan"), f" {rest}")
-    return Panel(text, title=f"V × {width}", title_align="left", border_style="cyan", expand=False)
+    return Panel(text, title=product(count), title_align="left", border_style="cyan", expand=False)
 
 
 def _cost_text(count: ParameterCount) -> Text:

@@ -6,20 +6,20 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
-from tiedlm.counting.stored.safetensors_header import StoredTensor
+from tiedlm.counting.stored.safetensors_header import DTYPE_BITS, StoredTensor
 
 Copies = Literal["one", "identical", "different", "unknown"]
 PIECE = 1 << 20
 """Bytes, or numbers, that are read at once."""
 MAX_COMPARED_BYTES = 1 << 32
-VALUES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+VALUES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Types whose numbers are compared across: how each lies in a file."""
 
 
 def compare_bits(one: StoredTensor, other: StoredTensor) -> Copies:
     """A piece at a time, until the first difference; unknown where only headers are at hand.
 
-    Bit by bit; where one is kept in float32 and the other in fewer bits, by their values, as `transformers` compares
+    Bit by bit; where the two are kept in different precisions, by their values, as `transformers` compares them
     (modeling_utils.py, `tie_weights`).
     """
     if one.shape != other.shape or (one.dtype != other.dtype and not {one.dtype, other.dtype} <= VALUES.keys()):
@@ -37,17 +37,18 @@ def compare_bits(one: StoredTensor, other: StoredTensor) -> Copies:
 
 
 def _pieces(file: BinaryIO, tensor: StoredTensor, as_values: bool) -> Iterator[bytes]:
-    """A tensor's bytes; or those of its numbers as float32, which holds the numbers of every shorter type exactly."""
-    width = tensor.num_bytes // tensor.num_elements if as_values else 1
+    """A tensor's bytes; or those of its numbers as float64, which holds the numbers of every shorter type exactly."""
+    width = DTYPE_BITS[tensor.dtype] // 8 if as_values else 1
     file.seek(tensor.offset)
     for start in range(0, tensor.num_bytes, width * PIECE):
         piece = file.read(min(width * PIECE, tensor.num_bytes - start))
-        yield _float32(piece, tensor.dtype) if as_values else piece
+        yield _float64(piece, tensor.dtype) if as_values else piece
 
 
-def _float32(piece: bytes, dtype: str) -> bytes:
+def _float64(piece: bytes, dtype: str) -> bytes:
     import numpy
 
     stored = numpy.frombuffer(piece, dtype=VALUES[dtype])
-    widened = stored.astype("<u4") << 16 if dtype == "BF16" else stored.astype("<f4").view("<u4")
-    return bytes(widened.tobytes())
+    if dtype == "BF16":  # the upper half of a float32
+        stored = (stored.astype("<u4") << 16).view("<f4")
+    return bytes(stored.astype("<f8").tobytes())
