@@ -179,6 +179,43 @@ def test_a_model_of_two_models_is_counted_whole(tied: bool, tmp_path: Path) -> N
         assert answer.count.saved == 60 * 16
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_of_two_models_of_one_class_the_decoder_s_flag_decides(tied: bool, tmp_path: Path) -> None:
+    stack = {
+        "model_type": "bert",
+        "vocab_size": 60,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    decoder = {**stack, "is_decoder": True, "add_cross_attention": True, "tie_word_embeddings": tied}
+    raw = {
+        "model_type": "encoder-decoder",
+        "architectures": ["EncoderDecoderModel"],
+        "encoder": {**stack, "tie_word_embeddings": not tied},
+        "decoder": decoder,
+        "tie_word_embeddings": False,
+    }
+    model = saved(raw, tmp_path)
+    assert (model.decoder.get_output_embeddings().weight is model.decoder.get_input_embeddings().weight) == tied
+    for answer in of_both(tmp_path):
+        assert (answer.count.total, answer.count.tie_word_embeddings) == (num_parameters(model), tied)
+    assert answer.count.source == "decoder.tie_word_embeddings in its configuration"
+
+
+def test_a_class_that_refuses_the_other_value_reads_its_flag() -> None:
+    sizes = {"d_model": 16, "n_heads": 2, "n_layers": 1, "vocab_size": 60, "max_seq_len": 8}
+    raw = {"model_type": "dbrx", "architectures": ["DbrxForCausalLM"], "tie_word_embeddings": False, **sizes}
+    raw |= {
+        "attn_config": {"kv_n_heads": 1, "rope_theta": 1e4},
+        "ffn_config": {"ffn_hidden_size": 8, "moe_num_experts": 2},
+    }
+    answer = answer_config("dbrx", raw)
+    assert (answer.count.tie_word_embeddings, answer.basis) == (False, "class")
+    assert answer.count.source == "tie_word_embeddings in its configuration"
+
+
 def test_a_key_is_read_however_its_name_ends() -> None:
     """Mamba's width of convolution ends as what chooses code does."""
     sizes = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}

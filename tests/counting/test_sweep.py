@@ -34,7 +34,6 @@ UNBUILT = {  # class, or class and statement → why transformers cannot build i
 }
 FORCED = "its class ties whatever its flag says: counted as the flag says, and the class's total is among the others"
 EXCEPTIONS: dict[str, str] = {  # class → why an answer for it differs from the class, and that it says so
-    "DbrxForCausalLM": "its configuration refuses a flag, so that no class is built",
     "LongT5ForConditionalGeneration": FORCED,
     "MT5ForConditionalGeneration": FORCED,
     "MarianMTModel": "has its sinusoidal positions as parameters, and does not store them; a note tells the difference",

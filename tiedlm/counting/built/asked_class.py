@@ -6,7 +6,7 @@ are buffers, where the output matrix is, and what it is tied to under this confi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,11 +164,11 @@ def _tie_source(model: Any, heads: list[Head], raw: Mapping[str, Any], transform
     ties, decider = all(head.is_tied for head in heads), heads[0].decider
     if decider is None:
         return TieSource(ties, f"{name}, which {'always' if ties else 'never'} ties")
-    place, flag = _place_of(model.config, decider.config), getattr(decider.config, TIE_KEY, None)
+    path = next(path for path, module in model.named_modules() if module is decider)
+    place, flag = _place_of(model.config, decider.config, path), getattr(decider.config, TIE_KEY, None)
     stated = stated_places(raw)
     for where, value in stated:
-        changed = read_configuration(with_flag(raw, where, not value), transformers)
-        if _flag(changed, place) != flag:
+        if _flag_where(with_flag(raw, where, not value), place, transformers) != flag:
             return TieSource(ties, flag_words(where))
         if where == place and ties and not value:
             return TieSource(ties, flag_words(where), is_forced=True)
@@ -185,22 +185,31 @@ def _predicts_words(model: Any, transformers: Any) -> bool:
     return any(type(model).__name__ in kind.values() for kind in kinds)
 
 
-def _place_of(config: Any, wanted: Any) -> tuple[str, ...]:
-    """The keys that lead to a configuration inside another; models copy theirs, so its class decides."""
-    inner = {key: value for key, value in vars(config).items() if hasattr(value, "model_type")}
-    if config is wanted or (type(config) is type(wanted) and not any(value is wanted for value in inner.values())):
-        return ()
-    for key, value in inner.items():
-        if value is wanted or type(value) is type(wanted):
-            return (key, *_place_of(value, wanted))
-    for key, value in inner.items():
-        found = _place_of(value, wanted)
-        if found:
-            return (key, *found)
-    return ()
+def _place_of(config: Any, wanted: Any, path: str = "") -> tuple[str, ...]:
+    """The keys that lead to a configuration inside another.
+
+    Some models copy theirs: then one of its class, and of several that whose key is in the model's `path`.
+    """
+    places = list(_inner(config))
+    alike = [place for place, inner in places if type(inner) is type(wanted)]
+    named = [place for place in alike if set(place) & set(path.split("."))]
+    return next(iter([place for place, inner in places if inner is wanted] or named or alike), ())
 
 
-def _flag(config: Any, place: tuple[str, ...]) -> bool | None:
+def _inner(config: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A configuration and those inside it, by the keys that lead to each."""
+    yield (), config
+    for key, value in vars(config).items():
+        if hasattr(value, "model_type"):
+            yield from (((key, *place), inner) for place, inner in _inner(value))
+
+
+def _flag_where(raw: Mapping[str, Any], place: tuple[str, ...], transformers: Any) -> bool | str | None:
+    """The flag of a configuration inside another; that it is refused, where the class refuses its value (DBRX)."""
+    try:
+        config = read_configuration(raw, transformers)
+    except Exception as error:  # whatever one of hundreds of classes raises
+        return str(error)
     for key in place:
         config = getattr(config, key)
     return getattr(config, TIE_KEY, None)
