@@ -30,8 +30,9 @@ MAY_IMPORT: dict[str, str] = {
     "counting.closed_forms": "errors",
     "record": "errors atomic_file masked_batch regular_file config counting.closed_forms",
     "counting.stored": "errors regular_file counting.closed_forms",
+    "counting.layouts": "errors regular_file counting.closed_forms counting.stored",
     "counting.built": "errors counting.closed_forms counting.stored",
-    "counting": "errors hub_client counting.closed_forms counting.stored counting.built",
+    "counting": "errors hub_client counting.closed_forms counting.stored counting.layouts counting.built",
     "counting.shown": "errors atomic_file markup counting.closed_forms counting.stored counting",
     "data.sources": "errors atomic_file hub_client config",
     "data": "errors atomic_file generators masked_batch hub_client regular_file processes config data.sources",
@@ -51,7 +52,8 @@ MAY_IMPORT: dict[str, str] = {
     "probing": "errors masked_batch regular_file processes record counting.stored data.sources data "
     "comparison exchange",
     "api": "errors atomic_file masked_batch hub_client processes config record counting.closed_forms "
-    "counting.stored counting data.sources data model training comparison reporting reporting.page execution "
+    "counting.stored counting.layouts counting data.sources data model training comparison reporting reporting.page "
+    "execution "
     "execution.local execution.ddp execution.ray exchange explanation probing",
     "display": "errors record data.sources training reporting execution",
     "__init__": "version errors model execution display api",

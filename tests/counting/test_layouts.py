@@ -11,8 +11,9 @@ import pytest
 
 from tests.counting.stored_llama import LLAMA, TIED_TOTAL, H, V, llama, refusal, stored
 from tests.counting.test_families import torch
+from tests.counting.test_stored_weights import LIBRARY
 from tiedlm.api.count import count_params
-from tiedlm.counting.stored.layouts import LAYOUTS
+from tiedlm.counting.layouts.known_layouts import LAYOUTS
 from tiedlm.errors import InputError
 
 
@@ -85,7 +86,7 @@ def test_mistrals_files_are_held_to_their_params(tied: bool, tmp_path: Path) -> 
         answer = count_params(given)
         assert answer.count.total == TIED_TOTAL + (0 if tied else V * H)
         assert answer.count.tie_word_embeddings == tied
-        assert answer.notes == ("as many parameters as the closed form of MistralForCausalLM",)
+        assert answer.notes == (f"as many parameters as MistralForCausalLM of {LIBRARY}",)
     written(tmp_path / "config.json", LLAMA)  # as beside the same model in the format of transformers
     assert count_params(tmp_path).checkpoint is not None
     planned = count_params(tmp_path / "params.json")
@@ -291,7 +292,7 @@ def test_mlxs_archive_is_read(tied: bool, tmp_path: Path) -> None:
     for given in (tmp_path, file):
         answer = count_params(given)
         assert answer.count.total == TIED_TOTAL + (0 if tied else V * H)
-        assert answer.notes == ("as many parameters as the closed form of LlamaForCausalLM",)
+        assert answer.notes == (f"as many parameters as LlamaForCausalLM of {LIBRARY}",)
         assert answer.checkpoint is not None
         assert answer.checkpoint.copies == ("one" if tied else "different")
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.counting.stored_llama import LLAMA, TIED_TOTAL, H, V, llama, refusal, stored
 from tests.counting.test_families import torch
+from tests.counting.test_stored_weights import LIBRARY
 from tiedlm.api.count import count_params
 
 SAFETENSORS, PICKLES = "model-{:05}-of-00002.safetensors", "pytorch_model-{:05}-of-00002.bin"
@@ -49,7 +50,7 @@ def test_an_index_is_read_with_its_files(pattern: str, tied: bool, tmp_path: Pat
         answer = count_params(given)
         assert answer.count.total == TIED_TOTAL + (0 if tied else V * H)
         assert answer.count.tie_word_embeddings == tied
-        assert answer.notes == ("as many parameters as the closed form of LlamaForCausalLM",)
+        assert answer.notes == (f"as many parameters as LlamaForCausalLM of {LIBRARY}",)
 
 
 @pytest.mark.parametrize("pattern", [SAFETENSORS, PICKLES])

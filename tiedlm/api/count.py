@@ -14,17 +14,17 @@ from tiedlm.counting.closed_forms.parameters import ParameterCount, count_config
 from tiedlm.counting.cross_check import Answer, answer_config, answer_gguf, answer_tensors
 from tiedlm.counting.draft_answer import answer_draft
 from tiedlm.counting.hub import fetch_config, fetch_tensors
-from tiedlm.counting.stored import native_params
-from tiedlm.counting.stored.adapter import FILES as ADAPTER_FILES
-from tiedlm.counting.stored.adapter import adapter_sentence
-from tiedlm.counting.stored.drafts import draft_of
-from tiedlm.counting.stored.empty_tensors import empty_sentence
-from tiedlm.counting.stored.foreign_layouts import config_sentence
+from tiedlm.counting.layouts import native_params
+from tiedlm.counting.layouts.adapter import FILES as ADAPTER_FILES
+from tiedlm.counting.layouts.adapter import adapter_sentence
+from tiedlm.counting.layouts.drafts import draft_of
+from tiedlm.counting.layouts.empty_tensors import empty_sentence
+from tiedlm.counting.layouts.foreign_layouts import config_sentence
+from tiedlm.counting.layouts.gguf_kinds import gguf_sentence
+from tiedlm.counting.layouts.known_layouts import FOLDER_MARKS, Told, lone_weights, told_of, unread_commands
+from tiedlm.counting.layouts.model_parts import why_no_whole
 from tiedlm.counting.stored.gguf_header import read_gguf
-from tiedlm.counting.stored.gguf_kinds import gguf_sentence
 from tiedlm.counting.stored.json_file import UnreadableJson, read_json
-from tiedlm.counting.stored.layouts import FOLDER_MARKS, Told, lone_weights, told_of, unread_commands
-from tiedlm.counting.stored.model_parts import why_no_whole
 from tiedlm.counting.stored.other_formats import unread_note
 from tiedlm.counting.stored.safetensors_header import WEIGHTS, read_header
 from tiedlm.counting.stored.torch_archive import UnreadArchive

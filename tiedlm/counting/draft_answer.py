@@ -8,7 +8,7 @@ from typing import Any
 
 from tiedlm.counting.closed_forms.configuration import named_class
 from tiedlm.counting.cross_check import Answer, answer_tensors
-from tiedlm.counting.stored.drafts import Draft
+from tiedlm.counting.layouts.drafts import Draft
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.stored_weights import PackedWeights
 from tiedlm.counting.stored.tensor_kinds import is_known_matrix, kind_of_buffer

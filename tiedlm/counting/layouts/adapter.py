@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tiedlm.counting.stored.adapter_base import MODEL_PREFIX, base_name, told_copies
+from tiedlm.counting.layouts.adapter_base import MODEL_PREFIX, base_name, told_copies
 from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.tensor_kinds import group_of, is_known_matrix

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tiedlm.counting.stored.drafts import draft_of
+from tiedlm.counting.layouts.drafts import draft_of
 from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.torch_archive import is_archive
 from tiedlm.errors import printable

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiedlm.counting.stored import adapter, native_params
-from tiedlm.counting.stored.foreign_layouts import (
+from tiedlm.counting.layouts import adapter, native_params
+from tiedlm.counting.layouts.foreign_layouts import (
     config_sentence,
     deepspeed_sentence,
     distributed_sentence,
@@ -20,9 +20,9 @@ from tiedlm.counting.stored.foreign_layouts import (
     onnx_sentence,
     pipeline_sentence,
 )
-from tiedlm.counting.stored.model_parts import NUMBERED, numbered_parts, why_no_whole
+from tiedlm.counting.layouts.model_parts import NUMBERED, numbered_parts, why_no_whole
+from tiedlm.counting.layouts.sentence_modules import further_modules, transformer_folder
 from tiedlm.counting.stored.other_formats import NO_WEIGHTS, PICKLES, READ
-from tiedlm.counting.stored.sentence_modules import further_modules, transformer_folder
 from tiedlm.counting.stored.torch_archive import is_archive
 from tiedlm.counting.stored.weight_files import FOLDER_WEIGHTS
 
