@@ -14,7 +14,7 @@ from tokenizers.processors import BertProcessing
 from tests.cli.test_bad_input import run_tiedlm
 from tests.exchange.plain_loop import plain_score
 from tests.exchange.test_export import wordpiece
-from tiedlm import InputError, evaluate
+from tiedlm import InputError, count_params, evaluate
 
 transformers = pytest.importorskip("transformers")
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -79,6 +79,7 @@ def test_a_model_of_transformers_has_the_score_of_a_plain_loop(
     assert split.num_unk == plain.ids.count(tokenizer.unk_token_id)
     assert found.is_tied is tie
     assert found.num_parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert found.num_parameters == count_params(str(tmp_path / "model")).count.total
 
 
 @pytest.mark.parametrize(
