@@ -216,6 +216,16 @@ def test_a_class_that_refuses_the_other_value_reads_its_flag() -> None:
     assert answer.count.source == "tie_word_embeddings in its configuration"
 
 
+def test_code_of_its_own_with_the_tensors_of_the_family_is_the_family(tmp_path: Path) -> None:
+    expected = save(tiny("gpt2"), tmp_path)
+    code = {"auto_map": {"AutoModelForCausalLM": "modeling_own.GPT2LMHeadModel"}}
+    answer = rewritten(tmp_path, lambda tensors: tensors.update({}), **code)
+    assert (answer.basis, answer.count.total) == ("class", expected.count.total)
+    assert "modeling_own.GPT2LMHeadModel, which was not run" in answer.notes[0]
+    other = rewritten(tmp_path, lambda tensors: tensors.update({"transformer.gate.weight": torch.ones(5)}), **code)
+    assert (other.basis, other.count.total) == ("names", expected.count.total + 5)
+
+
 def test_a_key_is_read_however_its_name_ends() -> None:
     """Mamba's width of convolution ends as what chooses code does."""
     sizes = {"vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}

@@ -134,7 +134,7 @@ def answer_tensors(
     claim, placed = None, None
     if config is not None:
         try:
-            planned = answer_config(name, config, is_own=is_own)
+            planned = _native(name, config, tensors) or answer_config(name, config, is_own=is_own)
             notes, placed = planned.notes, _placed(planned, tensors)
             claim = _claim(planned, placed)
         except NoWords:
@@ -157,6 +157,31 @@ def answer_tensors(
         notes += (*_difference(checkpoint, count, planned, placed), *_same_but_untied(checkpoint))
     notes += checkpoint.odd_biases + _prediction_layers(tensors, config, checkpoint.duplicates)
     return Answer(count, basis, config, checkpoint, notes, None if planned is None else planned.asked)
+
+
+def _native(name: str, config: Mapping[str, Any], tensors: Sequence[StoredTensor]) -> Answer | None:
+    """By the class of its family, where a model with code of its own has that class's tensors and no others."""
+    code = own_code(config)
+    if code is None:
+        return None
+    from tiedlm.counting.built.asked_class import ask_class  # here, as above
+
+    try:
+        asked = ask_class(name, config)
+    except InputError:  # then its names tell, and why its configuration is not counted
+        return None
+    placed = asked.place([tensor.name for tensor in tensors])
+    sizes = {tensor.name: tensor.num_elements for tensor in tensors}
+    is_other = any(
+        place.parameter is not None and not place.is_part and sizes[stored] != placed.sizes[place.parameter]
+        for stored, place in placed.places.items()
+    )
+    if is_other or placed.missing or placed.places.keys() != sizes.keys():
+        return None
+    told = (
+        f"auto_map names {printable(code[:80])}, which was not run; its tensors are those of {asked.count.architecture}"
+    )
+    return Answer(asked.count, "class", config, None, (told,), asked)
 
 
 def _placed(planned: Answer, tensors: Sequence[StoredTensor]) -> PlacedNames | None:
