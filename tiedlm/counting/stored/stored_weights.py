@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from tiedlm.counting.closed_forms.parameters import order_groups
 from tiedlm.counting.stored.bit_comparison import Copies, compare_bits
 from tiedlm.counting.stored.embedding_pair import EmbeddingPair, find_pair
-from tiedlm.counting.stored.not_parameters import PACKED_DTYPES, SCALES
+from tiedlm.counting.stored.not_parameters import SCALES
 from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.tensor_kinds import group_of, is_embedding, is_packed, kind_of_buffer
@@ -37,7 +37,7 @@ def count_checkpoint(
         InputError: no word-embedding matrix is known by its name or shape.
     """
     packed = _check_packed(tensors, source, claim)
-    by_group, not_parameters = _sort(tensors, claim)
+    by_group, not_parameters = _sort(tensors, claim, packed is not None)
     placed = PlacedNames() if claim is None else claim.placed
     pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, placed.layout)
     if pair is None and packed:
@@ -106,13 +106,14 @@ def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | No
     return reason
 
 
-def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[Groups, dict[str, int]]:
+def _sort(tensors: list[StoredTensor], claim: TieClaim | None, is_quantised: bool) -> tuple[Groups, dict[str, int]]:
     """Parameters by group, and the elements of what is none by kind."""
     by_group: Groups = {}
     buffers = []
     placed = PlacedNames() if claim is None else claim.placed
     layout, layers_group = placed.layout, None if claim is None else claim.layers_group
-    is_quantised = (claim is not None and claim.is_quantised) or any(_is_quantised(tensor) for tensor in tensors)
+    is_quantised |= claim is not None and claim.is_quantised
+    is_quantised |= any(tensor.dtype.startswith(("F8", "F6", "F4")) for tensor in tensors)
     missing, beside = set(placed.missing), {tensor.name: tensor for tensor in tensors}
     for tensor in tensors:
         kind = kind_of_buffer(tensor, layout, beside)
@@ -126,10 +127,6 @@ def _sort(tensors: list[StoredTensor], claim: TieClaim | None) -> tuple[Groups, 
             group = group_of(tensor.name, tensor.shape, layers_group, layout)
             by_group.setdefault(group, []).append(tensor)
     return by_group, _num_elements(buffers)
-
-
-def _is_quantised(tensor: StoredTensor) -> bool:
-    return tensor.dtype in PACKED_DTYPES or tensor.dtype.startswith(("F8", "F4", "F6"))
 
 
 def _regroup(by_group: Groups, pair: EmbeddingPair) -> None:
