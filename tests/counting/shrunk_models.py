@@ -132,6 +132,8 @@ GIVEN: dict[str, dict[str, Any]] = {  # model type → what its class refuses to
         }
     },
 }
+WORD_KINDS = ("MASKED_LM", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")
+"""Whose files are counted without a configuration too; those of other kinds hold models of sounds and images."""
 
 
 def classes(kinds: Sequence[str] = KINDS) -> list[str]:

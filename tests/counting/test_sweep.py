@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 
 transformers = pytest.importorskip("transformers")
 
-from tests.counting.shrunk_models import classes  # noqa: E402 (they need transformers)
+from tests.counting.shrunk_models import WORD_KINDS, classes  # noqa: E402 (they need transformers)
 from tests.counting.sweep import BARE_TOO, Result, line_of, quieten, sweep_class, table_of  # noqa: E402
 from tests.counting.sweep_truths import BY_NAME, VARIANTS  # noqa: E402
 
@@ -49,8 +49,6 @@ BARE_EXCEPTIONS = {  # class → why its file alone, of which no class is known,
     "Inkling2ForCausalLM": ROUTING,
     "Inkling2LoopForCausalLM": ROUTING,
 }
-WORD_KINDS = ("MASKED_LM", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM")
-"""Whose files are counted without a configuration too; those of other kinds hold models of sounds and images."""
 
 
 PARTS = [classes()] if IS_FULL else [classes()[0::2], classes()[1::2]]
