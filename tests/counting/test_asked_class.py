@@ -344,3 +344,58 @@ def test_what_is_not_of_the_class_counts_and_is_named(tmp_path: Path) -> None:
     del tensors["model.adapter.weight"], tensors["model.norm.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     assert "of the class and not in the file: model.norm.weight" in count_params(tmp_path).notes
+
+
+LLAVA = {
+    "model_type": "llava",
+    "architectures": ["LlavaForConditionalGeneration"],
+    "text_config": {**TEXT, "model_type": "llama"},
+    "vision_config": {**VISION, "model_type": "clip_vision_model"},
+    "image_token_index": 5,
+}
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(False, True), (True, False), (True, True), (False, False)])
+def test_either_of_two_flags_may_tie(outer: bool, inner: bool, tmp_path: Path) -> None:
+    """LLaVA ties where one of them says so (configuration_llava.py)."""
+    text = {**LLAVA["text_config"], "tie_word_embeddings": inner}
+    model = saved(LLAVA, tmp_path, text_config=text, tie_word_embeddings=outer)
+    assert (model.lm_head.weight is model.get_input_embeddings().weight) == (outer or inner)
+    for answer in of_both(tmp_path):
+        assert (answer.count.total, answer.count.tie_word_embeddings) == (num_parameters(model), outer or inner)
+        if answer.count.tie_word_embeddings:
+            words = [f"{place}tie_word_embeddings in" for place, ties in (("", outer), ("text_config.", inner)) if ties]
+            assert all(word in (answer.count.source or "") for word in words)
+    if outer or inner:
+        different = rewritten(
+            tmp_path,
+            lambda tensors: tensors.update({"lm_head.weight": torch.randn(60, 24)}),
+            text_config=text,
+            tie_word_embeddings=outer,
+        )
+        assert "two different matrices" in (checkpoint_of(different).mismatch or "")
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_classifier_of_an_unknown_class_has_no_tie(flag: bool, tmp_path: Path) -> None:
+    save(tiny("llama", tied=False), tmp_path)
+
+    def classify(tensors: dict[str, Any]) -> None:
+        del tensors["lm_head.weight"]
+        tensors["score.weight"] = torch.randn(3, 24)
+
+    answer = rewritten(tmp_path, classify, architectures=["LlamaForRewardModelWithGating"], tie_word_embeddings=flag)
+    assert answer.count.no_tie == "no language-model head, so the tie does not apply"
+    assert checkpoint_of(answer).mismatch is None
+
+
+def test_the_two_zeros_are_equal(tmp_path: Path) -> None:
+    once = save(tiny("llama"), tmp_path)
+
+    def copy(tensors: dict[str, Any]) -> None:
+        tensors["model.embed_tokens.weight"][0] = 0.0
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+        tensors["lm_head.weight"][0] = -0.0
+
+    answer = rewritten(tmp_path, copy)
+    assert (answer.count.total, checkpoint_of(answer).copies) == (once.count.total, "identical")

@@ -313,3 +313,12 @@ def test_a_pickle_alone_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "old.bin", {"wte.weight": torch.zeros(7, 4)}, _use_new_zipfile_serialization=False)
     with pytest.raises(InputError, match="is a pickle, which can run code"):
         count_params(path)
+
+
+@pytest.mark.parametrize("other", ["lm_head", "to_words"])
+def test_a_further_name_of_the_table_is_no_tie(other: str, tmp_path: Path) -> None:
+    """`self.first = self.embed_tokens` beside an output matrix of its own."""
+    table = torch.randn(60, 24)
+    tensors = {"embed_tokens.weight": table, "first.weight": table, f"{other}.weight": torch.randn(60, 24)}
+    answer = count_params(saved(tmp_path / "model.pt", tensors))
+    assert (answer.count.total, answer.count.tie_word_embeddings) == (2 * 60 * 24, False)

@@ -228,6 +228,7 @@ def _claim(planned: Answer, placed: PlacedNames | None) -> TieClaim:
         PlacedNames() if placed is None else placed,
         count.groups,
         "quantization_config" in (planned.config or {}),
+        is_known=asked is None or placed is not None or asked.is_named,
     )
 
 
@@ -235,7 +236,7 @@ def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
     """What a configuration says that nobody here can count: its flag."""
     stated = stated_tie(config)
     ties, who = (None, None) if stated is None else stated
-    return TieClaim(ties, who, has_head=True)
+    return TieClaim(ties, who, has_head=True, is_known=False)
 
 
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:

@@ -170,8 +170,13 @@ def _tie_source(model: Any, heads: list[Head], raw: Mapping[str, Any], transform
     for where, value in stated:
         if _flag_where(with_flag(raw, where, not value), place, transformers) != flag:
             return TieSource(ties, flag_words(where))
-        if where == place and ties and not value:
-            return TieSource(ties, flag_words(where), is_forced=True)
+    all_off: Mapping[str, Any] = raw
+    for where, _ in stated:
+        all_off = with_flag(all_off, where, False)
+    if stated and ties and not _flag_where(all_off, place, transformers):  # any of several ties (LLaVA)
+        return TieSource(ties, " or ".join(flag_words(where) for where, value in stated if value))
+    if ties and (place, False) in stated:
+        return TieSource(ties, flag_words(place), is_forced=True)
     who = default_of(type(decider.config).__name__, transformers.__version__, bool(stated))
     if not stated and raw["model_type"] in RELEASED_UNTIED:
         who = f"{RELEASED_UNTIED[raw['model_type']]}, against {who}"

@@ -31,9 +31,20 @@ def compare_bits(one: StoredTensor, other: StoredTensor) -> Copies:
         if any(512 * os.fstat(file.fileno()).st_blocks < tensor.num_bytes for file, tensor in files):
             return "unknown"  # a sparse file, which claims more bytes than it holds
         for pieces in zip(*(_pieces(file, tensor, one.dtype != other.dtype) for file, tensor in files), strict=True):
-            if pieces[0] != pieces[1] or not pieces[0]:
+            if not pieces[0] or (pieces[0] != pieces[1] and not _are_equal(pieces, one.dtype, other.dtype)):
                 return "different"
     return "identical"
+
+
+def _are_equal(pieces: tuple[bytes, ...], dtype: str, other: str) -> bool:
+    """Whether numbers are equal whose bits differ: the two zeros."""
+    import numpy
+
+    if dtype not in VALUES or len({len(piece) for piece in pieces}) != 1:
+        return False
+    values = [piece if dtype != other else _float64(piece, dtype) for piece in pieces]
+    first, second = (numpy.frombuffer(value, dtype="<f8") for value in values)
+    return bool((first == second).all())
 
 
 def _pieces(file: BinaryIO, tensor: StoredTensor, as_values: bool) -> Iterator[bytes]:

@@ -41,7 +41,8 @@ def find_pair(
     ]
     known = [*inputs, *outputs]
     shared = next((tensor for tensor in known or unknown if _is_aliased(tensor, aliases)), None)
-    if shared is not None:  # the decoder's, say, where the encoder has a table of its own
+    if shared is not None and not _rivals(shared, outputs, unknown, aliases):
+        # the decoder's, say, where the encoder has a table of its own
         return EmbeddingPair(shared, None, only_output=shared in outputs and not inputs, is_aliased=True)
     if inputs and outputs:  # of several inputs, as T5's, that which the output could be
         alike = [tensor for tensor in inputs if tensor.shape == outputs[0].shape]
@@ -59,6 +60,21 @@ def find_pair(
     if len(partners) == 1:
         return EmbeddingPair(first, partners[0])
     return EmbeddingPair(first, None, may_be_output=tuple(tensor.name for tensor in partners))
+
+
+def _rivals(
+    shared: StoredTensor,
+    outputs: Sequence[StoredTensor],
+    unknown: Sequence[StoredTensor],
+    aliases: Mapping[str, str],
+) -> list[StoredTensor]:
+    """Other matrices that may be the output, so that a further name of the table says nothing of a tie."""
+    alike = [
+        tensor
+        for tensor in _of_shape(unknown, shared)
+        if not any(looks_like_embedding(name) or is_known_matrix(name) for name in _names(tensor, aliases))
+    ]
+    return [tensor for tensor in outputs if tensor is not shared] + alike
 
 
 def _of_shape(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredTensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from tiedlm.counting.stored.bit_comparison import Copies
 from tiedlm.counting.stored.embedding_pair import EmbeddingPair
 from tiedlm.counting.stored.placed_names import PlacedNames
 from tiedlm.counting.stored.safetensors_header import StoredTensor
+
+CLASSIFIER = re.compile(r"^(score|classifier|qa_outputs|v_head|value_head|reward_head|regression_layer)\.")
+"""`transformers`, the heads of classes for sequences, tokens and answers; trl and reward models."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class TieClaim:
     """The groups of the model of the configuration, which count where the weights are quantised."""
     is_quantised: bool = False
     """Whether the configuration says so."""
+    is_known: bool = True
+    """Whether its class is known, by `transformers` or a closed form."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,15 @@ class CheckpointCount:
     @property
     def has_head(self) -> bool:
         """Whether the model predicts words; an output matrix tells it, whatever its class is called."""
-        return self.claim is None or self.claim.has_head or self.output_embedding is not None
+        if self.output_embedding is not None or self.claim is None:
+            return True
+        return self.claim.has_head and not (self.is_classifier and not self.has_head_tensors)
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether a model of an unknown class holds the layer of one that predicts no words."""
+        is_unknown = self.claim is not None and not self.claim.is_known
+        return is_unknown and any(CLASSIFIER.search(name) for name in self.parameters)
 
     @property
     def is_placed(self) -> bool:
@@ -109,7 +123,7 @@ class CheckpointCount:
             return None
         if self.claim is not None and self.claim.class_ties:
             return True
-        if ties is False:
+        if ties is False or (self.is_classifier and not self.has_head_tensors):
             return None
         return True if ties or (self.has_head_tensors and not self.pair.only_output) else None
 
@@ -125,7 +139,7 @@ class CheckpointCount:
                 "loader that ties them drops one"
             )
         is_one = self.copies == "one" and not self.pair.may_be_output and not self.pair.is_aliased
-        if claim.ties is False and is_one and claim.class_ties is not True:
+        if claim.ties is False and is_one and claim.is_known and claim.class_ties is not True:
             there, missing = ("output", "input") if self.pair.only_output else ("input", "output")
             return (
                 f"{claim.who} says untied, but beside {first.name}, the {there} matrix, the file holds no {missing} "
