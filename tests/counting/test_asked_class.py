@@ -399,3 +399,32 @@ def test_the_two_zeros_are_equal(tmp_path: Path) -> None:
 
     answer = rewritten(tmp_path, copy)
     assert (answer.count.total, checkpoint_of(answer).copies) == (once.count.total, "identical")
+
+
+def packed_by_gptq(tensors: dict[str, Any]) -> None:
+    """As GPTQ stores the matrices of layers: four bits a weight, eight of them to a number."""
+    for name in [name for name in tensors if "proj.weight" in name]:
+        rows, columns = tensors.pop(name).shape
+        module = name.removesuffix(".weight")
+        tensors |= {
+            f"{module}.qweight": torch.zeros(columns // 8, rows, dtype=torch.int32),
+            f"{module}.qzeros": torch.zeros(1, rows // 8, dtype=torch.int32),
+            f"{module}.scales": torch.ones(1, rows),
+            f"{module}.g_idx": torch.zeros(columns, dtype=torch.int32),
+        }
+
+
+def test_packed_weights_are_counted_by_what_the_file_holds_of_its_class(tmp_path: Path) -> None:
+    once = save(tiny("llama", tied=False), tmp_path)
+    quantised = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
+    packed = rewritten(tmp_path, packed_by_gptq, **quantised)
+    assert packed.count.total == once.count.total
+    assert (packed.count.tie_word_embeddings, packed.basis) == (False, "class")
+
+    def add_rows(tensors: dict[str, Any]) -> None:
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            tensors[name] = torch.randn(68, 24)
+
+    resized = rewritten(tmp_path, add_rows, num_hidden_layers=4)
+    assert resized.count.total == once.count.total + 2 * 8 * 24
+    assert any(note.startswith("of the class and not in the file: model.layers.2.") for note in resized.notes)

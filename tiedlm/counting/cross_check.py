@@ -217,7 +217,7 @@ def _claim(planned: Answer, placed: PlacedNames | None) -> TieClaim:
     if asked is not None and placed is None and not asked.is_named:  # the class of a like model has no say in the tie
         stated = stated_tie(planned.config or {})
         ties, who = (None, None) if stated is None else stated
-        has_head = True
+        has_head = not _is_bare(named_class(planned.config or {}) or "")
     return TieClaim(
         ties,
         who,
@@ -236,7 +236,12 @@ def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
     """What a configuration says that nobody here can count: its flag."""
     stated = stated_tie(config)
     ties, who = (None, None) if stated is None else stated
-    return TieClaim(ties, who, has_head=True, is_known=False)
+    return TieClaim(ties, who, has_head=not _is_bare(named_class(config) or ""), is_known=False)
+
+
+def _is_bare(class_name: str) -> bool:
+    """Whether an unknown class is a model without a head, as `transformers` names them; an output matrix says else."""
+    return class_name.endswith("Model") and not class_name.endswith("LMHeadModel")
 
 
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:
@@ -284,10 +289,10 @@ def _difference(
 ) -> tuple[str, ...]:
     """What the file has more or less than the model of its configuration with as many matrices."""
     count, asked = planned.count, planned.asked
-    if checkpoint.packed:
-        return (f"counted by its configuration: {checkpoint.packed}",)
     has_two = bool(stored.groups["decoder_weight"])
     total = count.total_untied if has_two else count.total_tied
+    if checkpoint.packed and (asked is None or placed is None or stored.total == total):
+        return (f"counted by its configuration: {checkpoint.packed}",)
     form = f"{count.architecture} of {asked.library}" if asked else f"the closed form of {count.architecture}"
     if stored.total == total:
         return (f"as many parameters as {form}",)
@@ -299,8 +304,9 @@ def _difference(
     if asked is not None and placed is None:
         told += "; its tensors have other names than those of the class, so these alone tell what is what"
     further = [] if placed is None else [name for name in checkpoint.parameters if name not in placed.places]
-    missing = [] if placed is None else placed.missing
+    missing = [] if placed is None else checkpoint.missing
     return (
+        *([f"packed weights counted by its configuration: {checkpoint.packed}"] if checkpoint.packed else []),
         told,
         *([f"not of the class: {_listed(further)}"] if further else []),
         *([f"of the class and not in the file: {_listed(missing)}"] if missing else []),

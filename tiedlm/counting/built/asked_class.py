@@ -76,9 +76,9 @@ class AskedClass:
             elif found in buffers:
                 places[name] = Place(found, None)
             else:
-                carried = _carried(found, parameters)
-                if carried is not None or found.rpartition(".")[0] in modules:
-                    asides[name] = None if carried is None else first[id(parameters[carried])]
+                carried, module = _carried(found, parameters), found.rpartition(".")[0]
+                if carried is not None or module in modules:
+                    asides[name] = module if carried is None else first[id(parameters[carried])]
         tables = [head.table for head in self.heads[:1] if head.table is not None] or [word_table(self.model)]
         outputs = {id(head.output) for head in self.heads[:1]}
         paths = self.model.named_modules(remove_duplicate=False)

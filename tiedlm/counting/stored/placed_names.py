@@ -6,7 +6,7 @@ Plain data, since a class is only known where `transformers` is installed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiedlm.counting.stored.safetensors_header import StoredTensor
@@ -31,8 +31,8 @@ class PlacedNames:
 
     places: Mapping[str, Place] = field(default_factory=dict)
     """By their names in the file."""
-    asides: Mapping[str, str | None] = field(default_factory=dict)
-    """Tensors that the class has not, and that stand in its modules → the parameter that each is named after."""
+    asides: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that the class has not → the parameter that each is named after, or the module in which it stands."""
     inputs: frozenset[str] = frozenset()
     """Names, in the class, of the embedding matrix that looks up."""
     outputs: frozenset[str] = frozenset()
@@ -45,6 +45,19 @@ class PlacedNames:
         """Parameters of which the file holds nothing."""
         held = {place.parameter for place in self.places.values()}
         return [name for name in self.sizes if name not in held]
+
+    def packed(self, names: Iterable[str]) -> dict[str, int] | None:
+        """The parameters that packed tensors of these names hold → their elements; None where one is not placed."""
+        held: set[str] = set()
+        for name in names:
+            place, beside = self.places.get(name), self.asides.get(name)
+            if place is not None and place.parameter is not None:
+                held.add(place.parameter)
+            elif beside is not None:
+                held |= {missed for missed in self.missing if beside in (missed, missed.rpartition(".")[0])}
+            else:
+                return None
+        return {name: self.sizes[name] for name in held}
 
     @property
     def layout(self) -> Layout:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tiedlm.counting.closed_forms.parameters import order_groups
 from tiedlm.counting.stored.bit_comparison import Copies, compare_bits
@@ -19,6 +20,14 @@ from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
 from tiedlm.errors import InputError
 
 Groups = dict[str, list[StoredTensor]]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Weights that are stored several to a number."""
+
+    names: tuple[str, ...]
+    reason: str
 
 
 class PackedWeights(InputError):
@@ -41,7 +50,7 @@ def count_checkpoint(
     placed = PlacedNames() if claim is None else claim.placed
     pair = find_pair(by_group, aliases or {}, claim is None or claim.has_head, placed.layout)
     if pair is None and packed:
-        raise PackedWeights(f"{source}: {packed}, and it holds no word-embedding matrix; give the whole model")
+        raise PackedWeights(f"{source}: {packed.reason}, and it holds no word-embedding matrix; give the whole model")
     if pair is None:
         total = sum(tensor.num_elements for members in by_group.values() for tensor in members)
         raise InputError(
@@ -55,7 +64,7 @@ def count_checkpoint(
         num_tensors=len(tensors),
         num_bytes=sum(tensor.num_bytes for tensor in tensors),
         dtypes=_num_elements((tensor.dtype, tensor) for tensor in tensors),
-        groups=order_groups(_counted(by_group, pair, duplicates, claim if packed else None)),
+        groups=order_groups(_counted(by_group, pair, duplicates, claim, packed)),
         pair=pair,
         copies=copies,
         duplicates=duplicates,
@@ -63,22 +72,28 @@ def count_checkpoint(
         claim=claim,
         has_head_tensors=bool(by_group.get("decoder_bias") or by_group.get("head_transform")),
         parameters=tuple(tensor.name for members in by_group.values() for tensor in members),
+        packed_parameters=frozenset((placed.packed(packed.names) or {}) if packed else ()),
         odd_biases=_odd_biases(by_group.get("decoder_bias", []), pair) if claim is None or claim.has_head else (),
-        packed=packed,
+        packed=None if packed is None else packed.reason,
     )
 
 
 def _counted(
-    by_group: Groups, pair: EmbeddingPair, duplicates: Mapping[str, int], packed_by: TieClaim | None
+    by_group: Groups, pair: EmbeddingPair, duplicates: Mapping[str, int], claim: TieClaim | None, packed: Packed | None
 ) -> dict[str, int]:
-    """Parameters by group, each once; where the weights are packed, as the model of the configuration has them."""
-    if packed_by is not None and packed_by.planned is not None:
+    """Parameters by group, each once; those that are packed, as the model of the configuration has them."""
+    groups = Counter({"decoder_weight": 0})
+    for group, members in by_group.items():
+        groups[group] += sum(tensor.num_elements for tensor in members if tensor.name not in duplicates)
+    if packed is None or claim is None or claim.planned is None:
+        return dict(groups)
+    held = claim.placed.packed(packed.names)
+    if held is None:
         is_second = pair.output is not None and pair.output.name not in duplicates
-        return dict(packed_by.planned) | {"decoder_weight": pair.first.num_elements if is_second else 0}
-    return {"decoder_weight": 0} | {
-        group: sum(tensor.num_elements for tensor in members if tensor.name not in duplicates)
-        for group, members in by_group.items()
-    }
+        return dict(claim.planned) | {"decoder_weight": pair.first.num_elements if is_second else 0}
+    for name, number in held.items():
+        groups[group_of(name, (1, 1), claim.layers_group)] += number
+    return dict(groups)
 
 
 def _odd_biases(biases: Iterable[StoredTensor], pair: EmbeddingPair) -> tuple[str, ...]:
@@ -90,7 +105,7 @@ def _odd_biases(biases: Iterable[StoredTensor], pair: EmbeddingPair) -> tuple[st
     )
 
 
-def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | None) -> str | None:
+def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | None) -> Packed | None:
     layout, beside = (PlacedNames() if claim is None else claim.placed).layout, {one.name: one for one in tensors}
     packed = [tensor for tensor in tensors if is_packed(tensor, layout, beside)]
     if not packed:
@@ -103,7 +118,7 @@ def _check_packed(tensors: list[StoredTensor], source: str, claim: TieClaim | No
         raise PackedWeights(f"{source}: {reason}; put a config.json beside it that can be counted")
     if any(is_embedding(tensor) for tensor in packed):
         raise PackedWeights(f"{source}: {reason}, nor whether the embeddings, quantised too, are tied")
-    return reason
+    return Packed(tuple(tensor.name for tensor in packed), reason)
 
 
 def _sort(tensors: list[StoredTensor], claim: TieClaim | None, is_quantised: bool) -> tuple[Groups, dict[str, int]]:

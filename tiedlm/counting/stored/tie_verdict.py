@@ -64,6 +64,8 @@ class CheckpointCount:
     """Whether a bias over the vocabulary or a transform is stored: parts of a head."""
     parameters: tuple[str, ...] = ()
     """Names of the tensors that are parameters, as they are stored."""
+    packed_parameters: frozenset[str] = frozenset()
+    """Of the class, those that packed weights hold."""
     odd_biases: tuple[str, ...] = ()
     """In a sentence each, output biases that are longer or shorter than the vocabulary."""
     packed: str | None = None
@@ -106,6 +108,12 @@ class CheckpointCount:
         return self.claim is not None and bool(self.claim.placed.places)
 
     @property
+    def missing(self) -> list[str]:
+        """Parameters of the class of which the file holds nothing."""
+        placed = [] if self.claim is None else self.claim.placed.missing
+        return [name for name in placed if name not in self.packed_parameters]
+
+    @property
     def is_tied(self) -> bool | None:
         """Whether the model's two matrices are one; None where neither the file nor a configuration tells."""
         ties = None if self.claim is None else self.claim.ties
@@ -139,7 +147,7 @@ class CheckpointCount:
                 "loader that ties them drops one"
             )
         is_one = self.copies == "one" and not self.pair.may_be_output and not self.pair.is_aliased
-        if claim.ties is False and is_one and claim.is_known and claim.class_ties is not True:
+        if claim.ties is False and is_one and claim.class_ties is not True:
             there, missing = ("output", "input") if self.pair.only_output else ("input", "output")
             return (
                 f"{claim.who} says untied, but beside {first.name}, the {there} matrix, the file holds no {missing} "
