@@ -293,6 +293,19 @@ def test_each_table_of_t5_is_held_to_the_others(tmp_path: Path) -> None:
     assert (answer.count.tie_word_embeddings, answer.count.saved) == (False, 20 * 24)
 
 
+def test_a_class_that_always_ties_reads_equal_copies_as_one(tmp_path: Path) -> None:
+    """T5, whatever its flag says; of two different matrices it keeps both."""
+    model = saved(T5, tmp_path, tie_word_embeddings=False)
+    flag = {"tie_word_embeddings": False}
+    copied = rewritten(
+        tmp_path, lambda tensors: tensors.update({"lm_head.weight": tensors["shared.weight"].clone()}), **flag
+    )
+    assert (copied.count.total, copied.count.tie_word_embeddings) == (num_parameters(model), True)
+    other = rewritten(tmp_path, lambda tensors: tensors.update({"lm_head.weight": torch.randn(60, 24)}), **flag)
+    assert (other.count.total, other.count.tie_word_embeddings) == (num_parameters(model) + 60 * 24, False)
+    assert checkpoint_of(other).mismatch is None
+
+
 def test_codebooks_are_no_tie_and_no_mismatch(tmp_path: Path) -> None:
     decoder = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 16, "vocab_size": 30}
     raw = {

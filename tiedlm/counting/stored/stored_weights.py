@@ -165,7 +165,8 @@ def _duplicates(
     by_group: Groups, pair: EmbeddingPair, copies: Copies, claim: TieClaim | None, placed: PlacedNames
 ) -> dict[str, int]:
     """Tensors that are one in the model with another: by its class; those that it does not know, by their names."""
-    claims_tie, claims_untied = claim is not None and claim.ties is True, claim is not None and claim.ties is False
+    claims_tie = claim is not None and claim.ties is True
+    claims_untied = claim is not None and claim.ties is False and not claim.class_ties
     same = {"identical"} | ({"unknown"} if claims_tie else set())
     found: set[StoredTensor] = (
         {pair.output} if pair.output is not None and copies in same and not claims_untied else set()

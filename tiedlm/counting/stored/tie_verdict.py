@@ -122,7 +122,7 @@ class CheckpointCount:
         if not self.has_head:
             return None
         if self.copies == "identical":
-            return ties is not False
+            return ties is not False or bool(self.claim and self.claim.class_ties)
         if self.copies == "unknown":
             return ties
         if self.pair.is_aliased:
