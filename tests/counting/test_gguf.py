@@ -147,6 +147,20 @@ def test_an_encoder_for_retrieval_has_no_tie(key: str, tmp_path: Path) -> None:
     assert (count.tie_word_embeddings, count.no_tie is None, count.total) == (None, False, V * H + H)
 
 
+@pytest.mark.parametrize("architecture", ["dream", "llada", "llada-moe", "rnd1"])
+def test_a_diffusion_language_model_has_a_head(architecture: str, tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", architecture)
+    writer.add_causal_attention(False)
+    for name, shape in (("token_embd.weight", (V, H)), ("output_norm.weight", (H,))):
+        writer.add_tensor(name, np.ones(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    count = count_params(tmp_path / "model.gguf").count
+    assert (count.tie_word_embeddings, count.no_tie, count.total_untied) == (True, None, 2 * V * H + H)
+
+
 def test_a_model_in_several_files_is_read_whole_or_refused(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama", split_max_tensors=1)
     for name in ("token_embd.weight", "output_norm.weight", "output.weight"):
