@@ -114,3 +114,18 @@ def test_a_model_is_no_draft(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(config))
         answer = count_params(stored(tmp_path / "model.safetensors", llama() | more))
         assert not any("speculative" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(("words", "width"), [(64, 128), (32, 96), (64, 256)])
+@pytest.mark.parametrize("table", ["embedding", "encoder.word_embeddings"])
+def test_a_small_model_whose_output_matrix_is_called_fc_is_no_draft(
+    table: str, words: int, width: int, tmp_path: Path
+) -> None:
+    shapes = {
+        f"{table}.weight": (words, width),
+        "layers.0.linear1.weight": (words, width),
+        "fc.weight": (words, width),
+    }
+    answer = count_params(file_of(tmp_path, shapes))
+    assert answer.count.total == number(shapes)
+    assert not any("speculative" in note for note in answer.notes)

@@ -91,6 +91,17 @@ def test_a_routing_bias_is_counted_where_its_class_has_it_as_parameter(
     assert answer.count.total == WITHOUT_EXPERTS + EXPERTS + (E if is_parameter else 0)
 
 
+@pytest.mark.parametrize(("architecture", "is_parameter"), [("qwen3moe", False), ("gemma4", True)])
+def test_the_scales_of_a_router_are_parameters_of_gemma_4(
+    architecture: str, is_parameter: bool, tmp_path: Path
+) -> None:
+    """As `transformers` has them: Gemma4TextRouter.scale and per_expert_scale; elsewhere they scale quantised ones."""
+    scales = {"blk.0.ffn_gate_inp.scale": np.ones(H, np.float32), "blk.0.ffn_down_exps.scale": np.ones(E, np.float32)}
+    others = {"blk.0.attn_q.scale": np.ones(1, np.float32)}
+    answer = count_params(write(tmp_path / "model.gguf", architecture, **scales, **others))
+    assert answer.count.total == WITHOUT_EXPERTS + EXPERTS + (H + E if is_parameter else 0)
+
+
 def test_quantised_blocks_count_as_the_weights_that_they_stand_for(tmp_path: Path) -> None:
     writer = gguf.GGUFWriter(tmp_path / "model.gguf", "llama")
     rows = np.random.default_rng(0).random((V, H), np.float32)
@@ -134,6 +145,20 @@ def test_an_encoder_for_retrieval_has_no_tie(key: str, tmp_path: Path) -> None:
     writer.close()
     count = count_params(tmp_path / "model.gguf").count
     assert (count.tie_word_embeddings, count.no_tie is None, count.total) == (None, False, V * H + H)
+
+
+@pytest.mark.parametrize("architecture", ["dream", "llada", "llada-moe", "rnd1"])
+def test_a_diffusion_language_model_has_a_head(architecture: str, tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", architecture)
+    writer.add_causal_attention(False)
+    for name, shape in (("token_embd.weight", (V, H)), ("output_norm.weight", (H,))):
+        writer.add_tensor(name, np.ones(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    count = count_params(tmp_path / "model.gguf").count
+    assert (count.tie_word_embeddings, count.no_tie, count.total_untied) == (True, None, 2 * V * H + H)
 
 
 def test_a_model_in_several_files_is_read_whole_or_refused(tmp_path: Path) -> None:

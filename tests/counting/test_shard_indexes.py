@@ -76,6 +76,51 @@ def test_parts_without_an_index_are_read_where_none_is_missing(tmp_path: Path) -
     assert f"only {SAFETENSORS.format(1)} lies here, and no index" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_00001-of-00002.safetensors",
+        "pytorch_model_00001-of-00002.bin",
+        "model-00001-of-00002.fp16.safetensors",
+        "model.00-of-02.safetensors",
+        "model_part_1_of_2.pt",
+        "model_shard1_of_2.pt",
+        "layer_00-model_00-model_states.pt",
+        "hf_model_0002_1.pt",
+    ],
+)
+def test_one_part_is_no_model_however_it_is_numbered(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        stored(path, llama())
+    else:
+        torch.save(llama(), path)
+    said = refusal(path)
+    assert "parts of a model; " in said or "is one layer of" in said
+
+
+def test_the_first_of_torchtunes_files_is_a_whole_where_it_is_alone(tmp_path: Path) -> None:
+    for epoch in (0, 1):
+        torch.save(llama(), tmp_path / f"hf_model_0001_{epoch}.pt")
+    assert count_params(tmp_path / "hf_model_0001_0.pt").count.total == TIED_TOTAL
+    torch.save(llama(), tmp_path / "hf_model_0002_0.pt")
+    assert "is one of several parts of a model" in refusal(tmp_path / "hf_model_0001_0.pt")
+
+
+def test_a_model_of_a_fold_is_a_whole(tmp_path: Path) -> None:
+    torch.save(llama(), tmp_path / "model_fold_1_of_5.pt")
+    assert count_params(tmp_path / "model_fold_1_of_5.pt").count.total == TIED_TOTAL
+
+
+@pytest.mark.parametrize("variant", ["", ".fp16"])
+def test_a_part_names_the_index_of_its_variant(variant: str, tmp_path: Path) -> None:
+    for each in ("", ".fp16"):
+        weight_map = in_parts(tmp_path, "model-{:05}-of-00002" + f"{each}.safetensors")
+        (tmp_path / f"model.safetensors.index{each}.json").write_text(json.dumps({"weight_map": weight_map}))
+    said = refusal(tmp_path / f"model-00001-of-00002{variant}.safetensors")
+    assert said.endswith(f"model.safetensors.index{variant}.json")
+
+
 def test_one_part_of_one_is_a_whole(tmp_path: Path) -> None:
     assert count_params(stored(tmp_path / "model-00001-of-00001.safetensors", llama())).count.total == TIED_TOTAL
 

@@ -37,6 +37,7 @@ VOCABULARY_MAPS = ("d2t", "t2d")
 """From the draft's vocabulary to the target's, and back."""
 FIRST_LAYER = re.compile(r"(model\.)?(layers\.0|midlayer)\.", re.ASCII)
 MEDUSA_HEAD = re.compile(r"(medusa_head\.)?\d+\.\d+\.linear\.weight", re.ASCII)
+ANY_LAYER = re.compile(r"(?:.*\.)?(?:layers\.\d+|midlayer)\.", re.ASCII)
 FUSION = re.compile(r"(model\.)?(fc|eagle_fc|eagle_module\.fc)\.weight", re.ASCII)
 
 
@@ -69,15 +70,20 @@ def _told_by_tensors(tensors: Sequence[StoredTensor]) -> str | None:
     if any(MEDUSA_HEAD.fullmatch(tensor.name) for tensor in tensors):
         return CLASSES["medusa"]
     has_layer = any(FIRST_LAYER.match(tensor.name) for tensor in tensors)
-    return CLASSES["eagle"] if has_layer and any(_is_fusion(tensor) for tensor in tensors) else None
+    return CLASSES["eagle"] if has_layer and any(_is_fusion(tensor, tensors) for tensor in tensors) else None
 
 
-def _is_fusion(tensor: StoredTensor) -> bool:
-    """Whether it maps several hidden states of the target, or one and an embedding, to one: H × 2H, or 3H."""
+def _is_fusion(tensor: StoredTensor, beside: Sequence[StoredTensor]) -> bool:
+    """Whether it maps several hidden states of the target, or one and an embedding, to one: H × 2H, or 3H.
+
+    A small language model's output matrix may be called so too, V × H; then another table has a row for each word.
+    """
     if not FUSION.fullmatch(tensor.name) or len(tensor.shape) != 2 or 0 in tensor.shape:
         return False
     rows, columns = tensor.shape
-    return columns % rows == 0 and columns // rows in (2, 3, 4)
+    tables = [other for other in beside if len(other.shape) == 2 and not ANY_LAYER.match(other.name)]
+    has_vocabulary = any(table.shape[0] == rows for table in tables if table is not tensor)
+    return columns % rows == 0 and columns // rows in (2, 3, 4) and not has_vocabulary
 
 
 def _target(raw: Mapping[str, Any]) -> str | None:

@@ -8,8 +8,16 @@ from pathlib import Path
 
 from tiedlm.counting.stored.weight_files import listed
 
-NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d+)-of-(?P<of>\d+)\.(?P<ending>safetensors|bin|pt|pth)", re.ASCII)
+NUMBERED = re.compile(
+    r"(?=.*\d-of-|.*(?:part|shard|chunk)[-_.]?\d+_of_)"  # model_fold_1_of_5.pt is a whole
+    r"(?P<stem>.*\D)(?P<number>\d+)[-_]of[-_](?P<of>\d+)(?P<variant>\.\w+)?\.(?P<ending>safetensors|bin|pt|pth)",
+    re.ASCII,
+)
 """`model-00001-of-00002.safetensors` (transformers and others), each a part of the tensors."""
+BY_EPOCH = re.compile(r"hf_model_(?P<number>\d{4})_(?P<epoch>\d+)\.pt", re.ASCII)
+"""Parts of which no name says how many there are (torchtune, `FullModelHFCheckpointer`)."""
+LAYER = re.compile(r"layer_\d+-model_\d+-model_states\.pt", re.ASCII)
+"""Of a pipeline, each with one layer (DeepSpeed, `PipelineModule.ckpt_layer_path`)."""
 SLICES = {
     re.compile(r"consolidated\.\d+\.pth", re.ASCII): "Meta's model parallel checkpoint",
     re.compile(r"rank\d+\.safetensors", re.ASCII): "a TensorRT-LLM checkpoint",
@@ -44,7 +52,11 @@ def numbered_parts(path: Path) -> Parts | None:
     files = []
     for other in path.parent.iterdir():
         also = NUMBERED.fullmatch(other.name)
-        if also and all(also[group] == named[group] for group in ("stem", "of", "ending")) and other.is_file():
+        if (
+            also
+            and all(also[group] == named[group] for group in ("stem", "of", "variant", "ending"))
+            and other.is_file()
+        ):
             files.append(other)
     return Parts(int(named["of"]), sorted(files))
 
@@ -54,6 +66,13 @@ def why_no_whole(path: Path) -> str | None:
     parts = numbered_parts(path)
     if parts is not None:
         return f"{path}: is one of {parts.of:,} parts of a model; {_whole(path, parts)}"
+    if LAYER.fullmatch(path.name):
+        return f"{path}: is one layer of a DeepSpeed checkpoint; give the model saved whole, as .safetensors"
+    epoch = BY_EPOCH.fullmatch(path.name)
+    if epoch is not None:
+        beside = sorted(path.parent.glob(f"hf_model_[0-9][0-9][0-9][0-9]_{epoch['epoch']}.pt"))
+        if len(beside) > 1 or int(epoch["number"]) > 1:
+            return f"{path}: is one of several parts of a model; give the model saved whole, as .safetensors"
     for name, what in SLICES.items():
         beside = sorted(other for other in path.parent.iterdir() if name.fullmatch(other.name))
         if name.fullmatch(path.name) and len(beside) > 1:
@@ -65,8 +84,9 @@ def why_no_whole(path: Path) -> str | None:
 
 
 def _whole(path: Path, parts: Parts) -> str:
-    ending = NUMBERED.fullmatch(path.name)["ending"]  # type: ignore[index]
-    indexes = sorted(path.parent.glob(f"*.{ending}.index*.json"))
+    _, _, _, variant, ending = NUMBERED.fullmatch(path.name).groups("")  # type: ignore[union-attr]
+    every = sorted(path.parent.glob(f"*.{ending}.index*.json"))
+    indexes = [index for index in every if index.name.endswith(f".index{variant}.json")] or every
     if indexes:
         return f"give the index: tiedlm count-params {indexes[0]}"
     if parts.is_whole:

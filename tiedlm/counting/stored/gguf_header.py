@@ -31,8 +31,16 @@ INPUT_FROM_OUTPUT = ("codeshell",)
 """Where llama.cpp makes the embeddings from the output's matrix (src/models/codeshell.cpp, load_arch_tensors)."""
 OUTPUT_OF_ANOTHER = ("eagle3",)
 """Drafts, which borrow from the model that they draft for what they lack (src/models/eagle3.cpp)."""
-TRAINED_ROUTING = ("ernie4_5-moe", "afmoe", "laguna")
-"""Where exp_probs_b is a parameter of the class (transformers: Ernie4_5_MoeStatics, AfmoeMoE, LagunaTopKRouter)."""
+DIFFUSION = ("dream", "llada", "llada-moe", "rnd1")
+"""Predict words with attention to both sides (src/llama-arch.cpp, llm_arch_is_diffusion)."""
+TRAINED_ROUTING = {
+    "ernie4_5-moe": (".exp_probs_b", ".exp_probs_b.bias"),
+    "afmoe": (".exp_probs_b", ".exp_probs_b.bias"),
+    "laguna": (".exp_probs_b", ".exp_probs_b.bias"),
+    "gemma4": (".ffn_gate_inp.scale", ".ffn_down_exps.scale"),
+}
+"""Family → ends of names that are parameters of its class, and of something else in other families (transformers:
+Ernie4_5_MoeStatics, AfmoeMoE, LagunaTopKRouter; Gemma4TextRouter, whose scales have the names of quantisation's)."""
 
 
 class Unsound(Exception):
@@ -56,7 +64,8 @@ class GgufModel:
     def has_head(self) -> bool:
         """Whether it predicts words: it has a last norm or an output matrix, and is no encoder for retrieval."""
         names = {tensor.name for tensor in self.tensors}
-        is_encoder = self.of_architecture("attention.causal") is False or bool(self.of_architecture("pooling_type"))
+        sees_both = self.of_architecture("attention.causal") is False and self.architecture not in DIFFUSION
+        is_encoder = sees_both or bool(self.of_architecture("pooling_type"))
         return bool(names & {"output.weight", "output_norm.weight", "dec.output_norm.weight"}) and not is_encoder
 
     @property
@@ -81,9 +90,8 @@ class GgufModel:
     @property
     def placed(self) -> PlacedNames:
         """The tensors that are parameters although their names are of something else in other families."""
-        if self.architecture not in TRAINED_ROUTING:
-            return PlacedNames()
-        trained = [tensor.name for tensor in self.tensors if ".exp_probs_b" in tensor.name]
+        ends = TRAINED_ROUTING.get(self.architecture or "", ())
+        trained = [tensor.name for tensor in self.tensors if tensor.name.endswith(ends)]
         return PlacedNames({name: Place(name, name) for name in trained})
 
     @property
