@@ -316,6 +316,20 @@ def test_a_module_that_was_pickled_whole_tells_its_parameters(tied: bool, place:
     assert (count.total, count.tie_word_embeddings) == (sum(p.numel() for p in model.parameters()), tied)
 
 
+@pytest.mark.parametrize("place", [None, "model"])
+@pytest.mark.parametrize("name", ["pe", "alibi", "version", "tril", "running_mean"])
+def test_a_parameter_of_a_module_is_none_of_a_buffers_name(name: str, place: str | None, tmp_path: Path) -> None:
+    """The pickle of a module tells them apart; a table of weights has names alone."""
+    model = Shared(tied=True)
+    sizes = (1,) if name == "version" else (8, 8)
+    model.register_parameter(name, torch.nn.Parameter(torch.ones(sizes)))
+    path = saved(tmp_path / "model.pt", model if place is None else {place: model})
+    total = sum(p.numel() for p in model.parameters())
+    assert count_params(path).count.total == total
+    named = saved(tmp_path / "named.pt", dict(model.named_parameters()))
+    assert count_params(named).count.total == total - getattr(model, name).numel()
+
+
 @pytest.mark.parametrize(("case", "words"), [("circle", "without end"), ("powers of two", "over 100,000 modules")])
 def test_modules_within_each_other_without_end_cost_a_sentence(case: str, words: str, tmp_path: Path) -> None:
     modules = [torch.nn.Module() for _ in range(40)]

@@ -126,7 +126,7 @@ def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Besid
     `beside`: the model's tensors by their names, which tell a scale from a parameter called `scale`; without them only
     names that no parameter has tell.
     """
-    if tensor.name in layout.parameters:
+    if tensor.name in layout.parameters or (tensor.is_parameter and tensor.is_floating):
         return None
     kind = kind_by_name(tensor, beside)
     if kind is None and tensor.name in layout.buffers:

@@ -60,10 +60,11 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
                 raise Unread(f"it has no data.pkl, several, or one over {MAX_PICKLE_BYTES:,} bytes")
             with archive.open(entries[pickled[0]]) as member:
                 content = member.read(MAX_PICKLE_BYTES + 1)
-            weights, _ = weights_of(followed(content))
+            weights, are_parameters = weights_of(followed(content))
             folder = pickled[0].removesuffix("data.pkl")
             places = {name: _storage_entry(entries, folder, view) for name, view in weights.items()}
-            return _tensors(path, file, places, weights)
+            tensors, aliases = _tensors(path, file, places, weights)
+            return [replace(tensor, is_parameter=are_parameters) for tensor in tensors], aliases
     except OSError as error:
         raise UnreadArchive(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
     except InputError:  # which is a ValueError, and says what is wrong
