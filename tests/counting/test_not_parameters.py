@@ -70,6 +70,33 @@ FILES = {
         src_embed.1.pe F32 1,64,8 sinusoidal positions
         tgt_embed.0.lut.weight F32 40,8""",
     "PyTorch's tutorial": "pos_encoder.pe F32 64,1,8 sinusoidal positions",
+    "PyTorch's tutorial of translation": """
+        positional_encoding.pos_embedding F32 64,1,8 sinusoidal positions
+        encoder.pos_embedding F32 64,1,8""",
+    "ViT": """
+        positional_encoding.pos_embedding F32 1,64,8
+        encoder.pos_embedding F32 1,64,8""",
+    "lessons of sinusoids": """
+        pos_encoding.encoding F32 64,8 sinusoidal positions
+        encoder.pos_encoder.positional_encoding F32 1,64,8 sinusoidal positions
+        pos_encoding.encoding.weight F32 64,8""",
+    "LLMs-from-scratch": """
+        trf_blocks.0.att.cos F32 64,8 rotary frequencies
+        trf_blocks.0.att.sin F32 64,8 rotary frequencies
+        cos F32 64,8 rotary frequencies
+        trf_blocks.0.att.mask F32 64,64 causal masks""",
+    "lessons of rotary positions": """
+        layers.0.attn.rope.cos F32 1,1,64,8 rotary frequencies
+        layers.0.rope_sin F32 64,8 rotary frequencies
+        rotary_emb.cos F32 64,8 rotary frequencies
+        mixer.cos F32 64,8
+        rope.cos F32 8
+        rope_cos.weight F32 8,8""",
+    "torchtune": "layers.0.attn.rope.cache F32 64,4,2 rotary frequencies",
+    "x-transformers": """
+        attn_layers.rotary_pos_emb.inv_freq F32 4 rotary frequencies
+        attn_layers.rotary_pos_emb.scale F32 4 rotary frequencies
+        attn_layers.rel_pos.scale F32 4""",
     "a layer called pe": """
         pe.weight F32 8,8
         pe F32 8""",
