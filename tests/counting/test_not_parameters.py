@@ -15,7 +15,7 @@ from tests.counting.test_stored_weights import save, tiny
 from tiedlm.api.count import count_params
 from tiedlm.counting.stored.not_parameters import PACKED, ROWS, SCALES, SETTINGS
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import Layout, is_packed, kind_of_buffer
+from tiedlm.counting.stored.tensor_kinds import Layout, is_packed, kind_of_buffer, looks_like_embedding
 from tiedlm.errors import InputError
 
 PARAMETER = "parameter"
@@ -389,6 +389,25 @@ def test_a_class_at_hand_knows_better_than_names() -> None:
     assert kind_of_buffer(scale, layout) == SCALES
     assert (kind_of_buffer(mask, layout), is_packed(mask, layout)) == ("buffers of its class", False)
     assert is_packed(mask)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "embedding_layer emb_layer input_embedding_layer word_emb.emb_layers.0 word_vectors wordvecs tok model.tok "
+    "embeddingLayer src_embed.0.lut composed_emb".split(),
+)
+def test_a_table_of_words_is_known_by_its_name(name: str) -> None:
+    assert looks_like_embedding(f"{name}.weight")
+
+
+@pytest.mark.parametrize(
+    "name",
+    "pos_emb posEmbedding positional_embedding embed_positions position_embeddings token_type_embeddings segment_emb "
+    "seg_embed patch_embed.proj time_embedding timestep_emb embedding_norm emb_layer_norm embLayerNorm "
+    "embedding_layernorm layers.0.attn.rel_emb tok.proj my_tokenizer linear".split(),
+)
+def test_a_table_of_something_else_is_not_taken_for_words(name: str) -> None:
+    assert not looks_like_embedding(f"{name}.weight")
 
 
 PARAMETERS_IN_SOME = {  # whose names are of buffers in most classes
