@@ -15,7 +15,7 @@ from tests.counting.test_stored_weights import save, tiny
 from tiedlm.api.count import count_params
 from tiedlm.counting.stored.not_parameters import PACKED, ROWS, SCALES, SETTINGS
 from tiedlm.counting.stored.safetensors_header import StoredTensor
-from tiedlm.counting.stored.tensor_kinds import Layout, is_packed, kind_of_buffer
+from tiedlm.counting.stored.tensor_kinds import Layout, is_packed, kind_of_buffer, looks_like_embedding
 from tiedlm.errors import InputError
 
 PARAMETER = "parameter"
@@ -70,6 +70,33 @@ FILES = {
         src_embed.1.pe F32 1,64,8 sinusoidal positions
         tgt_embed.0.lut.weight F32 40,8""",
     "PyTorch's tutorial": "pos_encoder.pe F32 64,1,8 sinusoidal positions",
+    "PyTorch's tutorial of translation": """
+        positional_encoding.pos_embedding F32 64,1,8 sinusoidal positions
+        encoder.pos_embedding F32 64,1,8""",
+    "ViT": """
+        positional_encoding.pos_embedding F32 1,64,8
+        encoder.pos_embedding F32 1,64,8""",
+    "lessons of sinusoids": """
+        pos_encoding.encoding F32 64,8 sinusoidal positions
+        encoder.pos_encoder.positional_encoding F32 1,64,8 sinusoidal positions
+        pos_encoding.encoding.weight F32 64,8""",
+    "LLMs-from-scratch": """
+        trf_blocks.0.att.cos F32 64,8 rotary frequencies
+        trf_blocks.0.att.sin F32 64,8 rotary frequencies
+        cos F32 64,8 rotary frequencies
+        trf_blocks.0.att.mask F32 64,64 causal masks""",
+    "lessons of rotary positions": """
+        layers.0.attn.rope.cos F32 1,1,64,8 rotary frequencies
+        layers.0.rope_sin F32 64,8 rotary frequencies
+        rotary_emb.cos F32 64,8 rotary frequencies
+        mixer.cos F32 64,8
+        rope.cos F32 8
+        rope_cos.weight F32 8,8""",
+    "torchtune": "layers.0.attn.rope.cache F32 64,4,2 rotary frequencies",
+    "x-transformers": """
+        attn_layers.rotary_pos_emb.inv_freq F32 4 rotary frequencies
+        attn_layers.rotary_pos_emb.scale F32 4 rotary frequencies
+        attn_layers.rel_pos.scale F32 4""",
     "a layer called pe": """
         pe.weight F32 8,8
         pe F32 8""",
@@ -362,6 +389,25 @@ def test_a_class_at_hand_knows_better_than_names() -> None:
     assert kind_of_buffer(scale, layout) == SCALES
     assert (kind_of_buffer(mask, layout), is_packed(mask, layout)) == ("buffers of its class", False)
     assert is_packed(mask)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "embedding_layer emb_layer input_embedding_layer word_emb.emb_layers.0 word_vectors wordvecs tok model.tok "
+    "embeddingLayer src_embed.0.lut composed_emb".split(),
+)
+def test_a_table_of_words_is_known_by_its_name(name: str) -> None:
+    assert looks_like_embedding(f"{name}.weight")
+
+
+@pytest.mark.parametrize(
+    "name",
+    "pos_emb posEmbedding positional_embedding embed_positions position_embeddings token_type_embeddings segment_emb "
+    "seg_embed patch_embed.proj time_embedding timestep_emb embedding_norm emb_layer_norm embLayerNorm "
+    "embedding_layernorm layers.0.attn.rel_emb tok.proj my_tokenizer linear".split(),
+)
+def test_a_table_of_something_else_is_not_taken_for_words(name: str) -> None:
+    assert not looks_like_embedding(f"{name}.weight")
 
 
 PARAMETERS_IN_SOME = {  # whose names are of buffers in most classes

@@ -155,6 +155,118 @@ def test_tensors_of_other_kinds_are_named(words: str, tmp_path: Path) -> None:
     assert words in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's, of its quantisation
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_model_whose_layers_were_quantised_is_refused(whole: bool, tmp_path: Path) -> None:
+    """Its weights are in a tuple of the table, or in an object of C++ (torch.ao: LinearPackedParams)."""
+    model = torch.nn.Sequential(torch.nn.Embedding(60, 8), torch.nn.Linear(8, 60))
+    quantised = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
+    with pytest.raises(InputError, match="packed weights of quantised layers" if whole else "quantised tensors"):
+        count_params(saved(tmp_path / "model.pt", quantised if whole else quantised.state_dict()))
+
+
+AMONG_WEIGHTS = {
+    "a list": ([torch.ones(3, 4)], "lists of tensors"),
+    "lists in lists": ([[1, (torch.ones(3, 4),)]], "lists of tensors"),
+    "tables in a list": ([{"weight": torch.ones(3, 4)}], "lists of tensors"),
+    "an array": (np.ones((3, 4)), "arrays of numpy"),
+}
+
+
+@pytest.mark.parametrize("place", [None, "model", "net"])
+@pytest.mark.parametrize("case", AMONG_WEIGHTS)
+def test_what_may_be_a_weight_and_is_no_plain_tensor_is_named(case: str, place: str | None, tmp_path: Path) -> None:
+    value, words = AMONG_WEIGHTS[case]
+    table = {"wte.weight": torch.zeros(7, 4), "odd": value}
+    for protocol in (2, 4, 5):
+        path = saved(tmp_path / "model.pt", table if place is None else {place: table}, pickle_protocol=protocol)
+        with pytest.raises(InputError, match=words):
+            count_params(path)
+
+
+def of_parts() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """Checkpoints of libraries, and the weights that each holds by name."""
+    body = {"embed_tokens.weight": torch.randn(60, 8), "layers.0.weight": torch.randn(8, 8)}
+    head = {"weight": torch.randn(60, 8), "bias": torch.randn(60)}
+    generator = body | {f"generator.{name}": value for name, value in head.items()}
+    lm_head = body | {f"lm_head.{name}": value for name, value in head.items()}
+    average = {name: value + 1 for name, value in body.items()}
+    parameters = [torch.nn.Parameter(value) for value in body.values()]
+    optimizer = torch.optim.AdamW(parameters)
+    sum(parameter.sum() for parameter in parameters).backward()
+    optimizer.step()
+    state = {
+        "optim": optimizer.state_dict(),
+        "en_opt": optimizer.state_dict(),
+        "optimizer_states": [optimizer.state_dict()],
+    }
+    state |= {"rng": {"torch": torch.get_rng_state(), "numpy": np.ones(3)}, "rng_state": torch.get_rng_state()}
+    state |= {"losses": torch.ones(9), "callbacks": {"best": {"score": torch.tensor(1.0)}}, "epoch": 3}
+    return {
+        "OpenNMT-py": ({"model": body, "generator": head, "vocab": {"src": ["a"]}} | state, generator),
+        "a head of its own": ({"state_dict": body, "lm_head": head} | state, lm_head),
+        "a tensor of its own": (
+            {"model_state_dict": body, "lm_head.weight": head["weight"]} | state,
+            body | {"lm_head.weight": head["weight"]},
+        ),
+        "averages": ({"model": body, "model_ema": average, "emaState": average, "best_state": average}, body),
+        "twice": ({"model": body, "state_dict": average}, body),
+        "the same": ({"model": body, "net": dict(body)}, body),
+        "Megatron-LM": (
+            {"model": {"lm": {"embedding": {"weight": head["weight"]}, "encoder": body}}, "args": argparse.Namespace()},
+            {"lm.embedding.weight": head["weight"]} | {f"lm.encoder.{name}": value for name, value in body.items()},
+        ),
+        "parts": (
+            {"encoder": body, "lm_head": head, "embedding": {"weight": body["embed_tokens.weight"]}} | state,
+            {f"encoder.{name}": value for name, value in body.items()}
+            | {f"lm_head.{name}": value for name, value in head.items()}
+            | {"embedding.weight": body["embed_tokens.weight"]},
+        ),
+        "no places": (body | {"lm_head": head}, lm_head),
+    }
+
+
+@pytest.mark.parametrize("library", of_parts())
+def test_all_parts_of_a_checkpoint_are_its_model(library: str, tmp_path: Path) -> None:
+    checkpoint, expected = of_parts()[library]
+    path = saved(tmp_path / "model.pt", checkpoint)
+    found, aliases = read_archive(path)
+    shapes = {tensor.name: tensor.shape for tensor in found}
+    assert shapes | {name: shapes[kept] for name, kept in aliases.items()} == {
+        name: tuple(value.shape) for name, value in expected.items()
+    }
+    distinct = {value.data_ptr(): value.numel() for value in expected.values()}
+    assert count_params(path).count.total == sum(distinct.values())
+
+
+def test_a_part_that_nobody_can_tell_is_named(tmp_path: Path) -> None:
+    body = {"wte.weight": torch.zeros(7, 4), "ln_f.weight": torch.zeros(4)}
+    again = {name: value + 1 for name, value in body.items()}
+    for beside, words in [
+        ({"second": again}, "its tables 'model' and 'second' have the same names and shapes"),
+        ({"projection": torch.ones(3, 4)}, "it holds 'projection' beside its tables of weights"),
+        ({"experts": [again]}, "it holds 'experts' beside its tables of weights"),
+        ({"state_dict": {"wte.weight": torch.zeros(2, 2)}}, "it holds two tensors called 'wte.weight'"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            count_params(saved(tmp_path / "model.pt", {"model": body} | beside))
+
+
+def test_tables_within_each_other_without_end_cost_a_sentence(tmp_path: Path) -> None:
+    circle: dict[str, Any] = {"wte.weight": torch.zeros(7, 4)}
+    circle |= dict.fromkeys(map(str, range(100)), circle)
+    for key in circle.keys() - {"wte.weight"}:
+        circle[key] = circle
+    powers: list[dict[str, Any]] = [{} for _ in range(40)]
+    for outer, inner in itertools.pairwise(powers):
+        outer |= {"a": inner, "b": inner}
+    lists: list[Any] = [torch.zeros(7, 4)]
+    lists.append(lists)
+    for table, words in ((circle, "without end"), (powers[0], "without end"), ({"odd": lists}, "lists of tensors")):
+        with pytest.raises(InputError, match=words):
+            count_params(saved(tmp_path / "model.pt", {"model": table}))
+
+
 @pytest.mark.parametrize("shared", ["target", "source and target", "all"])
 def test_the_table_that_has_two_roles_is_the_one_of_the_tie(shared: str, tmp_path: Path) -> None:
     """As in the Annotated Transformer, whose names no table here has: `src_embed.0.lut`, `generator.proj`."""
@@ -202,6 +314,20 @@ def test_a_module_that_was_pickled_whole_tells_its_parameters(tied: bool, place:
     assert aliases == ({"lm_head.weight": "embed_tokens.weight"} if tied else {})
     count = count_params(path).count
     assert (count.total, count.tie_word_embeddings) == (sum(p.numel() for p in model.parameters()), tied)
+
+
+@pytest.mark.parametrize("place", [None, "model"])
+@pytest.mark.parametrize("name", ["pe", "alibi", "version", "tril", "running_mean"])
+def test_a_parameter_of_a_module_is_none_of_a_buffers_name(name: str, place: str | None, tmp_path: Path) -> None:
+    """The pickle of a module tells them apart; a table of weights has names alone."""
+    model = Shared(tied=True)
+    sizes = (1,) if name == "version" else (8, 8)
+    model.register_parameter(name, torch.nn.Parameter(torch.ones(sizes)))
+    path = saved(tmp_path / "model.pt", model if place is None else {place: model})
+    total = sum(p.numel() for p in model.parameters())
+    assert count_params(path).count.total == total
+    named = saved(tmp_path / "named.pt", dict(model.named_parameters()))
+    assert count_params(named).count.total == total - getattr(model, name).numel()
 
 
 @pytest.mark.parametrize(("case", "words"), [("circle", "without end"), ("powers of two", "over 100,000 modules")])

@@ -64,6 +64,16 @@ def is_table_of_positions(tensor: StoredTensor, _: Beside) -> bool:
     return len(tensor.shape) == 2 or (len(tensor.shape) == 3 and 1 in tensor.shape[:2])
 
 
+def is_table_for_batches(tensor: StoredTensor, _: Beside) -> bool:
+    """Of positions and width with the batch between: `(n, 1, d)`; a learned one is `(1, n, d)` or `(n, d)`."""
+    return len(tensor.shape) == 3 and tensor.shape[0] > 1 and tensor.shape[1] == 1
+
+
+def is_array(tensor: StoredTensor, _: Beside) -> bool:
+    """Of several axes, as angles by position are; a vector may be learned."""
+    return len(tensor.shape) >= 2
+
+
 def is_per_head(tensor: StoredTensor, _: Beside) -> bool:
     """One number, or one for each head: `(h, 1, 1)`; a vector over the head's width belongs to a norm."""
     return tensor.num_elements == 1 or (len(tensor.shape) == 3 and tensor.shape[1:] == (1, 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +95,7 @@ class View:
 
 
 def followed(content: bytes) -> Any:
-    """What a pickle describes: tables, texts, numbers and tensors; all else as names and calls that are not made.
+    """What a pickle describes: tables, lists, texts, numbers and tensors; all else as calls that are not made.
 
     Raises:
         Unread: it has an instruction that descriptions of tensors do not need, or is damaged.
@@ -134,8 +134,16 @@ class _Reader:
     def ignore(self, _: Any) -> None:
         """It changes nothing that is read here."""
 
-    def drop(self, _: Any) -> None:
-        self.pop(1)
+    def append(self, _: Any) -> None:
+        self.extend(self.pop(1))
+
+    def append_marked(self, _: Any) -> None:
+        self.extend(self.since_mark())
+
+    def extend(self, values: Iterable[Any]) -> None:
+        filled = self.stack[-1]
+        if isinstance(filled, list):
+            filled.extend(values)
 
     def build(self, _: Any) -> None:
         (state,) = self.pop(1)
@@ -270,9 +278,10 @@ ARGUMENTS = (
 STEPS: dict[str, Callable[[_Reader, Any], None]] = {
     **dict.fromkeys(ARGUMENTS.split(), _Reader.argument),
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), _Reader.ignore),
-    "APPEND": _Reader.drop,
+    "APPEND": _Reader.append,
+    "APPENDS": _Reader.append_marked,
+    "ADDITEMS": _Reader.drop_marked,
     "BUILD": _Reader.build,
-    **dict.fromkeys(("APPENDS", "ADDITEMS"), _Reader.drop_marked),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _Reader.remember),
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _Reader.recall),
     **dict.fromkeys(("REDUCE", "NEWOBJ"), _Reader.call),

@@ -30,6 +30,8 @@ def parameters_of(module: Any) -> dict[str, Any] | None:
         path, current = waiting.pop()
         if len(path) > MAX_NAME_LENGTH:
             raise Unread("its modules are within each other without end")
+        packed = {name: value for name, value in current.state.items() if _is_packed(value)}
+        found |= {f"{path}{name}": value for name, value in packed.items()}
         found |= {f"{path}{name}": value for name, value in _table(current, "_parameters").items()}
         inner = ((f"{path}{name}.", value) for name, value in _table(current, "_modules").items() if is_module(value))
         waiting += reversed(list(inner))  # so that their names come in the order of the module
@@ -39,6 +41,11 @@ def parameters_of(module: Any) -> dict[str, Any] | None:
 def is_module(value: Any) -> bool:
     """Whether a pickled object has what every module has."""
     return isinstance(value, Call) and "_parameters" in value.state and "_modules" in value.state
+
+
+def _is_packed(value: Any) -> bool:
+    """Whether an attribute stands for the weights of a quantised layer (torch.ao: LinearPackedParams)."""
+    return isinstance(value, Call) and value.name == "torch.ScriptObject"
 
 
 def _table(module: Call, name: str) -> dict[str, Any]:

@@ -72,6 +72,8 @@ class StoredTensor:
     """Of its first byte in the file."""
     block_bytes: int | None = None
     """Its bytes where they are no whole number an element, as of GGUF's blocks."""
+    is_parameter: bool = False
+    """Whether its file says that it is a parameter, as a module does that was pickled whole."""
 
     @property
     def num_elements(self) -> int:

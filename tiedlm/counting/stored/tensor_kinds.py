@@ -95,6 +95,14 @@ GROUP_NAMES = {
 }
 
 
+EMBEDDING = re.compile(r"emb|(^|[._])(tok|word_?vec(tor)?s?)\.weight$")
+OF_NO_WORDS = re.compile(
+    r"(?<![a-z])(pos(itions?|itional)?(emb\w*)?|(token)?types?|seg(ments?)?|patch(es)?|time(steps?)?|(layer|rms)?norm)(?![a-z])"
+    r"|(?<![^.])layers?\.\d"
+)
+"""Of embeddings of positions and such, by whole words, and of those in a model's layers; `emb_layers.0` are words'."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """What a model that was built reads the tensors of a file as; its names come before the tables of this module."""
@@ -126,7 +134,7 @@ def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Besid
     `beside`: the model's tensors by their names, which tell a scale from a parameter called `scale`; without them only
     names that no parameter has tell.
     """
-    if tensor.name in layout.parameters:
+    if tensor.name in layout.parameters or (tensor.is_parameter and tensor.is_floating):
         return None
     kind = kind_by_name(tensor, beside)
     if kind is None and tensor.name in layout.buffers:
@@ -153,9 +161,8 @@ def is_known_matrix(name: str) -> bool:
 
 def looks_like_embedding(name: str) -> bool:
     """Whether the name of an unknown matrix speaks of embeddings, and of none but words'."""
-    return "emb" in name.lower() and not any(
-        part in name.lower() for part in ("pos", "type", "seg", "patch", "time", "layer", "norm")
-    )
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return EMBEDDING.search(words) is not None and OF_NO_WORDS.search(words) is None
 
 
 def _path(name: str) -> str:

@@ -6,31 +6,19 @@ than PyTorch 1.6 are a pickle alone, and refused.
 
 from __future__ import annotations
 
-import math
 import struct
 import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from tiedlm.counting.stored.pickle_words import Call, Unread, View, followed
-from tiedlm.counting.stored.pickled_module import parameters_of
+from tiedlm.counting.stored.pickle_words import Unread, View, followed
+from tiedlm.counting.stored.pickled_tables import weights_of
 from tiedlm.counting.stored.safetensors_header import DTYPE_BITS, StoredTensor, checked_tensor
 from tiedlm.errors import InputError
 
 MAX_DIRECTORY_BYTES, MAX_PICKLE_BYTES = 4_000_000, 4_000_000
-PLACES_OF_WEIGHTS = ("state_dict", "model_state_dict", "model", "module")
-"""Where a table of weights stands in a checkpoint that holds more."""
-OTHER_TENSORS = {
-    "_rebuild_qtensor": "quantised tensors",
-    "_rebuild_sparse_tensor": "sparse tensors",
-    "_rebuild_nested_tensor": "nested tensors",
-    "_rebuild_meta_tensor_no_storage": "tensors of the meta device, which have no numbers",
-    "_rebuild_wrapper_subclass": "tensors of a class of their own, such as torchao's quantised ones",
-    "_rebuild_device_tensor": "tensors of another device",
-}
-"""What `torch._utils` makes besides plain tensors, in words."""
 
 
 class UnreadArchive(InputError):
@@ -72,10 +60,11 @@ def read_archive(path: Path) -> tuple[list[StoredTensor], dict[str, str]]:
                 raise Unread(f"it has no data.pkl, several, or one over {MAX_PICKLE_BYTES:,} bytes")
             with archive.open(entries[pickled[0]]) as member:
                 content = member.read(MAX_PICKLE_BYTES + 1)
-            weights = _weights(followed(content))
+            weights, are_parameters = weights_of(followed(content))
             folder = pickled[0].removesuffix("data.pkl")
             places = {name: _storage_entry(entries, folder, view) for name, view in weights.items()}
-            return _tensors(path, file, places, weights)
+            tensors, aliases = _tensors(path, file, places, weights)
+            return [replace(tensor, is_parameter=are_parameters) for tensor in tensors], aliases
     except OSError as error:
         raise UnreadArchive(f"{path}: cannot be read ({error.strerror}); give a .safetensors file") from error
     except InputError:  # which is a ValueError, and says what is wrong
@@ -122,21 +111,3 @@ def first_byte(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
     file.seek(entry.header_offset + 26)
     name_length, extra_length = struct.unpack("<HH", file.read(4))
     return int(entry.header_offset + 30 + name_length + extra_length)
-
-
-def _weights(top: Any) -> dict[str, View]:
-    """The table of tensors: all that is pickled, or the part with most numbers; a loss may be a tensor too."""
-    parts = [top, *(top.get(place) for place in PLACES_OF_WEIGHTS)] if isinstance(top, dict) else [top]
-    tables = [_views(part) for part in (parameters_of(part) or part for part in parts) if isinstance(part, dict)]
-    weights = max(tables, key=lambda table: sum(math.prod(view.shape) for view in table.values()), default={})
-    if not weights:
-        raise Unread("it holds no table of tensors")
-    return weights
-
-
-def _views(table: dict[str, Any]) -> dict[str, View]:
-    odd = [value.name for value in table.values() if isinstance(value, Call) and "_rebuild" in value.name]
-    if odd:
-        kind = next((words for part, words in OTHER_TENSORS.items() if part in odd[0]), "tensors of another kind")
-        raise Unread(f"it holds {kind}, {odd[0][:60]!r}")
-    return {name: value for name, value in table.items() if isinstance(value, View)}
