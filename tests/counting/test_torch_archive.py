@@ -161,8 +161,12 @@ def test_a_model_whose_layers_were_quantised_is_refused(whole: bool, tmp_path: P
     """Its weights are in a tuple of the table, or in an object of C++ (torch.ao: LinearPackedParams)."""
     model = torch.nn.Sequential(torch.nn.Embedding(60, 8), torch.nn.Linear(8, 60))
     quantised = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear})
-    with pytest.raises(InputError, match="packed weights of quantised layers" if whole else "quantised tensors"):
-        count_params(saved(tmp_path / "model.pt", quantised if whole else quantised.state_dict()))
+    top = quantised if whole else quantised.state_dict()
+    words = "packed weights of quantised layers" if whole else "quantised tensors"
+    head = {"head": quantised[1]} if whole else {"head": quantised[1].state_dict()}
+    for held in (top, {"model": top}, {"model": model.state_dict()} | head):
+        with pytest.raises(InputError, match=words):
+            count_params(saved(tmp_path / "model.pt", held))
 
 
 AMONG_WEIGHTS = {
@@ -245,6 +249,8 @@ def test_a_part_that_nobody_can_tell_is_named(tmp_path: Path) -> None:
     for beside, words in [
         ({"second": again}, "its tables 'model' and 'second' have the same names and shapes"),
         ({"projection": torch.ones(3, 4)}, "it holds 'projection' beside its tables of weights"),
+        ({"head": {"proj.weight": np.ones((7, 4))}}, "arrays of numpy"),
+        ({"ln_f.weight": torch.ones(4)}, "it holds two tensors called 'ln_f.weight'"),
         ({"experts": [again]}, "it holds 'experts' beside its tables of weights"),
         ({"state_dict": {"wte.weight": torch.zeros(2, 2)}}, "it holds two tensors called 'wte.weight'"),
     ]:

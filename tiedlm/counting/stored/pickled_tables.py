@@ -79,14 +79,15 @@ def weights_of(top: Any) -> tuple[dict[str, View], bool]:
     if not isinstance(top, dict):
         raise Unread("it holds no table of tensors")
     parts = {key: _held(value) for key, value in top.items() if _is_part(key, value)}
-    parts = {key: part for key, part in parts.items() if part.has_weights or part.is_odd(key in PLACES_OF_WEIGHTS)}
+    parts = {key: part for key, part in parts.items() if part.has_weights or part.is_odd(_names_weights(key, top[key]))}
     if not parts:
         flat = {key: value for key, value in top.items() if not isinstance(value, dict)}
         own = {key: value for key, value in flat.items() if isinstance(value, View) or not _is_no_weights(key)}
         return _checked(_held(own).checked()), False
     are_parameters = all(is_module(top[key]) for key in parts)
-    beside = _beside(top)
-    return _checked(_joined(parts) | beside), are_parameters and not beside
+    weights, beside = _joined(parts), _beside(top)
+    _add(weights, beside)
+    return _checked(weights), are_parameters and not beside
 
 
 def _checked(weights: dict[str, View]) -> dict[str, View]:
@@ -100,6 +101,12 @@ def _is_part(key: str, value: Any) -> bool:
     if key not in PLACES_OF_WEIGHTS and _is_no_weights(key):
         return False
     return is_module(value) or (isinstance(value, dict) and "param_groups" not in value)
+
+
+def _names_weights(key: str, table: Any) -> bool:
+    """Whether arrays of numpy in a table may be weights, rather than the state of a generator or a history."""
+    names = table if isinstance(table, dict) else ()
+    return key in PLACES_OF_WEIGHTS or any(name.endswith(("weight", "bias")) for name in names)
 
 
 def _is_no_weights(key: str) -> bool:
