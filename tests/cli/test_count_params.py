@@ -239,7 +239,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a long family": (
         "config.json",
         lambda: b'{"model_type":"' + b"x" * 9_000_000 + b'"}',
-        "not known to transformers",
+        "model_type has 9,000,000 characters, over the limit",
     ),
     "no model": ("config.json", lambda: b'{"a":1}', "model_type is missing"),
     "a list": ("config.json", lambda: b"[1]", "not an object"),

@@ -91,7 +91,8 @@ def module_budget(torch: Any) -> Iterator[None]:
 def _check_entries(name: str, value: Any, key: str = "") -> None:
     """Refuse lists and texts that are longer than any model's, of each of whose entries a class may make a module."""
     if isinstance(value, str | list | Mapping) and len(value) > (limit := _most_entries(value, key)):
-        raise InputError(f"{name}: {key[:60]} has {len(value):,} entries, over the limit of {limit:,}; correct it")
+        entries = "characters" if isinstance(value, str) else "entries"
+        raise InputError(f"{name}: {key[:60]} has {len(value):,} {entries}, over the limit of {limit:,}; correct it")
     if isinstance(value, Mapping):
         for inner_key, inner in value.items():
             if inner_key != UNREAD_KEY:
