@@ -35,9 +35,9 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "a list of layers": ({"model_type": "qwen3", "layer_types": ["x"] * 20_000}, "layer_types has 20,000 entries"),
     "a pattern": (
         {"model_type": "nemotron_h", "hybrid_override_pattern": "M" * 9_000},
-        "hybrid_override_pattern has 9,000 entries, over the limit of 2,000",
+        "hybrid_override_pattern has 9,000 characters, over the limit of 2,000",
     ),
-    "a text": ({"model_type": "bert", "some_key": "M" * 14_000_000}, "some_key has 14,000,000 entries"),
+    "a text": ({"model_type": "bert", "some_key": "M" * 14_000_000}, "some_key has 14,000,000 characters"),
     "languages": ({"model_type": "xmod", "languages": ["en_XX"] * 200_000}, "languages has 200,000 entries"),
     "codebooks": (
         {"model_type": "musicgen", "decoder": {"num_codebooks": 10**9}},
