@@ -454,3 +454,16 @@ def test_a_further_name_of_the_table_is_no_tie(other: str, tmp_path: Path) -> No
     tensors = {"embed_tokens.weight": table, "first.weight": table, f"{other}.weight": torch.randn(60, 24)}
     answer = count_params(saved(tmp_path / "model.pt", tensors))
     assert (answer.count.total, answer.count.tie_word_embeddings) == (2 * 60 * 24, False)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_modules_that_are_listed_twice_say_nothing_of_a_tie(tied: bool, tmp_path: Path) -> None:
+    """`self.net = nn.ModuleList([self.embed, self.lstm, self.decoder])`."""
+    model = torch.nn.Module()
+    model.embed, model.lstm, model.decoder = torch.nn.Embedding(60, 24), torch.nn.LSTM(24, 24), torch.nn.Linear(24, 60)
+    model.net = torch.nn.ModuleList([model.embed, model.lstm, model.decoder])
+    if tied:
+        model.decoder.weight = model.embed.weight
+    answer = count_params(saved(tmp_path / "model.pt", model.state_dict()))
+    assert answer.count.total == sum(parameter.numel() for parameter in model.parameters())
+    assert answer.count.tie_word_embeddings == tied

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiedlm.counting.closed_forms.blueprint import NoClosedForm
-from tiedlm.counting.closed_forms.configuration import NoWords, named_class, own_code, stated_tie
+from tiedlm.counting.closed_forms.configuration import NoWords, named_class, own_code, stated_places, stated_tie
 from tiedlm.counting.closed_forms.parameters import ParameterCount, Routing, count_config
 from tiedlm.counting.stored.gguf_header import GgufModel
 from tiedlm.counting.stored.placed_names import PlacedNames
@@ -217,7 +217,7 @@ def _claim(planned: Answer, placed: PlacedNames | None) -> TieClaim:
     if asked is not None and placed is None and not asked.is_named:  # the class of a like model has no say in the tie
         stated = stated_tie(planned.config or {})
         ties, who = (None, None) if stated is None else stated
-        has_head = not _is_bare(named_class(planned.config or {}) or "")
+        has_head = not _is_bare(planned.config or {})
     return TieClaim(
         ties,
         who,
@@ -236,12 +236,17 @@ def _bare_claim(config: Mapping[str, Any]) -> TieClaim:
     """What a configuration says that nobody here can count: its flag."""
     stated = stated_tie(config)
     ties, who = (None, None) if stated is None else stated
-    return TieClaim(ties, who, has_head=not _is_bare(named_class(config) or ""), is_known=False)
+    return TieClaim(ties, who, has_head=not _is_bare(config), is_known=False)
 
 
-def _is_bare(class_name: str) -> bool:
-    """Whether an unknown class is a model without a head, as `transformers` names them; an output matrix says else."""
-    return class_name.endswith("Model") and not class_name.endswith("LMHeadModel")
+def _is_bare(config: Mapping[str, Any]) -> bool:
+    """Whether an unknown class is a model without a head, as `transformers` names them.
+
+    An output matrix says otherwise, and so does the flag of a language model inside it (InternVL).
+    """
+    class_name = named_class(config) or ""
+    is_whole = any(place for place, _ in stated_places(config))
+    return class_name.endswith("Model") and not class_name.endswith("LMHeadModel") and not is_whole
 
 
 def _stored_count(name: str, checkpoint: CheckpointCount, planned: Answer | None) -> ParameterCount:

@@ -68,13 +68,16 @@ def _rivals(
     unknown: Sequence[StoredTensor],
     aliases: Mapping[str, str],
 ) -> list[StoredTensor]:
-    """Other matrices that may be the output, so that a further name of the table says nothing of a tie."""
-    alike = [
-        tensor
-        for tensor in _of_shape(unknown, shared)
-        if not any(looks_like_embedding(name) or is_known_matrix(name) for name in _names(tensor, aliases))
-    ]
+    """Other matrices that may be its partner, so that a further name of the one says nothing of a tie."""
+    looks_up = _looks_up(shared, aliases)
+    alike = [tensor for tensor in _of_shape(unknown, shared) if _looks_up(tensor, aliases) != looks_up]
     return [tensor for tensor in outputs if tensor is not shared] + alike
+
+
+def _looks_up(stored: StoredTensor, aliases: Mapping[str, str]) -> bool:
+    """Whether one of its names speaks of embeddings."""
+    names = _names(stored, aliases)
+    return any(looks_like_embedding(name) or group_of(name, (1, 1), None) == "word_embeddings" for name in names)
 
 
 def _of_shape(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredTensor]:
