@@ -129,3 +129,12 @@ def test_a_small_model_whose_output_matrix_is_called_fc_is_no_draft(
     answer = count_params(file_of(tmp_path, shapes))
     assert answer.count.total == number(shapes)
     assert not any("speculative" in note for note in answer.notes)
+
+
+def test_why_names_alone_tell_is_said_truly(tmp_path: Path) -> None:
+    alone = count_params(file_of(tmp_path, EAGLE3))
+    beside = count_params(file_of(tmp_path / "draft", EAGLE3, NAMED))
+    assert alone.by_names is not None
+    assert beside.by_names is not None
+    assert alone.by_names.endswith("no configuration lies beside them")
+    assert beside.by_names.endswith("a draft's configuration is its target's in most keys")

@@ -39,6 +39,8 @@ class Answer:
     notes: tuple[str, ...] = ()
     asked: AskedClass | None = None
     """The class, where there is one and `transformers` is installed."""
+    names_since: str = "no configuration lies beside them"
+    """Why nothing but names tells, where that is the basis."""
 
     def __repr__(self) -> str:
         count = self.count
@@ -49,15 +51,7 @@ class Answer:
     @property
     def by_names(self) -> str | None:
         """In a sentence, that nothing but names tells what the tensors are."""
-        if self.basis != "names":
-            return None
-        told = "told by the names of the tensors alone, since "
-        if self.config is None:
-            return f"{told}no configuration lies beside them"
-        known = self.asked is not None
-        return told + (
-            "they are not those of its class" if known else "nobody here knows the class of its configuration"
-        )
+        return f"told by the names of the tensors alone, since {self.names_since}" if self.basis == "names" else None
 
 
 def answer_config(name: str, config: Mapping[str, Any], *notes: str, is_own: bool = False) -> Answer:
@@ -156,7 +150,10 @@ def answer_tensors(
     if planned is not None:
         notes += (*_difference(checkpoint, count, planned, placed), *_same_but_untied(checkpoint))
     notes += checkpoint.odd_biases + _prediction_layers(tensors, config, checkpoint.duplicates)
-    return Answer(count, basis, config, checkpoint, notes, None if planned is None else planned.asked)
+    asked = None if planned is None else planned.asked
+    since = "they are not those of its class" if asked else "nobody here knows the class of its configuration"
+    answer = Answer(count, basis, config, checkpoint, notes, asked)
+    return answer if config is None else replace(answer, names_since=since)
 
 
 def _native(name: str, config: Mapping[str, Any], tensors: Sequence[StoredTensor]) -> Answer | None:
@@ -207,7 +204,8 @@ def answer_gguf(name: str, model: GgufModel) -> Answer:
     checkpoint = count_checkpoint(model.tensors, name, TieClaim(*model.tie, model.has_head, placed=model.placed))
     count = _stored_count(name, checkpoint, None)
     architecture = None if model.architecture is None else f"{printable(model.architecture[:80])}, by GGUF"
-    return Answer(replace(count, architecture=architecture, routing=model.routing), "names", None, checkpoint)
+    count = replace(count, architecture=architecture, routing=model.routing)
+    return Answer(count, "names", None, checkpoint, names_since="a GGUF file names no class of transformers")
 
 
 def _claim(planned: Answer, placed: PlacedNames | None) -> TieClaim:

@@ -37,6 +37,8 @@ def answer_draft(
         answer = answer_tensors(name, tensors, None, aliases)
     except PackedWeights as error:
         raise InputError(f"{error}, and is a draft for speculative decoding ({draft.method})") from error
+    if config is not None:
+        answer = replace(answer, names_since="a draft's configuration is its target's in most keys")
     checkpoint = answer.checkpoint
     assert checkpoint is not None
     architecture = printable((named_class(config or {}) or draft.method)[:80])
