@@ -237,7 +237,7 @@ def goes_on(place: Path, tmp_path: Path, note_fault: NoteFault) -> GoOn:
         is_damaged = differing(place, tmp_path / "out")
         note_fault(fault, lost, is_damaged)
         assert not is_damaged
-        assert not (tmp_path / "out" / "checkpoints").exists()
+        assert [*(tmp_path / "out").rglob("checkpoints*"), *(tmp_path / "out").glob("checkpoints/.*")] == []
         assert [path.name for path in (tmp_path / "out").glob(".*")] == [".lock"]  # which nobody holds any more
 
     return go_on

@@ -32,7 +32,7 @@ from tiedlm.model.saved_model import write_tensors
 from tiedlm.processes.start_method import start_server
 from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import RunRecord
-from tiedlm.training.checkpoint import DIGEST_KEY, CheckpointFiles, RunKey, _digest, load_checkpoint
+from tiedlm.training.checkpoint import DIGEST_KEY, CheckpointFiles, RunKey, _digest, load_checkpoint, remove_if_empty
 from tiedlm.training.progress import Progress
 from tiedlm.training.provenance import present_code
 from tiedlm.training.resume import CheckpointPolicy, Interrupted, run_key
@@ -327,6 +327,32 @@ def test_a_run_that_ends_leaves_the_checkpoints_of_others_alone(corpus_folder: P
         assert partial.exists()
     assert untied.exists()
     assert [path.name for path in untied.parent.iterdir()] == [untied.name]
+
+
+def test_the_folder_of_checkpoints_is_made_again_by_whoever_writes_and_removed_by_the_last(
+    corpus_folder: Path, tmp_path: Path
+) -> None:
+    """Another command may remove it, empty, at any moment."""
+    interrupt(corpus_folder, tmp_path, 2)
+    files = CheckpointFiles(tmp_path, RunId("tied", 0))
+    header, tensors = load_checkpoint(files.newest)
+    others_end = threading.Event()
+
+    def remove_it() -> None:
+        while not others_end.is_set():
+            remove_if_empty(files.newest.parent)
+
+    other = threading.Thread(target=remove_it)
+    other.start()
+    try:
+        for _ in range(100):
+            files.save(header, tensors)
+            assert load_checkpoint(files.newest)[0] == header
+            files.delete()
+    finally:
+        others_end.set()
+        other.join()
+    assert not files.newest.parent.exists()
 
 
 def tell_much_when_stopped(job: Job, sender: Connection) -> None:

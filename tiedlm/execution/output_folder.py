@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-import time
 from pathlib import Path
 
 from tiedlm.atomic_file import remove_partial_files
 from tiedlm.errors import InputError
-from tiedlm.execution.run_lock import failure_path, held_runs, remove_free_locks
+from tiedlm.execution.run_lock import failure_path, remove_free_locks
 from tiedlm.record.record_file import load_records
 from tiedlm.record.run_id import CHECKPOINTS_FOLDER
-from tiedlm.training.checkpoint import CheckpointFiles
-
-MAX_TRIES, SECONDS_BETWEEN_TRIES = 10, 0.05
+from tiedlm.training.checkpoint import CheckpointFiles, remove_if_empty
 
 
 def make_folder(out: Path) -> None:
@@ -43,20 +39,5 @@ def clear_leftovers(folder: Path) -> None:
     checkpoints = folder / CHECKPOINTS_FOLDER
     if checkpoints.is_dir():
         remove_partial_files(checkpoints)
-        _remove_empty(checkpoints, folder)
+        remove_if_empty(checkpoints)
     remove_free_locks(folder)
-
-
-def _remove_empty(checkpoints: Path, folder: Path) -> None:
-    """Remove a folder of checkpoints that holds none, unless a run is held that may write one.
-
-    A process that is being started has a copy of every open lock for a moment, so a lock is asked about again.
-    """
-    for _ in range(MAX_TRIES):
-        if not checkpoints.is_dir() or any(checkpoints.iterdir()):
-            return
-        if not held_runs(folder):
-            with contextlib.suppress(OSError):  # another command has put one there, or has removed the folder
-                checkpoints.rmdir()
-            return
-        time.sleep(SECONDS_BETWEEN_TRIES)

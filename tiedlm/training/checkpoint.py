@@ -96,9 +96,19 @@ class CheckpointFiles:
         Raises:
             OSError: it cannot be written.
         """
-        self.newest.parent.mkdir(exist_ok=True)
         text = header.model_dump_json()
         metadata = {METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}
+        while True:
+            with contextlib.suppress(FileExistsError):  # `exist_ok` fails where another removes it at this moment
+                self.newest.parent.mkdir()
+            try:
+                self._write(tensors, metadata)
+                return
+            except FileNotFoundError:  # another has removed the empty folder
+                if not self.out.is_dir() or self.newest.parent.is_symlink():
+                    raise
+
+    def _write(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
         with replacement(self.newest) as temporary:
             write_tensors(tensors, temporary, metadata)
             if self.newest.exists():
@@ -128,9 +138,16 @@ class CheckpointFiles:
                 )
 
     def delete(self) -> None:
-        """Remove both files; other runs have theirs in the same folder."""
+        """Remove both files, and the folder where no other run has its own there."""
         for path in (self.newest, self.previous):
             path.unlink(missing_ok=True)
+        remove_if_empty(self.newest.parent)
+
+
+def remove_if_empty(checkpoints: Path) -> None:
+    """Remove a folder of checkpoints that holds none; a run that writes one makes the folder again."""
+    with contextlib.suppress(OSError):  # it holds some, or is not there
+        checkpoints.rmdir()
 
 
 def load_checkpoint(path: Path) -> tuple[CheckpointHeader, dict[str, Tensor]]:
