@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tiedlm
+from tests.conftest import REPOSITORY
 
 PACKAGE = Path(tiedlm.__file__).parent
 # Room → the rooms that it imports. Each stands below those, so imports run up and never in a circle.
@@ -116,6 +117,16 @@ def test_every_room_is_in_the_table_below_those_it_may_import() -> None:
     for name, rooms in MAY_IMPORT.items():
         assert set(rooms.split()) <= above, name
         above.add(name)
+
+
+def test_the_readme_has_every_folder_below_those_it_imports() -> None:
+    table = (REPOSITORY / "README.md").read_text().partition("## Where things are")[2]
+    folders = [name for name in re.findall(r"^\| `(\w+)/`", table, flags=re.MULTILINE) if name != "schemas"]
+    assert sorted(folders) == sorted({name.partition(".")[0] for name in MAY_IMPORT if (PACKAGE / name).is_dir()})
+    for name, rooms in MAY_IMPORT.items():
+        imported = {room.partition(".")[0] for room in rooms.split()} & set(folders)
+        above = folders[: folders.index(name.partition(".")[0]) + 1] if name.partition(".")[0] in folders else folders
+        assert imported <= set(above), name
 
 
 @pytest.mark.parametrize("name", MAY_IMPORT)

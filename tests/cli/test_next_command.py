@@ -185,7 +185,7 @@ def test_one_seed_ends_with_three(folder: Path) -> None:
         path.unlink()
     change(folder / "out", learned((0.1, 0.1, 0.1)))
     told, command = last_lines(folder, f"{COMPARE} 1")
-    assert told == "No verdict: another seed may turn one seed's difference round."
+    assert told == "No verdict: with another seed the difference may change its sign."
     assert command.endswith("tiedlm compare out --seeds 3 --precision fp32")
     assert "3 seeds" in run_next(folder, command)
 
@@ -207,7 +207,7 @@ def test_runs_without_a_partner_end_with_it(folder: Path) -> None:
     change(folder / "out", learned((0.1, 0.1, 0.1)))
     (folder / "out/untied-seed1.json").unlink()
     told, command = last_lines(folder, "report out")
-    assert told.endswith("Runs are missing: untied has fewer seeds than there are.")
+    assert told.endswith("Runs are missing: not every seed has a run of untied.")
     assert command.endswith("tiedlm compare out --seeds 3")
     assert "3 seeds" in run_next(folder, command)
 
@@ -260,7 +260,7 @@ def test_a_second_stage_that_was_stopped_goes_on_and_a_narrower_one_begins_elsew
     for path in folder.glob("out/*-seed4*"):
         path.unlink()
     told, command = last_lines(folder, "report out")
-    assert told.endswith("The seeds that ± 0.1 nats takes are not all trained.")
+    assert told.endswith("Not all seeds that an interval of ± 0.1 nats needs are trained.")
     assert command.endswith("tiedlm compare out --seeds 3 --to-within 0.1 --max-seeds 5")
     run_next(folder, command)
     change(folder / "out", at_one_nat_later)

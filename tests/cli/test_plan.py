@@ -82,7 +82,7 @@ def test_a_plan_says_whose_runs_it_is_and_nothing_is_trained(tmp_path: Path) -> 
     out = tmp_path / "a folder"
     answer = run_tiedlm(tmp_path, f"compare --corpus corpus {TINY} --seeds 1 --out '{out}' --plan")
     assert answer.returncode == 0, answer.stderr
-    assert "the same command without --plan puts the records together" in answer.stderr
+    assert "once these runs are done, the same command without --plan compares them" in answer.stderr
     lines = [shlex.split(line) for line in answer.stdout.splitlines()]
     assert [line[line.index("--arm") + 1] for line in lines] == ["tied", "untied"]
     assert all(line[:2] == ["tiedlm", "train"] and line[-2:] == ["--out", str(out)] for line in lines)

@@ -101,7 +101,8 @@ def test_an_interrupted_search_goes_on(trained: Path, tmp_path: Path) -> None:
 def test_a_search_may_grow_until_something_is_compared(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(trained, folder)
-    assert_refused(folder, f"{COMMAND.format(2, 'whole')} --quiet", "was tuned otherwise", "give --trials 3")
+    words = ("already has a tuning: 1 seed; 3 trials; ", "give --trials 3")
+    assert_refused(folder, f"{COMMAND.format(2, 'whole')} --quiet", *words)
     words = ("was trained after 3 trials", "give --trials 3")
     assert_refused(folder, f"{COMMAND.format(4, 'whole')} --quiet", "--trials 4", *words)
     for path in (folder / "whole").glob("*-seed0*"):

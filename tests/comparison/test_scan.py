@@ -240,7 +240,7 @@ def test_a_scan_by_the_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "Next" not in of_cell.stdout  # more runs of a cell alone would be no scan
     other = run_tiedlm(tmp_path, "compare scanned.toml --scan corpus.fraction=0.2 --out map")
     assert other.returncode == 2
-    assert "has another scan" in other.stderr
+    assert "has another scan (scanned --scan corpus.fraction=0.5,1.0);" in " ".join(other.stderr.split())
 
 
 @pytest.mark.slow

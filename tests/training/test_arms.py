@@ -318,6 +318,20 @@ def test_an_arm_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
         toy_experiment(arms={"wrong": wrong}).run_config("wrong")
 
 
+@pytest.mark.parametrize(
+    ("intervention", "remedy"),
+    [
+        ({"gradient_scales_below": 30}, "set one of these, or leave it out"),
+        ({"halved": True, "pull": 0.1}, "leave one of them out"),
+        ({"tied_below": 30, "tied_from": 30}, "give one of them"),
+    ],
+)
+def test_interventions_that_do_not_go_together_are_refused(intervention: dict[str, Any], remedy: str) -> None:
+    wrong = {"model": {"tie_word_embeddings": False}, "intervention": intervention}
+    with pytest.raises((ValueError, InputError), match=rf"; {remedy}(?!;)"):
+        toy_experiment(arms={"wrong": wrong}).run_config("wrong")
+
+
 @pytest.mark.parametrize("kind", ["band:0", "band:1", "any:0"])
 def test_a_permutation_moves_every_ordinary_token_within_its_band(kind: str) -> None:
     rows = draw_output_rows(kind, COUNTS)

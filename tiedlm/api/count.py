@@ -57,7 +57,7 @@ def list_counts(words: Sequence[str] = ()) -> list[ParameterCount]:
 
 
 def count_params(model: str | Path) -> Answer:
-    """Count a model's parameters by group, tied and untied, without building it.
+    """Count a model's parameters by group, tied and untied, without loading the model.
 
     `model` is a known model, a `config.json`, a `.safetensors` file or its index, a `.gguf` file, a
     `pytorch_model.bin`, a folder of these, `owner/name` on the Hugging Face Hub, an experiment, or a folder of records.

@@ -188,9 +188,10 @@ def _seal(design: ScanDesign, folder: Path) -> Sealed[ScanDesign]:
     """The design of a command, which may only add to that of the folder."""
     earlier = sealed_scan(folder)
     if earlier is not None and not design.has_all_of(earlier.design):
+        lists = [f"--scan {key}={','.join(map(str, values))}" for key, values in earlier.design.values.items()]
         raise InputError(
-            f"--out {folder}: has another scan ({earlier.design}); give its keys in that order with all its values, or "
-            "choose another --out"
+            f"--out {folder}: has another scan ({earlier.design.experiment} {' '.join(lists)}); give its keys in that "
+            "order with all its values, or choose another --out"
         )
     sealed = seal(design, earlier)
     check_new_design("scan", sealed, folder)

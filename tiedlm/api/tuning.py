@@ -138,7 +138,7 @@ def _sealed(tune: Tune, folder: Path) -> Sealed[Tune]:
         if not tune.prolongs(earlier.design):
             is_shorter = earlier.design.prolongs(tune)
             remedy = f"give --trials {earlier.design.trials}" if is_shorter else "choose another --out"
-            raise InputError(f"--out {folder}: was tuned otherwise ({earlier.design}); {remedy}")
+            raise InputError(f"--out {folder}: already has a tuning: {earlier.design.words}; {remedy}")
         begun = [*(record.run for record in load_records(folder, may_be_empty=True)), *held_runs(folder)]
         if begun:
             raise InputError(

@@ -59,7 +59,7 @@ def count_params(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count a model's parameters by group, tied and untied, without building it.
+    """Count a model's parameters by group, tied and untied, without loading the model.
 
     Example: tiedlm count-params gpt2 --what-if vocab_size=8000,256000
 

@@ -33,9 +33,9 @@ def _question(one: Explanation) -> Iterator[RenderableType]:
     numbers = one.vocab_size * one.row_size
     untied_total = one.num_parameters + (numbers if one.is_tied else 0)
     yield Text(
-        "A model has a table with a vector for every word, its row. By it a word enters. To guess a masked word, the "
-        "model multiplies by a matrix with a row for every word. Weight tying makes the two one: it saves "
-        f"{one.vocab_size:,} × {one.row_size} = {numbers:,} of {untied_total:,} numbers here, "
+        "A model has a table with a vector for every word, the word's row. A word enters the model as its row. To "
+        "guess a masked word, the model multiplies by a matrix with a row for every word. Weight tying makes the two "
+        f"one: it saves {one.vocab_size:,} × {one.row_size} = {numbers:,} of {untied_total:,} numbers here, "
         f"{numbers / untied_total:.0%}."
     )
     yield ""

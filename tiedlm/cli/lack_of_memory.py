@@ -26,8 +26,8 @@ def tell_lack_of_memory() -> int:
             complain("memory ran out while the command ran; end other programs, or give the command less to do")
         else:
             complain(
-                f"memory ran out while the command ran, of which a process may have {limit / 1e6:,.0f} MB; raise the "
-                "limit, e.g. by ulimit -v unlimited"
+                f"memory ran out while the command ran: a process may have {limit / 1e6:,.0f} MB; raise the limit, "
+                "e.g. by ulimit -v unlimited"
             )
     except MemoryError:
         os.write(2, b"tiedlm: memory ran out; give the command more\n")

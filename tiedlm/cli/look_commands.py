@@ -129,7 +129,7 @@ def list_runs(
     places: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="DIR", help="Where to look, and below.", show_default="runs and results, where they are"
+            metavar="DIR", help="A folder to search, with all folders in it.", show_default="runs and results"
         ),
     ] = None,
     as_json: JsonOption = False,

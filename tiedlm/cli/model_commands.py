@@ -19,8 +19,8 @@ PairsOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.jsonl|agreement",
-        help="How often the right one of two is found likelier: of two forms at one \\[MASK] (sentence, right, wrong), "
-        "of two sentences (sentence_good, sentence_bad), or agreement, which asks for a word's form in the text's own "
+        help="How often the model finds the right one of two likelier: two forms of a word at one \\[MASK] (sentence, "
+        "right, wrong), or two sentences (sentence_good, sentence_bad). agreement makes such items from the text's own "
         "sentences. MODEL may be a folder of runs.",
         show_default=False,
         rich_help_panel=PROBE,
@@ -30,7 +30,7 @@ SimilarityOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Whether words that people find alike have rows that are: SimLex-999's table, or word, word, score.",
+        help="Whether words that people find similar have similar rows: SimLex-999's table, or word, word, score.",
         show_default=False,
         rich_help_panel=PROBE,
     ),
@@ -38,7 +38,7 @@ SimilarityOption = Annotated[
 MaxItemsOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="So many items of agreement, for a quick look.", show_default="all", rich_help_panel=PROBE
+        metavar="N", help="Ask only N items of agreement, for a quick look.", show_default="all", rich_help_panel=PROBE
     ),
 ]
 SENTENCE = "the company said its [MASK] rose"
@@ -65,7 +65,7 @@ def evaluate(
         typer.Argument(
             metavar="MODEL [MODEL]",
             help="A run's model, DIR/ARM-seedN.safetensors, or a masked LM of transformers: a folder, or owner/name on "
-            "the Hugging Face Hub. Two, and they are compared on the same text.",
+            "the Hugging Face Hub. Two models are compared on the same text.",
         ),
     ],
     corpus: Annotated[
@@ -80,13 +80,13 @@ def evaluate(
     split: Annotated[str, typer.Option(metavar="valid|test", help="Which splits.")] = "valid,test",
     max_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="So many tokens of each split, for a quick look.", show_default="all"),
+        typer.Option(metavar="N", help="Score only N tokens of each split, for a quick look.", show_default="all"),
     ] = None,
     seq_length: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Tokens of a block, with those that its tokenizer adds; our own models keep theirs.",
+            help="Tokens of a block, those that the tokenizer adds included. A run of tiedlm keeps its own.",
             show_default="as many as the model reads, 512 at most",
         ),
     ] = None,
@@ -105,7 +105,7 @@ def evaluate(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a masked LM on a text, every token once, under the mask; or two, and how far they are apart there.
+    """Score a masked LM on a text, each token predicted once under the mask; or compare two on it.
 
     Example: tiedlm evaluate google-bert/bert-base-uncased --corpus wikitext-2 --max-tokens 20000
 
@@ -156,7 +156,7 @@ def explain(
         typer.Argument(
             metavar="[MODEL] SENTENCE",
             help="MODEL: as for evaluate; without it, the two that come with tiedlm; a folder of runs is listed. "
-            "SENTENCE: in quotes, with one \\[MASK] where a word shall be guessed.",
+            "SENTENCE: in quotes, with one \\[MASK] for the word to guess.",
             show_default=False,
         ),
     ] = None,

@@ -32,7 +32,8 @@ DataDirOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Where a named corpus lies, in any layout, so that nothing is fetched; else the variable TIEDLM_DATA.",
+        help="A folder that holds the named corpus, in any layout, so that nothing is fetched; by default that of the "
+        "variable TIEDLM_DATA.",
         rich_help_panel=TEXT,
     ),
 ]
@@ -40,7 +41,7 @@ TextColumnOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The column of the text, where a file of --corpus has several.",
+        help="The column that holds the text, where a file of --corpus has several.",
         show_default=False,
         rich_help_panel=TEXT,
     ),
@@ -159,7 +160,7 @@ TaskMinutesOption = Annotated[
     float | None,
     typer.Option(
         metavar="N",
-        help="Minutes that a task of --plan slurm lasts at least, 60 unless given; short runs are packed.",
+        help="For --plan slurm: pack short runs into tasks of at least N minutes, 60 unless given.",
         show_default=False,
         rich_help_panel=SHOWN,
     ),
@@ -177,7 +178,7 @@ TensorboardOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Write the same for TensorBoard; needs the extra tiedlm\\[tensorboard].",
+        help="Write what --log writes for TensorBoard; needs the extra tiedlm\\[tensorboard].",
         show_default=False,
         rich_help_panel=SHOWN,
     ),
@@ -235,7 +236,8 @@ TuneOption = Annotated[
     typer.Option(
         "--tune",
         metavar=" ",
-        help="Try the \\[tune] of the experiment's file in each arm, and compare each arm at its lowest loss on valid.",
+        help="First train each arm with the values of the file's \\[tune]; then compare the arms, each at the values "
+        "of its lowest loss on valid.",
         rich_help_panel=TRAINED,
     ),
 ]
@@ -243,7 +245,7 @@ TrialsOption = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="For --tune: draw N trials from the tune.ranges, the same for each arm, instead of the tune.values.",
+        help="For --tune: draw N trials at random from tune.ranges, the same for each arm, instead of all tune.values.",
         show_default=False,
         rich_help_panel=TRAINED,
     ),

@@ -27,15 +27,15 @@ def show_commands(
     lines = [command.line(shared) for command in found.commands]
     typer.echo("\n".join(lines) if form == "text" else _script(found, name, lines, task_minutes or TASK_MINUTES))
     if found.rest is not None:
-        _say(f"{found.rest}; give the same command again once they are done")
+        _say(f"{found.rest}; once these runs are done, give the same command again")
     else:
-        _say("the same command without --plan puts the records together, once they are there")
+        _say("once these runs are done, the same command without --plan compares them")
 
 
 def _script(found: PlannedCommands, name: str, lines: Sequence[str], task_minutes: float) -> str:
     of_first = found.seconds_of_first()
     if of_first is None:  # as long as a task, so none is packed
-        _say("how long a run takes could not be found out, so each is a task")
+        _say("the time of a run could not be measured, so each run is a task of its own")
     of_first = 60 * task_minutes if of_first is None else of_first + SECONDS_OF_A_START
     timed = [TimedLine(line, of_first * command.share) for line, command in zip(lines, found.commands, strict=True)]
     tasks = pack(timed, 60 * task_minutes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tiedlm.api.run_states import FolderState, RunState
 
 STYLES = {"done": "", "running": "cyan", "failed": "bold red", "unfinished": "yellow", "missing": "yellow"}
-UNPLANNED = "What the folder was asked for is not known; every arm is taken to need every seed that any run has."
+UNPLANNED = "Which runs were asked for is not known; each arm is taken to need every seed that any run has."
 
 
 def render_states(folder: FolderState) -> RenderableType:

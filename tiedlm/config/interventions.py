@@ -15,6 +15,7 @@ from tiedlm.config.strict import NeutralUnwritten, words_of_pattern
 OUTPUT_ROWS_PATTERN = words_of_pattern(
     r"^(own|identity|map|(band|any|rotated):\d{1,9})$", "own, identity, map, band:N, any:N or rotated:N, e.g. band:0"
 )
+OF_ANOTHER_ARM = "set it under arms.NAME"
 Occurrences = Annotated[int, Field(ge=0, le=10**12)]
 
 
@@ -83,21 +84,23 @@ class Intervention(NeutralUnwritten):
         return frozenset({"output_matrix_rate_scale", "input_matrix_rate_scale"}) if stays_tied else frozenset()
 
     def why_not_of(self, tie_word_embeddings: bool) -> str | None:
-        """What does not fit a model that is tied, or that is not, or something else here; None if all does."""
+        """What does not fit a model that is tied, or that is not, or another field, and a remedy; None if all fits."""
         if self.tied_fraction < 1.0 and not tie_word_embeddings:
-            return f"intervention.tied_fraction={self.tied_fraction} applies only to tied models"
+            return f"intervention.tied_fraction={self.tied_fraction} applies only to tied models; {OF_ANOTHER_ARM}"
         stated = [key for key in ONLY_UNTIED if getattr(self, key) != NEUTRAL[key]]
         if stated and tie_word_embeddings:
-            return f"intervention.{stated[0]}={getattr(self, stated[0])!r} applies only to untied models"
+            value = getattr(self, stated[0])
+            return f"intervention.{stated[0]}={value!r} applies only to untied models; {OF_ANOTHER_ARM}"
         if self.gradient_scales_below is not None and self.input_gradient_scale == self.output_gradient_scale == 1.0:
             return (
-                "intervention.gradient_scales_below says for which rows the gradient scales are, and neither is stated"
+                "intervention.gradient_scales_below limits input_gradient_scale and output_gradient_scale to some "
+                "rows, and both are 1; set one of these, or leave it out"
             )
-        of_two_matrices = [key for key in stated if key in NEED_TWO_OF_A_SIZE]
-        if self.halved and len(of_two_matrices) > 0:
-            return f"intervention.{of_two_matrices[0]} needs two matrices of one use, and intervention.halved has none"
+        of_two = [key for key in stated if key in NEED_TWO_OF_A_SIZE]
+        if self.halved and of_two:
+            return f"intervention.halved and intervention.{of_two[0]} do not go together; leave one of them out"
         if len(both := [key for key in ("tied_below", "tied_from") if key in stated]) > 1:
-            return f"intervention.{both[0]} and intervention.{both[1]} say which tokens are tied; give one of them"
+            return f"intervention.{both[0]} and intervention.{both[1]} both say which tokens are tied; give one of them"
         return None
 
 

@@ -38,9 +38,11 @@ class RunConfig(Strict):
                 f"model.max_position_embeddings={self.model.max_position_embeddings}; lower the one or raise the other"
             )
         if why := self.intervention.why_not_of(self.model.tie_word_embeddings):
-            raise ValueError(f"{why}; set it under arms.NAME")
+            raise ValueError(why)
         if self.intervention.halved and self.model.hidden_size % 2:
-            raise ValueError(f"intervention.halved needs an even model.hidden_size, not {self.model.hidden_size}")
+            raise ValueError(
+                f"intervention.halved needs an even model.hidden_size, not {self.model.hidden_size}; change one of them"
+            )
         return self
 
     @model_serializer(mode="wrap")

@@ -38,6 +38,14 @@ class Tune(NeutralUnwritten):
                 raise ValueError(f"tune.ranges.{key} {why}")
         return self
 
+    @property
+    def words(self) -> str:
+        """`2 seeds; train.learning_rate one of 0.001, 0.002`; of a search, how many trials too."""
+        places = [f"{key} one of {', '.join(map(str, values))}" for key, values in (self.values or {}).items()]
+        places += [f"{key} {of_key.words}" for key, of_key in (self.ranges or {}).items()]
+        trials = [] if self.trials is None else [f"{self.trials} trial{'s' if self.trials > 1 else ''}"]
+        return "; ".join([f"{self.seeds} seed{'s' if self.seeds > 1 else ''}", *trials, *places])
+
     def design(self, trials: int | None, experiment: str) -> Tune:
         """The grid alone, or the search alone with a number of trials, which is what is written down.
 

@@ -1,1 +1,1 @@
-"""Counts a language model's parameters, on paper or from a file's header; needs no torch and no experiment."""
+"""Counts a language model's parameters: in closed form, from a file's header, or by building its class."""

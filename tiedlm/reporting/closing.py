@@ -148,18 +148,18 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
     arms, verb = and_list(found.arms), "have" if len(found.arms) > 1 else "has"
     match found.state:
         case "unpaired":
-            return f"Runs are missing: {arms} {verb} fewer seeds than there are."
+            return f"Runs are missing: not every seed has a run of {arms}."
         case "hardly learned":
             return f"No verdict on {arms}, which {verb} hardly learned anything; token frequencies alone do better."
         case "overfit":
             return f"No verdict on {arms}, which {verb} overfit; token frequencies alone do better."
         case "few seeds" if len(comparison.seeds) == 1:
-            return "No verdict: another seed may turn one seed's difference round."
+            return "No verdict: with another seed the difference may change its sign."
         case "few seeds":
             return "Two seeds give an interval so wide that it hardly ever decides."
         case "unfinished":
             assert comparison.design is not None
-            return f"The seeds that ± {comparison.design.half_width_nats:g} nats takes are not all trained."
+            return f"Not all seeds that an interval of ± {comparison.design.half_width_nats:g} nats needs are trained."
         case "equal":
             first = next(iter(comparison.arms))
             return f"The losses of {arms} are those of {first}, so no number of seeds would tell them apart."

@@ -43,10 +43,10 @@ def active_sentence(count: ParameterCount) -> str | None:
     if count.active is None or count.active_without_word_embeddings is None:
         return "Active parameters: unknown, since nothing that is read here tells which experts a token is sent to."
     experts = " and ".join(f"{few:,} of {many:,}" for few, many in count.routing.experts)
-    without = f"{count.active_without_word_embeddings:,}"
+    without = f"; {count.active_without_word_embeddings:,} without the word embeddings"
     return (
-        f"Active: {count.active:,} parameters, all but the experts that a token is not sent to ({experts} are); "
-        f"{without} without the table that only looks up."
+        f"Active: {count.active:,} parameters, all but the experts that a token is not sent to (it goes to {experts})"
+        f"{without if count.active_without_word_embeddings < count.active else ''}."
     )
 
 

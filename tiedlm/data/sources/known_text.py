@@ -61,7 +61,7 @@ def find_known_text(name: str, data_dir: Path | None, watcher: Watcher, may_fetc
             looked = [str(error)]
     ingredients = ["corpus", CACHE_FORMAT, name, known.sha256]
     folder = find_cached(ingredients)
-    looked.append(f"the cache {cache_path()} has it not")
+    looked.append(f"it is not in the cache {cache_path()}")
     if folder is None and may_fetch:
         folder = _fetched(name, ingredients, looked, watcher)
     if folder is None:
