@@ -58,7 +58,8 @@ def compare(
     """
     arms = _arms_in_order(records)
     if len(arms) < 2:
-        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; {remedy}")
+        there = f"only arm {arms[0]!r} has records" if arms else "none of these runs has a record"
+        raise InputError(f"{there}, a comparison needs two arms; {remedy}")
     check_comparable(records)
     baseline, *others = arms
     by_run = {record.run: record for record in records}
