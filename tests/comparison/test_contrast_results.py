@@ -27,6 +27,7 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
+from tiedlm.reporting.closing import closing_sentence
 from tiedlm.reporting.markdown import render_markdown
 from tiedlm.reporting.short_answer import short_answer
 
@@ -118,6 +119,18 @@ def test_a_margin_is_decided_on_or_its_interval_says_why_not(
     contrasts = planned(same={"weights": LEAD, "equal_within_nats": margin})
     found = on_valid(compared(pairs(tied, untied), contrasts))["same"]
     assert (found.verdict, found.reason) == (verdict, reason)
+
+
+def test_no_seeds_are_advised_where_none_would_decide() -> None:
+    tied = [4.0, 4.01, 4.02, 4.01]
+    untied = [value + 0.1 + noise for value, noise in zip(tied, (0.004, -0.003, 0.002, -0.002), strict=True)]
+    refuted = outlook(compared(pairs(tied, untied), planned(same={"weights": LEAD, "equal_within_nats": 0.03})))
+    assert (refuted.state, refuted.advice) == ("decided", None)
+    alike = compared(pairs(tied, tied), planned(lead={"weights": LEAD, "predicted": "positive"}))
+    assert outlook(alike).state == "equal"
+    assert closing_sentence(alike) == (
+        "On valid, inconclusive: lead. Every seed gives lead the same value, so no number of seeds would decide."
+    )
 
 
 def test_beside_contrasts_every_difference_is_exploratory() -> None:

@@ -160,6 +160,8 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
         case "unfinished":
             assert comparison.design is not None
             return f"The seeds that ± {comparison.design.half_width_nats:g} nats takes are not all trained."
+        case "equal" if comparison.contrasts:
+            return f"Every seed gives {arms} the same value, so no number of seeds would decide."
         case "equal":
             first = next(iter(comparison.arms))
             return f"The losses of {arms} are those of {first}, so no number of seeds would tell them apart."
