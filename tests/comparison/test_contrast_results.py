@@ -166,6 +166,22 @@ def test_a_contrast_without_a_verdict_says_why(
     assert words in (found.reason or "")
 
 
+def test_a_contrast_without_a_test_counts_in_the_family() -> None:
+    """Else a verdict could go when the runs of another contrast come."""
+    lead = {"weights": LEAD, "predicted": "positive"}
+    records = pairs([4.0, 4.0, 4.0], [4.1, 4.12, 4.09])
+    alone = on_valid(compared(records, planned(lead=lead)))["lead"]
+    unasked = {
+        f"other_{number}": {"weights": {f"arm-{number}": 1.0, "tied": -1.0}, "predicted": "positive"}
+        for number in range(4)
+    }
+    among = on_valid(compared(records, planned(lead=lead, **unasked)))
+    assert alone.p_value is not None
+    assert among["lead"].p_value == alone.p_value == alone.p_holm
+    assert among["lead"].p_holm == pytest.approx(5 * alone.p_value)
+    assert {among[f"other-{number}"].p_holm for number in range(4)} == {None}
+
+
 def test_a_contrast_over_cells_has_no_value_without_a_scan() -> None:
     raw = {"weights": LEAD, "predicted": "negative", "where": {"train.num_steps": [6]}}
     found = on_valid(compared(pairs([4.0, 4.1], [4.2, 4.2]), planned(slope=raw)))["slope"]

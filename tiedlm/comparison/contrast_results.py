@@ -46,14 +46,16 @@ def contrast_results(
     design: TwoStage | None = None,
     missing: Sequence[Mapping[str, Any]] = (),
 ) -> list[ContrastResult]:
-    """Test all contrasts on a split, which are one family.
+    """Test all contrasts on a split, which are one family: those that have no test yet count in it as p = 1.
 
-    `missing` are the values of the cells that are not trained yet.
+    So a verdict stays when the runs of the others come. `missing` are the values of the cells that are not trained yet.
     """
     tested = [_tested(name, contrast, cells, split, design, missing) for name, contrast in contrasts.items()]
-    p_values = [item.p_value for item in tested if item.p_value is not None]
-    adjusted = iter(holm(p_values))
-    return [_result(item, split, None if item.p_value is None else next(adjusted), design) for item in tested]
+    adjusted = holm([1.0 if item.p_value is None else item.p_value for item in tested])
+    return [
+        _result(item, split, None if item.p_value is None else p_holm, design)
+        for item, p_holm in zip(tested, adjusted, strict=True)
+    ]
 
 
 def seed_values(contrast: Contrast, cells: Sequence[Cell], split: str) -> dict[int, float]:
