@@ -41,6 +41,11 @@ def experiment(name: str, more: str) -> dict[str, bytes]:
             "where = { 'train.num_steps' = [1] }",
             ("has one value", "a slope needs two"),
         ),
+        (
+            "weights = { untied = 1, tied = -1 }\npredicted = 'positive'\nslope_per_doubling_of = 'train.num_steps'\n"
+            "where = { 'train.num_steps' = [6, 6] }",
+            ("has one value", "a slope needs two"),
+        ),
     ],
 )
 def test_a_contrast_that_is_none_is_refused(tmp_path: Path, contrast: str, words: tuple[str, ...]) -> None:
