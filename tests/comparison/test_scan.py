@@ -28,6 +28,7 @@ from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
+from tiedlm.reporting.closing import scan_command
 from tiedlm.reporting.figures import scan_csv
 from tiedlm.reporting.scan_report import render_scan, short_names
 from tiedlm.reporting.write import update_report
@@ -107,6 +108,19 @@ def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: 
     )
     with pytest.raises(InputError, match=rf"^cell {half}: no seed of untied has a record of tied"):
         compare_cells(tmp_path)
+
+
+def test_the_missing_cells_are_trained_with_the_arms_of_the_others(tmp_path: Path) -> None:
+    experiment = toy_experiment(arms={"late": {"train": {"weight_decay": 0.2}}})
+    place = tmp_path / "learning_rate=0.01,adam_epsilon=1e-08"
+    place.mkdir()
+    for arm in ("untied", "late"):
+        changes = {"config__train__learning_rate": 0.01, "config__train__adam_epsilon": 1e-8}
+        save_record(made_up(arm, 0, 4.0, of=experiment, **changes), place)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
+    following = scan_command(compare_cells(tmp_path), tmp_path)
+    assert following is not None
+    assert " --arms untied,late " in following.command
 
 
 def test_a_map_is_drawn_again_when_its_scan_grows(tmp_path: Path) -> None:
