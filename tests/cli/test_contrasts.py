@@ -140,6 +140,7 @@ def test_contrasts_that_were_decided_on_later_are_told(tmp_path: Path) -> None:
         told = run_tiedlm(tmp_path, f"{command} --seeds {number}")
         assert told.returncode == 0, told.stderr
         assert f"the contrasts were decided on after 4 of {of_all} runs were trained" in told.stdout
+    assert "Planned before the runs unless a note says otherwise" in (tmp_path / "out/REPORT.md").read_text()
 
 
 @pytest.mark.slow
