@@ -30,7 +30,7 @@ from tiedlm.errors import InputError
 from tiedlm.record.record_file import save_record
 from tiedlm.reporting.closing import scan_command
 from tiedlm.reporting.figures import scan_csv
-from tiedlm.reporting.scan_report import render_scan, short_names
+from tiedlm.reporting.scan_report import render_scan, scan_title, short_names
 from tiedlm.reporting.write import update_report
 from tiedlm.reporting.write_scan import update_scan
 
@@ -326,6 +326,18 @@ def test_cells_have_other_tokens_where_a_key_of_the_scan_decides_them(
     else:
         with pytest.raises(InputError, match="differs from the other cells in the unigram perplexity of valid"):
             update_scan(tmp_path)
+
+
+def test_a_scan_over_corpora_has_no_one_corpus_in_its_title(tmp_path: Path) -> None:
+    for corpus in ("one", "other"):
+        place = tmp_path / f"name={corpus}"
+        place.mkdir()
+        for arm in ("tied", "untied"):
+            save_record(made_up(arm, 0, 4.0, config__corpus__name=corpus, data__corpus=corpus), place)
+    save_decision(
+        seal(ScanDesign(experiment="toy", values={"corpus.name": ["one", "other"]})), tmp_path / SCAN_DESIGN_FILE
+    )
+    assert scan_title(compare_cells(tmp_path)) == "toy over corpus.name: 1 seed a cell"
 
 
 def test_a_path_is_called_by_its_last_part_where_that_tells_it_from_the_others() -> None:
