@@ -252,6 +252,8 @@ def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
     comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("tied", 7, 3.0)])
     assert comparison.seeds == [0, 1]
     assert comparison.notes[0] == "seed 7 of tied has no partner and is left out"
+    comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("untied", 7, 3.0)])
+    assert comparison.notes[0] == "seed 7 of untied has no run of tied beside it and is left out"
     with pytest.raises(InputError, match="nothing can be paired"):
         compare([made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)])
 

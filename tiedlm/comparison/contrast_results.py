@@ -111,7 +111,7 @@ def _tested(
     why_not = _why_no_value(contrast, cells, missing)
     values = {} if why_not else seed_values(contrast, cells, split)
     if not values:
-        return _Tested(name, contrast, {}, None, None, why_not or "no verdict: its arms share no seed")
+        return _Tested(name, contrast, {}, None, None, why_not or "no verdict: no seed has all its runs")
     delta, error, freedom = _delta(values, design)
     reason = _why_no_verdict(contrast, cells, split, delta)
     p_value = delta.p_value if delta is not None and reason is None else None
