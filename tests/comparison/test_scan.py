@@ -18,6 +18,7 @@ from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import made_up
 from tests.conftest import TOY, toy_experiment
 from tiedlm.api.cell_experiments import make_cells, parse_scan
+from tiedlm.api.scan import decide_scan
 from tiedlm.api.tuning import tuned
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.designs import SCAN_DESIGN_FILE, TUNE_FILE
@@ -27,6 +28,7 @@ from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
+from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import save_record
 from tiedlm.reporting.closing import scan_command
 from tiedlm.reporting.figures import scan_csv
@@ -209,6 +211,15 @@ def test_a_tuning_over_what_arms_must_share_is_refused_before_it_trains(key: str
     experiment = toy_experiment(tune={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
     with pytest.raises(InputError, match=key.partition(".")[2] if "corpus" not in key else "corpus"):
         tuned(experiment, out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["train.weight_decay", "model.tie_word_embeddings"])
+def test_a_scan_over_what_an_arm_sets_itself_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
+    experiment = toy_experiment(arms={"late": {"train": {"weight_decay": 0.2}}})
+    values = {key: [True, False] if "tie" in key else [0.1, 0.3]}
+    with pytest.raises(InputError, match=f"--scan {key}: arm .* sets it itself"):
+        decide_scan(experiment, values, out=tmp_path / "out", options=RunOptions())
     assert list(tmp_path.iterdir()) == []
 
 
