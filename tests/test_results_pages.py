@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.comparison.test_differences import many_arms
 from tests.conftest import REPOSITORY
+from tiedlm.comparison.compare import compare
 from tiedlm.errors import InputError
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
@@ -68,6 +70,12 @@ def numbers_left(text: str) -> list[str]:
 def test_a_page_equals_what_its_source_makes(source: Path) -> None:
     again = "python experiments/results_page/make_pages.py makes it again; look at what changed before you commit it"
     assert source.with_name(PAGE).read_text() == page_of(source), again
+
+
+def test_a_p_value_of_exactly_zero_tells_arms_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = compare(many_arms({"tied": [4.0, 4.0], "arm-1": [4.25, 4.25], "arm-2": [4.0, 4.0]}))
+    monkeypatch.setattr(record_numbers, "comparison", lambda _: found)
+    assert record_numbers.told_apart("a folder") == "`arm-1`"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.parent.name)

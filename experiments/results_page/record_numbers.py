@@ -76,7 +76,8 @@ def p(folder: str, second: str = "untied", first: str = "tied", split: str = "va
 def told_apart(folder: str, split: str = "valid") -> str:
     """The arms whose difference from the first has p < 0.05 by Holm's correction over all of them."""
     found = [item for item in comparison(folder).differences if item.split == split]
-    adjusted = holm([item.delta_nats.p_value or 1.0 for item in found])
+    p_values = [item.delta_nats.p_value for item in found]
+    adjusted = holm([1.0 if value is None else value for value in p_values])
     arms = [f"`{item.arms[1]}`" for item, value in zip(found, adjusted, strict=True) if value < SIGNIFICANCE]
     return ", ".join(arms) or "none"
 

@@ -41,6 +41,11 @@ def experiment(name: str, more: str) -> dict[str, bytes]:
             "where = { 'train.num_steps' = [1] }",
             ("has one value", "a slope needs two"),
         ),
+        (
+            "weights = { untied = 1, tied = -1 }\npredicted = 'positive'\nslope_per_doubling_of = 'train.num_steps'\n"
+            "where = { 'train.num_steps' = [6, 6] }",
+            ("has one value", "a slope needs two"),
+        ),
     ],
 )
 def test_a_contrast_that_is_none_is_refused(tmp_path: Path, contrast: str, words: tuple[str, ...]) -> None:
@@ -135,6 +140,7 @@ def test_contrasts_that_were_decided_on_later_are_told(tmp_path: Path) -> None:
         told = run_tiedlm(tmp_path, f"{command} --seeds {number}")
         assert told.returncode == 0, told.stderr
         assert f"the contrasts were decided on after 4 of {of_all} runs were trained" in told.stdout
+    assert "Planned before the runs unless a note says otherwise" in (tmp_path / "out/REPORT.md").read_text()
 
 
 @pytest.mark.slow

@@ -15,12 +15,14 @@ from scipy import stats
 from tests.conftest import toy_experiment
 from tiedlm.comparison.comparability import check_reusable, missing_runs
 from tiedlm.comparison.compare import compare
+from tiedlm.comparison.folder import compare_folder
 from tiedlm.comparison.paired_statistics import paired_t
 from tiedlm.comparison.text_notes import text_notes
 from tiedlm.config.experiment import Experiment
 from tiedlm.counting.closed_forms.parameters import count_config
 from tiedlm.errors import InputError
 from tiedlm.record.record_file import load_record, save_record
+from tiedlm.record.run_id import RunId
 from tiedlm.record.run_record import SCHEMA_VERSION, RunRecord
 
 NUM_BLOCKS = 60
@@ -250,8 +252,16 @@ def test_a_seed_without_a_partner_is_left_out_and_named() -> None:
     comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("tied", 7, 3.0)])
     assert comparison.seeds == [0, 1]
     assert comparison.notes[0] == "seed 7 of tied has no partner and is left out"
+    comparison = compare([*pairs([4.0, 4.1], [4.2, 4.3]), made_up("untied", 7, 3.0)])
+    assert comparison.notes[0] == "seed 7 of untied has no run of tied beside it and is left out"
     with pytest.raises(InputError, match="nothing can be paired"):
         compare([made_up("tied", 0, 4.0), made_up("untied", 1, 4.0)])
+
+
+def test_runs_of_which_none_has_a_record_are_told(tmp_path: Path) -> None:
+    save_record(made_up("tied", 0, 4.0), tmp_path)
+    with pytest.raises(InputError, match="none of these runs has a record"):
+        compare_folder(tmp_path, [RunId("tied", 5), RunId("untied", 5)])
 
 
 def test_only_what_is_missing_is_trained() -> None:

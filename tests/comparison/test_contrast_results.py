@@ -27,6 +27,7 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
+from tiedlm.reporting.closing import closing_sentence
 from tiedlm.reporting.markdown import render_markdown
 from tiedlm.reporting.short_answer import short_answer
 
@@ -120,6 +121,18 @@ def test_a_margin_is_decided_on_or_its_interval_says_why_not(
     assert (found.verdict, found.reason) == (verdict, reason)
 
 
+def test_no_seeds_are_advised_where_none_would_decide() -> None:
+    tied = [4.0, 4.01, 4.02, 4.01]
+    untied = [value + 0.1 + noise for value, noise in zip(tied, (0.004, -0.003, 0.002, -0.002), strict=True)]
+    refuted = outlook(compared(pairs(tied, untied), planned(same={"weights": LEAD, "equal_within_nats": 0.03})))
+    assert (refuted.state, refuted.advice) == ("decided", None)
+    alike = compared(pairs(tied, tied), planned(lead={"weights": LEAD, "predicted": "positive"}))
+    assert outlook(alike).state == "equal"
+    assert closing_sentence(alike) == (
+        "On valid, inconclusive: lead. Every seed gives lead the same value, so no number of seeds would decide."
+    )
+
+
 def test_beside_contrasts_every_difference_is_exploratory() -> None:
     contrasts = planned(lead={"weights": {"arm-1": 1.0, "tied": -1.0}, "predicted": "positive"})
     comparison = compared(many_arms(LOSSES), contrasts)
@@ -151,6 +164,22 @@ def test_a_contrast_without_a_verdict_says_why(
     found = on_valid(compared(pairs(tied, untied), contrasts))["lead"]
     assert (found.verdict, found.p_value, found.p_holm) == ("no verdict", None, None)
     assert words in (found.reason or "")
+
+
+def test_a_contrast_without_a_test_counts_in_the_family() -> None:
+    """Else a verdict could go when the runs of another contrast come."""
+    lead = {"weights": LEAD, "predicted": "positive"}
+    records = pairs([4.0, 4.0, 4.0], [4.1, 4.12, 4.09])
+    alone = on_valid(compared(records, planned(lead=lead)))["lead"]
+    unasked = {
+        f"other_{number}": {"weights": {f"arm-{number}": 1.0, "tied": -1.0}, "predicted": "positive"}
+        for number in range(4)
+    }
+    among = on_valid(compared(records, planned(lead=lead, **unasked)))
+    assert alone.p_value is not None
+    assert among["lead"].p_value == alone.p_value == alone.p_holm
+    assert among["lead"].p_holm == pytest.approx(5 * alone.p_value)
+    assert {among[f"other-{number}"].p_holm for number in range(4)} == {None}
 
 
 def test_a_contrast_over_cells_has_no_value_without_a_scan() -> None:

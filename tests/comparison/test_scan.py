@@ -18,6 +18,7 @@ from tests.cli.test_bad_input import GOOD, run_tiedlm, write
 from tests.comparison.test_compare import made_up
 from tests.conftest import TOY, toy_experiment
 from tiedlm.api.cell_experiments import make_cells, parse_scan
+from tiedlm.api.scan import decide_scan
 from tiedlm.api.tuning import tuned
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.designs import SCAN_DESIGN_FILE, TUNE_FILE
@@ -27,9 +28,11 @@ from tiedlm.comparison.sealed_design import save_decision, seal
 from tiedlm.comparison.tuning_table import FIRST_TUNING_SEED
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
+from tiedlm.execution.run_options import RunOptions
 from tiedlm.record.record_file import save_record
+from tiedlm.reporting.closing import scan_command
 from tiedlm.reporting.figures import scan_csv
-from tiedlm.reporting.scan_report import render_scan, short_names
+from tiedlm.reporting.scan_report import render_scan, scan_title, short_names
 from tiedlm.reporting.write import update_report
 from tiedlm.reporting.write_scan import update_scan
 
@@ -107,6 +110,19 @@ def test_a_map_with_a_cell_that_is_being_trained_says_what_is_missing(tmp_path: 
     )
     with pytest.raises(InputError, match=rf"^cell {half}: no seed of untied has a record of tied"):
         compare_cells(tmp_path)
+
+
+def test_the_missing_cells_are_trained_with_the_arms_of_the_others(tmp_path: Path) -> None:
+    experiment = toy_experiment(arms={"late": {"train": {"weight_decay": 0.2}}})
+    place = tmp_path / "learning_rate=0.01,adam_epsilon=1e-08"
+    place.mkdir()
+    for arm in ("untied", "late"):
+        changes = {"config__train__learning_rate": 0.01, "config__train__adam_epsilon": 1e-8}
+        save_record(made_up(arm, 0, 4.0, of=experiment, **changes), place)
+    save_decision(seal(ScanDesign(experiment="toy", values=VALUES)), tmp_path / SCAN_DESIGN_FILE)
+    following = scan_command(compare_cells(tmp_path), tmp_path)
+    assert following is not None
+    assert " --arms untied,late " in following.command
 
 
 def test_a_map_is_drawn_again_when_its_scan_grows(tmp_path: Path) -> None:
@@ -195,6 +211,15 @@ def test_a_tuning_over_what_arms_must_share_is_refused_before_it_trains(key: str
     experiment = toy_experiment(tune={"seeds": 1, "values": {key: [8, 9] if "tie" not in key else [True, False]}})
     with pytest.raises(InputError, match=key.partition(".")[2] if "corpus" not in key else "corpus"):
         tuned(experiment, out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["train.weight_decay", "model.tie_word_embeddings"])
+def test_a_scan_over_what_an_arm_sets_itself_is_refused_before_it_trains(key: str, tmp_path: Path) -> None:
+    experiment = toy_experiment(arms={"late": {"train": {"weight_decay": 0.2}}})
+    values = {key: [True, False] if "tie" in key else [0.1, 0.3]}
+    with pytest.raises(InputError, match=f"--scan {key}: arm .* sets it itself"):
+        decide_scan(experiment, values, out=tmp_path / "out", options=RunOptions())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -312,6 +337,18 @@ def test_cells_have_other_tokens_where_a_key_of_the_scan_decides_them(
     else:
         with pytest.raises(InputError, match="differs from the other cells in the unigram perplexity of valid"):
             update_scan(tmp_path)
+
+
+def test_a_scan_over_corpora_has_no_one_corpus_in_its_title(tmp_path: Path) -> None:
+    for corpus in ("one", "other"):
+        place = tmp_path / f"name={corpus}"
+        place.mkdir()
+        for arm in ("tied", "untied"):
+            save_record(made_up(arm, 0, 4.0, config__corpus__name=corpus, data__corpus=corpus), place)
+    save_decision(
+        seal(ScanDesign(experiment="toy", values={"corpus.name": ["one", "other"]})), tmp_path / SCAN_DESIGN_FILE
+    )
+    assert scan_title(compare_cells(tmp_path)) == "toy over corpus.name: 1 seed a cell"
 
 
 def test_a_path_is_called_by_its_last_part_where_that_tells_it_from_the_others() -> None:

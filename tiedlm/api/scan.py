@@ -15,6 +15,7 @@ from tiedlm.api.measure_similarity import measure_similarity
 from tiedlm.api.planned_contrasts import check_of_scan, planned_contrasts
 from tiedlm.api.runs import as_experiment, out_folder, run_folder
 from tiedlm.api.seeds import chosen_runs
+from tiedlm.comparison.comparability import flatten
 from tiedlm.comparison.designs import CONTRASTS_FILE, SCAN_DESIGN_FILE, check_new_design, sealed_scan
 from tiedlm.comparison.scan_result import Scan, ScanDesign
 from tiedlm.comparison.sealed_design import Sealed, save_decision, seal
@@ -168,7 +169,15 @@ def _check(
     check_of_scan(experiment, values)
     _seal(design, folder)
     planned_contrasts(experiment, folder)
-    return _Checked(experiment, folder, design, cells, chosen_runs(experiment, arms, seeds))
+    runs = chosen_runs(experiment, arms, seeds)
+    for arm in dict.fromkeys(run.arm for run in runs):
+        own = [key for key in values if key in flatten(experiment.overrides(arm))]
+        if own:
+            raise InputError(
+                f"--scan {own[0]}: arm {arm} sets it itself, so it would be the same in all cells; scan another key, "
+                "or give --arms without it"
+            )
+    return _Checked(experiment, folder, design, cells, runs)
 
 
 def _cell_runs(

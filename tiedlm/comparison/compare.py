@@ -58,7 +58,8 @@ def compare(
     """
     arms = _arms_in_order(records)
     if len(arms) < 2:
-        raise InputError(f"only arm {arms[0]!r} has records, a comparison needs two; {remedy}")
+        there = f"only arm {arms[0]!r} has records" if arms else "none of these runs has a record"
+        raise InputError(f"{there}, a comparison needs two arms; {remedy}")
     check_comparable(records)
     baseline, *others = arms
     by_run = {record.run: record for record in records}
@@ -122,8 +123,10 @@ def _saved(record: RunRecord) -> Saved:
 def _notes(runs: dict[str, list[RunRecord]], unpaired: dict[str, list[int]]) -> list[str]:
     """What a reader must know before trusting the numbers."""
     notes = []
+    first = next(iter(runs))
     for arm, records in runs.items():
-        notes += [f"seed {seed} of {arm} has no partner and is left out" for seed in unpaired[arm]]
+        partner = "partner" if arm == first else f"run of {first} beside it"
+        notes += [f"seed {seed} of {arm} has no {partner} and is left out" for seed in unpaired[arm]]
         notes += _worse_than_unigram_notes(arm, records)
     if len({tuple(record.seed for record in records) for records in runs.values()}) > 1:
         notes.append("the arms have not the same seeds; each difference is over the seeds that both its arms have")

@@ -37,7 +37,8 @@ class Comparison(Strict, Tabular):
     """The distinct values over all records."""
     notes: list[str]
     unpaired: dict[str, list[int]]
-    """The seeds of an arm that are left out, since no other arm has them; arms without such are left out."""
+    """The seeds of an arm that are left out, since the first arm has no such run, or of the first arm no other has;
+    arms without such are left out."""
     design: TwoStage | None
     """How many seeds were decided on before they were trained; None if they were a number given beforehand."""
     tuning: Tuning | None

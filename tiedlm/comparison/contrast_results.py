@@ -46,14 +46,16 @@ def contrast_results(
     design: TwoStage | None = None,
     missing: Sequence[Mapping[str, Any]] = (),
 ) -> list[ContrastResult]:
-    """Test all contrasts on a split, which are one family.
+    """Test all contrasts on a split, which are one family: those that have no test yet count in it as p = 1.
 
-    `missing` are the values of the cells that are not trained yet.
+    So a verdict stays when the runs of the others come. `missing` are the values of the cells that are not trained yet.
     """
     tested = [_tested(name, contrast, cells, split, design, missing) for name, contrast in contrasts.items()]
-    p_values = [item.p_value for item in tested if item.p_value is not None]
-    adjusted = iter(holm(p_values))
-    return [_result(item, split, None if item.p_value is None else next(adjusted), design) for item in tested]
+    adjusted = holm([1.0 if item.p_value is None else item.p_value for item in tested])
+    return [
+        _result(item, split, None if item.p_value is None else p_holm, design)
+        for item, p_holm in zip(tested, adjusted, strict=True)
+    ]
 
 
 def seed_values(contrast: Contrast, cells: Sequence[Cell], split: str) -> dict[int, float]:
@@ -109,7 +111,7 @@ def _tested(
     why_not = _why_no_value(contrast, cells, missing)
     values = {} if why_not else seed_values(contrast, cells, split)
     if not values:
-        return _Tested(name, contrast, {}, None, None, why_not or "no verdict: its arms share no seed")
+        return _Tested(name, contrast, {}, None, None, why_not or "no verdict: no seed has all its runs")
     delta, error, freedom = _delta(values, design)
     reason = _why_no_verdict(contrast, cells, split, delta)
     p_value = delta.p_value if delta is not None and reason is None else None

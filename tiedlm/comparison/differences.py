@@ -109,7 +109,7 @@ def _first_stage(records: list[RunRecord], values: list[float], design: TwoStage
     if missing:
         raise InputError(
             f"the two-stage design rests on seed {', '.join(missing)}, of which a record is missing; train it again by "
-            "the same command, or delete the design"
+            "the same command"
         )
     return [of_seed[seed] for seed in design.first_stage_seeds]
 

@@ -104,7 +104,13 @@ def outlook(comparison: Comparison) -> Outlook:
             )
             return Outlook("unfinished", trend=trend, advice=missing)
     tested: Sequence[Difference | ContrastResult] = comparison.contrasts or comparison.differences
-    undecided = [item for item in tested if item.split == "valid" and item.verdict == INCONCLUSIVE]
+    undecided = [
+        item
+        for item in tested
+        if item.split == "valid"
+        and item.verdict == INCONCLUSIVE
+        and not (isinstance(item, ContrastResult) and item.lies_outside_margin)
+    ]
     if undecided and max(map(_reach, undecided)) > 0:
         return _undecided(comparison, undecided, trend)
     advice = None if trend is None else _other_steps(comparison, trend.num_steps)

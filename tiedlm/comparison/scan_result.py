@@ -60,6 +60,7 @@ class Scan(Strict, Tabular):
     schema_version: Literal[5] = SCAN_SCHEMA_VERSION
     design: ScanDesign
     corpus: str
+    """Of the first cell, where cells have several."""
     unit: Literal["nats a token", "bits a byte"]
     """Of the differences in `tests`: bits a byte where the cells cut a text into different tokens."""
     cells: list[ScanCell]

@@ -122,6 +122,12 @@ class ContrastResult(Strict):
         return self.is_decided and self.verdict != CONTRARY
 
     @property
+    def lies_outside_margin(self) -> bool:
+        """Whether its whole interval is outside the margin of equality, so that more seeds would hardly find it."""
+        margin = self.contrast.equal_within_nats
+        return margin is not None and self.ci95 is not None and (self.ci95[0] > margin or self.ci95[1] < -margin)
+
+    @property
     def label(self) -> str:
         """What it is called."""
         return self.name

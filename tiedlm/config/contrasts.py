@@ -44,7 +44,7 @@ class Contrast(NeutralUnwritten):
             given = "neither" if self.predicted is None else "both"
             raise ValueError(f"predicted and equal_within_nats are {given} stated; state one of them")
         steps = self.where.get(self.slope_per_doubling_of or "", [])
-        if len(steps) == 1:
+        if steps and all(step == steps[0] for step in steps):
             raise ValueError(
                 f"where={self.slope_per_doubling_of}={steps} has one value, and a slope needs two; give more values"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +61,7 @@ def next_command(
         page = shlex.quote(str(folder / PAGE_FILE))
         return NextCommand(f"tiedlm report {folder_argument(folder)} --html {page}")
     words = ["tiedlm compare", folder_argument(folder), f"--seeds {seeds_option(advice.seeds)}"]
-    if BUILT_IN_ARMS.keys() - comparison.arms and "--arms" not in options:
-        words.append(f"--arms {','.join(comparison.arms)}")
+    words += [] if "--arms" in options else _arms_option(comparison.arms)
     if advice.half_width_nats is not None:
         words += [f"--to-within {advice.half_width_nats:g}", f"--max-seeds {advice.max_seeds}"]
     if advice.num_steps is not None:
@@ -98,12 +97,17 @@ def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextC
         words = [folder_argument(folder / cell.folder), f"--seeds {seeds_option(cell.seeds)}"]
         words += [f"--scan {shlex.quote(of_key)}" for of_key in lists]  # a value in JSON is one in TOML
         rest = [f"--out {shlex.quote(str(folder))}", *map(shlex.quote, options)]
-        return NextCommand(" ".join(["tiedlm compare", *words, *rest]))
+        return NextCommand(" ".join(["tiedlm compare", *words, *_arms_option(cell.perplexities), *rest]))
     if scan.contrasts:
         return None
     test = next(test for test in scan.tests if test.split == "valid")
     undecided = next((name for name, cell in test.cells.items() if cell.ahead is None), None)
     return None if undecided is None else NextCommand(f"tiedlm report {folder_argument(folder / undecided)}")
+
+
+def _arms_option(arms: Collection[str]) -> list[str]:
+    """As `--arms` takes them, where the experiment of their records would train others too."""
+    return [f"--arms {','.join(arms)}"] if BUILT_IN_ARMS.keys() - arms else []
 
 
 def _answer(comparison: Comparison) -> str:
@@ -160,6 +164,8 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
         case "unfinished":
             assert comparison.design is not None
             return f"Not all seeds that an interval of ± {comparison.design.half_width_nats:g} nats needs are trained."
+        case "equal" if comparison.contrasts:
+            return f"Every seed gives {arms} the same value, so no number of seeds would decide."
         case "equal":
             first = next(iter(comparison.arms))
             return f"The losses of {arms} are those of {first}, so no number of seeds would tell them apart."

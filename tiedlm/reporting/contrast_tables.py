@@ -9,9 +9,9 @@ from tiedlm.reporting.tables import Table, shown_p
 from tiedlm.reporting.wording import count_seeds, p_value, with_interval
 
 CONTRASTS = (
-    "Planned before the runs, in nats a token; in brackets is the 95 % interval. A predicted sign is tested by the "
-    "paired t-test over seeds, a predicted equality by two one-sided tests against the margin. Holm's p adjusts for "
-    "the number of contrasts and decides the verdict. All else is exploratory."
+    "Planned before the runs unless a note says otherwise, in nats a token; in brackets is the 95 % interval. A "
+    "predicted sign is tested by the paired t-test over seeds, a predicted equality by two one-sided tests against the "
+    "margin. Holm's p adjusts for the number of contrasts and decides the verdict. All else is exploratory."
 )
 
 

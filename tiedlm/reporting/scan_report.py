@@ -208,12 +208,12 @@ def test_sentence(scan: Scan, arms: tuple[str, str], split: str) -> str:
 
 
 def scan_title(scan: Scan) -> str:
-    """`ptb-map over corpus.fraction: Penn Treebank, 2 seeds a cell`."""
-    corpus = corpus_title(scan.corpus)
+    """`ptb-map over corpus.fraction: Penn Treebank, 2 seeds a cell`; without the corpus where that is scanned."""
+    corpus = "" if "corpus.name" in scan.design.values else f"{corpus_title(scan.corpus)}, "
     seeds = sorted({len(cell.seeds) for cell in scan.cells})
     told = " to ".join(dict.fromkeys((str(seeds[0]), count_seeds(seeds[-1]))))
     keys = ", ".join(printable(key) for key in scan.design.values)
-    return f"{scan.design.experiment} over {keys}: {corpus}, {told if len(seeds) > 1 else count_seeds(seeds[0])} a cell"
+    return f"{scan.design.experiment} over {keys}: {corpus}{told if len(seeds) > 1 else count_seeds(seeds[0])} a cell"
 
 
 def scan_notes(scan: Scan) -> list[str]:
