@@ -93,6 +93,11 @@ WRONG_WEIGHTS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "truth values": (lambda all_: all_ | {TABLE: all_[TABLE] > 0}, f"{TABLE} is stored as BOOL"),
     "not a number": (with_nan, f"{LAYER} has numbers that are not finite"),
     "infinite": (lambda all_: all_ | {TABLE: all_[TABLE] / 0}, f"{TABLE} has numbers that are not finite"),
+    "a layer more": (
+        lambda all_: all_ | {LAYER.replace("layer.1", "layer.2"): all_[LAYER] + 1},
+        r"1 of its tensors have no place in BertForMaskedLM as its config\.json describes it, e\.g\. .*layer\.2\.inter",
+    ),
+    "a bias more": (lambda all_: all_ | {TABLE.replace("weight", "bias"): torch.ones(16)}, "and would be left out"),
     "another output matrix": (
         lambda all_: all_ | {DECODER: all_[TABLE] + 1},
         f"is tied by its configuration, but {TABLE} and {DECODER} differ",
