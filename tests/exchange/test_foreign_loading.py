@@ -26,6 +26,8 @@ Tensors = dict[str, torch.Tensor]
 LAYER = "bert.encoder.layer.1.intermediate.dense.weight"
 TABLE = "bert.embeddings.word_embeddings.weight"
 DECODER = "cls.predictions.decoder.weight"
+FLAGS = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+"""Of an added token."""
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +138,18 @@ def test_of_a_perceiver_and_a_luke_the_word_embeddings_are_found(sound: Path, tm
         assert is_tied(loaded) is ties
 
 
+def test_a_tokenizer_with_dropout_reads_a_text_alike_each_time(model: Path) -> None:
+    tokens = [*"[MASK] [PAD] [UNK] [CLS] [SEP]".split(), *"dog", "do", "dog"]
+    pieces = {token: place for place, token in enumerate(tokens)}
+    bpe = {"type": "BPE", "dropout": 0.5, "unk_token": "[UNK]", "vocab": pieces, "merges": [["d", "o"], ["do", "g"]]}
+    added = [{"id": pieces[name], "content": name, "special": True} | FLAGS for name in ("[MASK]", "[PAD]", "[UNK]")]
+    change_tokenizer(
+        model, lambda document: document.update(model=bpe, added_tokens=added, normalizer=None, post_processor=None)
+    )
+    _, tokenizer = load(model)
+    assert tokenizer(["dog"] * 50, add_special_tokens=False)["input_ids"] == [[pieces["dog"]]] * 50
+
+
 def index(folder: Path, file_name: str) -> None:
     names = list(load_file(folder / "model.safetensors"))
     (folder / "model.safetensors").rename(folder / "other.safetensors")
@@ -162,8 +176,7 @@ def remove(*names: str) -> Callable[[Path], None]:
 
 def give_id(folder: Path) -> None:
     def add(document: dict[str, Any]) -> None:
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        document["added_tokens"].append({"id": 300, "content": "<far>", "special": False, **flags})
+        document["added_tokens"].append({"id": 300, "content": "<far>", "special": False, **FLAGS})
         document["model"]["vocab"]["<far>"] = 300
 
     change_tokenizer(folder, add)

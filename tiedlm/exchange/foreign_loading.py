@@ -18,6 +18,7 @@ from tiedlm.counting.built.build_limits import module_budget
 from tiedlm.counting.built.configured_class import harmless
 from tiedlm.counting.stored.bit_comparison import compare_bits
 from tiedlm.data.encoding_limits import enter_reading
+from tiedlm.data.tokenizer_kinds import turn_off_dropout
 from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.foreign_folder import CONFIG, ForeignFolder
 from tiedlm.processes.guarded_process import Guard
@@ -64,6 +65,8 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     with told(source, "its tokenizer cannot be used", "give the tokenizer.json of this model"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, config=config, **options)
+        if tokenizer.is_fast:
+            turn_off_dropout(tokenizer.backend_tokenizer)
         _check_ids(tokenizer, word_embeddings(planned).weight.shape[0], source)
         _check_mask(tokenizer, folder)
     num_bytes = FP32_BYTES * folder.num_elements
