@@ -241,6 +241,16 @@ def test_a_text_of_unknown_tokens_alone_is_refused(text: Path, model: Path) -> N
         evaluate(model, str(text), ["valid"], seq_length=12)
 
 
+def test_a_block_that_what_stands_around_a_text_fills_is_refused(text: Path, model: Path) -> None:
+    around = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 6
+    single = [*around, {"Sequence": {"id": "A", "type_id": 0}}, *around]
+    special = {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}}
+    template = {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special}
+    change_tokenizer(model, lambda document: document.update(post_processor=template))
+    with pytest.raises(InputError, match=r"puts 12 tokens around a text, so a block of 12 has no room for one; give a"):
+        evaluate(model, str(text), ["valid"], seq_length=12)
+
+
 @pytest.mark.usefixtures("text")
 def test_the_command_says_it_in_one_sentence(model: Path, tmp_path: Path) -> None:
     change_weights(model, lambda all_: {name: all_[name] for name in all_ if not name.startswith("cls.")})
