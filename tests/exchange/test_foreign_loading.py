@@ -251,6 +251,12 @@ def test_a_block_that_what_stands_around_a_text_fills_is_refused(text: Path, mod
         evaluate(model, str(text), ["valid"], seq_length=12)
 
 
+def test_a_file_of_a_folder_is_not_looked_for_on_the_hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(InputError, match=r"^model/model\.safetensors: is no run, no folder and no owner/name"):
+        open_foreign("model/model.safetensors")
+
+
 @pytest.mark.usefixtures("text")
 def test_the_command_says_it_in_one_sentence(model: Path, tmp_path: Path) -> None:
     change_weights(model, lambda all_: {name: all_[name] for name in all_ if not name.startswith("cls.")})
