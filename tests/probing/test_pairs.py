@@ -251,6 +251,7 @@ def test_the_penn_treebank_has_as_many_items_as_is_said(real_data: Path) -> None
         ('{"sentence_good": "a", "sentence_bad": "a"}', "sentence_good and sentence_bad are both 'a'"),
         ('{"sentence_good": "a", "sentence_bad": "b", "right": "a"}', "line 2: has fields of both kinds"),
         ('{"sentence_good": "a", "sentence_bad": "b", "UID": 3}', "UID is '3', which is no text"),
+        ('{"sentence_good": "a \\ud83d", "sentence_bad": "b"}', "sentence_good is 'a \\ud83d', which is no text"),
         ('{"text": "a"}', "line 2: has no item; give either sentence, right and wrong"),
         ("[1]", "line 2: is JSON, but not an object"),
         ("{", "line 2: is not valid JSON"),
