@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from tokenizers import Tokenizer, models
 
 from tests.cli.test_bad_input import run_tiedlm
 from tests.conftest import toy_experiment
@@ -214,6 +215,19 @@ def test_the_chosen_stretches_are_scored_whole(has_line_ends: bool, seq_length: 
     assert (sums.line_end_nll_nats[chosen] > 0).all() == has_line_ends
     assert of_stretches[chosen].sum() <= 400 * 1.5
     assert scored.evaluation.splits[0].num_tokens < len(read_split(model, corpus, "valid").ids)
+
+
+def test_a_part_of_a_text_of_which_a_tokenizer_makes_nothing_is_refused(text: Path, tmp_path: Path) -> None:
+    """BPE without an unknown token leaves out what it does not know."""
+    saved_model("Bert", tmp_path / "one", tie=True)
+    other = shutil.copytree(tmp_path / "one", tmp_path / "other")
+    tokens = {"[MASK]": 0, "[PAD]": 1, "x": 2}
+    bpe = Tokenizer(models.BPE(tokens, []))
+    bpe.add_special_tokens(["[MASK]", "[PAD]"])
+    names = {"mask_token": "[MASK]", "pad_token": "[PAD]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, **names).save_pretrained(other)
+    with pytest.raises(InputError, match="its valid split has 0 tokens, fewer than one block"):
+        evaluate_pair(tmp_path / "one", other, str(text), ["valid"], max_tokens=30, seq_length=12)
 
 
 def test_lines_without_text_are_no_stretch_of_their_own() -> None:

@@ -228,6 +228,13 @@ def roberta() -> Tokenizer:
     return bytes_of(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], adds_blank=True)
 
 
+def roberta_with_dropout() -> Tokenizer:
+    """It would leave out merges at random, which no run does."""
+    tokenizer = roberta()
+    tokenizer.model.dropout = 0.5
+    return tokenizer
+
+
 def llama() -> Tokenizer:
     """BPE with bytes as a way out, blanks marked by the normalizer."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁thedog?", "th", "the", "▁the"]
@@ -249,7 +256,7 @@ def words() -> Tokenizer:
 
 KINDS = (
     *(wordpiece, unigram, unigram_of_words, unigram_with_added_mask),
-    *(gpt2, roberta, words),
+    *(gpt2, roberta, roberta_with_dropout, words),
 )
 
 

@@ -26,6 +26,8 @@ Tensors = dict[str, torch.Tensor]
 LAYER = "bert.encoder.layer.1.intermediate.dense.weight"
 TABLE = "bert.embeddings.word_embeddings.weight"
 DECODER = "cls.predictions.decoder.weight"
+FLAGS = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+"""Of an added token."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,11 @@ WRONG_WEIGHTS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "truth values": (lambda all_: all_ | {TABLE: all_[TABLE] > 0}, f"{TABLE} is stored as BOOL"),
     "not a number": (with_nan, f"{LAYER} has numbers that are not finite"),
     "infinite": (lambda all_: all_ | {TABLE: all_[TABLE] / 0}, f"{TABLE} has numbers that are not finite"),
+    "a layer more": (
+        lambda all_: all_ | {LAYER.replace("layer.1", "layer.2"): all_[LAYER] + 1},
+        r"1 of its tensors have no place in BertForMaskedLM as its config\.json describes it, e\.g\. .*layer\.2\.inter",
+    ),
+    "a bias more": (lambda all_: all_ | {TABLE.replace("weight", "bias"): torch.ones(16)}, "and would be left out"),
     "another output matrix": (
         lambda all_: all_ | {DECODER: all_[TABLE] + 1},
         f"is tied by its configuration, but {TABLE} and {DECODER} differ",
@@ -131,6 +138,18 @@ def test_of_a_perceiver_and_a_luke_the_word_embeddings_are_found(sound: Path, tm
         assert is_tied(loaded) is ties
 
 
+def test_a_tokenizer_with_dropout_reads_a_text_alike_each_time(model: Path) -> None:
+    tokens = [*"[MASK] [PAD] [UNK] [CLS] [SEP]".split(), *"dog", "do", "dog"]
+    pieces = {token: place for place, token in enumerate(tokens)}
+    bpe = {"type": "BPE", "dropout": 0.5, "unk_token": "[UNK]", "vocab": pieces, "merges": [["d", "o"], ["do", "g"]]}
+    added = [{"id": pieces[name], "content": name, "special": True} | FLAGS for name in ("[MASK]", "[PAD]", "[UNK]")]
+    change_tokenizer(
+        model, lambda document: document.update(model=bpe, added_tokens=added, normalizer=None, post_processor=None)
+    )
+    _, tokenizer = load(model)
+    assert tokenizer(["dog"] * 50, add_special_tokens=False)["input_ids"] == [[pieces["dog"]]] * 50
+
+
 def index(folder: Path, file_name: str) -> None:
     names = list(load_file(folder / "model.safetensors"))
     (folder / "model.safetensors").rename(folder / "other.safetensors")
@@ -157,8 +176,7 @@ def remove(*names: str) -> Callable[[Path], None]:
 
 def give_id(folder: Path) -> None:
     def add(document: dict[str, Any]) -> None:
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        document["added_tokens"].append({"id": 300, "content": "<far>", "special": False, **flags})
+        document["added_tokens"].append({"id": 300, "content": "<far>", "special": False, **FLAGS})
         document["model"]["vocab"]["<far>"] = 300
 
     change_tokenizer(folder, add)
@@ -221,6 +239,22 @@ def test_a_text_of_unknown_tokens_alone_is_refused(text: Path, model: Path) -> N
     (text / "valid.txt").write_text("это не тот язык\n" * 60)
     with pytest.raises(InputError, match=r"knows no token of the valid split .*, all are unknown"):
         evaluate(model, str(text), ["valid"], seq_length=12)
+
+
+def test_a_block_that_what_stands_around_a_text_fills_is_refused(text: Path, model: Path) -> None:
+    around = [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}] * 6
+    single = [*around, {"Sequence": {"id": "A", "type_id": 0}}, *around]
+    special = {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}}
+    template = {"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special}
+    change_tokenizer(model, lambda document: document.update(post_processor=template))
+    with pytest.raises(InputError, match=r"puts 12 tokens around a text, so a block of 12 has no room for one; give a"):
+        evaluate(model, str(text), ["valid"], seq_length=12)
+
+
+def test_a_file_of_a_folder_is_not_looked_for_on_the_hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(InputError, match=r"^model/model\.safetensors: is no run, no folder and no owner/name"):
+        open_foreign("model/model.safetensors")
 
 
 @pytest.mark.usefixtures("text")

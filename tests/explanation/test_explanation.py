@@ -56,6 +56,45 @@ def test_a_model_of_transformers_is_explained_alike(arm: str, tmp_path: Path) ->
     assert replace(theirs, **same(ours)) == ours
 
 
+def test_a_bias_that_the_class_adds_after_its_matrix_is_part_of_a_score(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tests.exchange.every_class import save
+
+    tokenizer = save("esm", tmp_path / "esm")
+    (one,) = explain("the dog likes a [MASK]", tmp_path / "esm")
+    model = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "esm").eval()
+    ids = tokenizer("the dog likes a [MASK]", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0, one.place]
+    bias = model.lm_head.bias.tolist()
+    for word in one.candidates:
+        assert word.score == pytest.approx(logits[word.token_id].item(), abs=1e-5)
+        assert word.bias == pytest.approx(bias[word.token_id], abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("family", ["mobilebert", "reformer"])
+def test_a_class_that_scores_by_more_than_one_row_is_refused(family: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.exchange.every_class import save
+
+    save(family, tmp_path / family)
+    with pytest.raises(InputError, match="does not score a token by the product with one row"):
+        explain("the dog likes a [MASK]", tmp_path / family)
+
+
+def test_scores_that_are_no_numbers_are_not_explained(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.exchange.test_evaluate import saved_model
+    from tests.exchange.test_foreign_loading import change_weights
+
+    saved_model("Bert", tmp_path / "model", tie=True)
+    names = ("cls.predictions.transform.LayerNorm.weight", "bert.embeddings.word_embeddings.weight")
+    change_weights(tmp_path / "model", lambda all_: all_ | {name: all_[name] * 1e30 for name in names})
+    with pytest.raises(InputError, match="its scores are not finite numbers; the model is damaged"):
+        explain("the dog likes a [MASK]", tmp_path / "model")
+
+
 def numbers(one: Explanation) -> list[float]:
     """Every number of an explanation that a device may round."""
     words = [[word.row_norm, word.cosine, word.bias, word.score, word.probability] for word in one.candidates]

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tests.cli.test_bad_input import run_tiedlm
 from tests.exchange.test_evaluate import saved_model
 from tests.exchange.test_export import trained
+from tests.exchange.test_foreign_loading import change_weights
 from tiedlm import InputError, compare_pairs, export, score_pairs
 from tiedlm.cli.probe_tables import render_folder_pairs, render_pairs
 from tiedlm.data.sources.corpus import load_corpus
@@ -27,7 +28,7 @@ from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import save_model
 from tiedlm.probing.agreement import agreement_items, count_words, other_forms
 from tiedlm.probing.folder_pairs import compare_outcomes
-from tiedlm.probing.judging import LONG, SEVERAL, UNKNOWN, Likelihoods, judge, likelihoods
+from tiedlm.probing.judging import LONG, MASKED, SEVERAL, UNKNOWN, Likelihoods, judge, likelihoods
 from tiedlm.probing.pair_file import read_pair_file
 from tiedlm.probing.pair_items import Cloze, Item, PairSet, SentencePair
 from tiedlm.probing.pair_scores import Outcomes, TrainWords
@@ -172,6 +173,22 @@ def test_a_model_of_transformers_answers_as_a_plain_loop_does(kind: str, tmp_pat
     assert (scores.frequency_accuracy, scores.corpus, scores.by_right_form) == (None, None, [])
 
 
+def test_a_model_that_gives_no_numbers_is_refused(tmp_path: Path) -> None:
+    saved_model("Bert", tmp_path / "model", tie=True)
+    names = ("cls.predictions.transform.LayerNorm.weight", "bert.embeddings.word_embeddings.weight")
+    change_weights(tmp_path / "model", lambda all_: all_ | {name: all_[name] * 1e30 for name in names})
+    for item in (Cloze("a [MASK]", "dog", "bone"), SentencePair("the dog", "the bone")):
+        with pytest.raises(InputError, match="its probabilities are not numbers; the model is damaged"):
+            likelihoods(sentences_of_foreign(open_foreign(str(tmp_path / "model")), NoGuard()), [item], "cpu")
+
+
+def test_a_sentence_with_a_models_own_mask_is_not_asked(tmp_path: Path) -> None:
+    saved_model("Bert", tmp_path / "model", tie=True)
+    model = sentences_of_foreign(open_foreign(str(tmp_path / "model")), NoGuard())
+    found = judge(model, [SentencePair("the [MASK]", "the dog"), SentencePair("the bone", "the dog")], "cpu")
+    assert found.not_scored == {MASKED: 1}
+
+
 def test_a_word_ends_where_its_tokenizer_or_a_blank_has_it() -> None:
     """Some tokenizers take a whole text for one word."""
     pieces = models.WordPiece({"do": 0, "##g": 1, ".": 2, "bone": 3, "[UNK]": 4}, unk_token="[UNK]")
@@ -251,6 +268,7 @@ def test_the_penn_treebank_has_as_many_items_as_is_said(real_data: Path) -> None
         ('{"sentence_good": "a", "sentence_bad": "a"}', "sentence_good and sentence_bad are both 'a'"),
         ('{"sentence_good": "a", "sentence_bad": "b", "right": "a"}', "line 2: has fields of both kinds"),
         ('{"sentence_good": "a", "sentence_bad": "b", "UID": 3}', "UID is '3', which is no text"),
+        ('{"sentence_good": "a \\ud83d", "sentence_bad": "b"}', "sentence_good is 'a \\ud83d', which is no text"),
         ('{"text": "a"}', "line 2: has no item; give either sentence, right and wrong"),
         ("[1]", "line 2: is JSON, but not an object"),
         ("{", "line 2: is not valid JSON"),

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tiedlm.data.signals_seen import signals_seen
 from tiedlm.data.sources.fetch import MAX_TOKENIZER_BYTES, fetch_tokenizer
 from tiedlm.data.sources.watcher import Watcher
-from tiedlm.data.tokenizer_kinds import NEEDED, what_is_wrong
+from tiedlm.data.tokenizer_kinds import NEEDED, turn_off_dropout, what_is_wrong
 from tiedlm.errors import InputError, Stopped, told
 from tiedlm.hub_client import first_line
 from tiedlm.masked_batch import EOS, MASK, PAD, SPECIAL_TOKENS, UNK, UNK_ID
@@ -196,8 +196,7 @@ def given_vocabulary(path: Path, text: str) -> Vocabulary:
         unk = json.loads(text)["model"].get("unk_token")
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    if isinstance(tokenizer.model, models.BPE):
-        tokenizer.model.dropout = None  # each time the same tokens
+    turn_off_dropout(tokenizer)
     tokenizer.encode_special_tokens = True
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     if len(vocabulary) < 2:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tiedlm.data.sources.unpacking import packing_of, pointer_of
 
@@ -61,6 +61,12 @@ def _other_format(path: Path, content: bytes) -> str | None:
     if value and all(isinstance(number, int) for number in value.values()):
         return "a list of tokens (vocab.json)"
     return next((name for key, name in OF_KEYS.items() if key in value), None)
+
+
+def turn_off_dropout(tokenizer: Tokenizer) -> None:
+    """From now on a text is the same tokens each time; BPE may leave out merges at random."""
+    if isinstance(tokenizer.model, models.BPE):
+        tokenizer.model.dropout = None
 
 
 def dropping(tokenizer: Tokenizer) -> Tokenizer | None:

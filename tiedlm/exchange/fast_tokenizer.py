@@ -26,6 +26,8 @@ def tokenizer_json(vocabulary: Vocabulary) -> str:
     names = special_names(vocabulary)
     document["post_processor"] = _between_ends(names[EOS], vocabulary.eos_id)
     document["truncation"] = document["padding"] = None
+    if "dropout" in document["model"]:  # with which the run was not trained (`turn_off_dropout`)
+        document["model"]["dropout"] = None
     blank_before_first_part(document)
     text = json.dumps(document, ensure_ascii=False)
     check_read_back(vocabulary, Tokenizer.from_str(text), names[MASK])

@@ -57,9 +57,10 @@ def open_foreign(source: str) -> ForeignFolder:
     Raises:
         InputError: it is nowhere, or its files are missing, unsound, or too large for what they are.
     """
-    is_folder = bool(source) and Path(source).is_dir()
+    given = Path(source)
+    is_folder = bool(source) and given.is_dir()
     source = source.removeprefix("hub:")  # as a text or a tokenizer on the Hub is named
-    if not is_folder and not HUB_NAME.fullmatch(source):
+    if not is_folder and (given.is_file() or not HUB_NAME.fullmatch(source)):
         raise InputError(
             f"{source or repr(source)}: is no run, no folder and no owner/name on the Hub; give "
             f"DIR/ARM-seedN.safetensors of a run, or a folder with {WANTED}"

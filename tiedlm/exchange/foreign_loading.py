@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from tiedlm.counting.built.build_limits import module_budget
 from tiedlm.counting.built.configured_class import harmless
 from tiedlm.counting.stored.bit_comparison import compare_bits
 from tiedlm.data.encoding_limits import enter_reading
+from tiedlm.data.tokenizer_kinds import turn_off_dropout
 from tiedlm.errors import InputError, printable, told
 from tiedlm.exchange.foreign_folder import CONFIG, ForeignFolder
 from tiedlm.processes.guarded_process import Guard
@@ -42,8 +43,9 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
     """The model in fp32, ready to be read, and its tokenizer; no code of a repository is run.
 
     Raises:
-        InputError: it is no masked LM, not every parameter has a finite value of its own in the file, the file's two
-            matrices differ though it ties them, or the tokenizer gives ids that the model has not.
+        InputError: it is no masked LM, not every parameter has a finite value of its own in the file, the file has
+            layers or biases that the model has not, its two matrices differ though it ties them, or the tokenizer gives
+            ids that the model has not.
     """
     try:
         import transformers
@@ -63,6 +65,8 @@ def load_foreign(folder: ForeignFolder, guard: Guard) -> tuple[Any, Any]:
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     with told(source, "its tokenizer cannot be used", "give the tokenizer.json of this model"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path, config=config, **options)
+        if tokenizer.is_fast:
+            turn_off_dropout(tokenizer.backend_tokenizer)
         _check_ids(tokenizer, word_embeddings(planned).weight.shape[0], source)
         _check_mask(tokenizer, folder)
     num_bytes = FP32_BYTES * folder.num_elements
@@ -165,7 +169,7 @@ def _check_planned(planned: Any, folder: ForeignFolder) -> None:
 
 
 def _check_filled(model: nn.Module, account: dict[str, Any], folder: ForeignFolder) -> None:
-    """Every parameter came from the file, as the loader accounts for it, and is a finite number."""
+    """Every parameter came from the file, as the loader accounts for it, and is a finite number; none is left out."""
     source = folder.source
     num_parameters = len(list(model.named_parameters()))
     missing = sorted(account["missing_keys"])
@@ -181,6 +185,12 @@ def _check_filled(model: nn.Module, account: dict[str, Any], folder: ForeignFold
             f"{source}: {len(wrong)} of its tensors are not as {type(model).__name__} and its config.json have them, "
             f"e.g. {_named(wrong)}; give the config.json of these weights"
         )
+    unread = _left_out(model, account["unexpected_keys"])
+    if unread:
+        raise InputError(
+            f"{source}: {len(unread)} of its tensors have no place in {type(model).__name__} as its {CONFIG} describes "
+            f"it, e.g. {_named(unread)}, and would be left out; give the {CONFIG} of these weights"
+        )
     floating = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     for tensor in folder.tensors.values():
         if tensor.name in floating and tensor.dtype not in FLOATS:
@@ -192,6 +202,21 @@ def _check_filled(model: nn.Module, account: dict[str, Any], folder: ForeignFold
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise InputError(f"{source}: {name} has numbers that are not finite; give a checkpoint that is whole")
+
+
+def _left_out(model: nn.Module, unread: Iterable[str]) -> list[str]:
+    """Of the tensors that the model has not, weights and biases of its modules and of layers that it lacks.
+
+    Those of other heads may be left out.
+    """
+    modules = dict(model.named_modules())
+    layers = tuple(f"{name}." for name, module in modules.items() if isinstance(module, nn.ModuleList))
+    parts = ((name, *name.rpartition(".")[::2]) for name in sorted(unread))
+    return [
+        name
+        for name, module, kind in parts
+        if kind in ("weight", "bias") and (module in modules or name.startswith(layers))
+    ]
 
 
 def _check_tie(model: Any, folder: ForeignFolder) -> None:

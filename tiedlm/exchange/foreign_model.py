@@ -150,7 +150,7 @@ def score_foreign(folder: ForeignFolder, seq_length: int | None, guard: Guard) -
         num_ids=len(theirs),
         vocab_size=word_embeddings(model).weight.shape[0],
         has_line_ends=own is not None,
-        seq_length=_block(model, own.seq_length if own else seq_length, source) - len(before) - len(after),
+        seq_length=_block(model, own.seq_length if own else seq_length, len(before) + len(after), source),
         eval_mask_seed=own.eval_mask_seed if own else 0,
         is_tied=is_tied(model),
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -188,14 +188,20 @@ def _id_maps(tokenizer: Any, vocab_size: int) -> tuple[npt.NDArray[np.int32], Te
     return here, theirs
 
 
-def _block(model: Any, seq_length: int | None, source: str) -> int:
-    """Tokens of a block, with those around it."""
+def _block(model: Any, seq_length: int | None, num_around: int, source: str) -> int:
+    """Tokens of a block without those around it, which `seq_length` counts too."""
     longest = longest_input(model)
     if seq_length is not None and seq_length > longest:
         raise InputError(
             f"blocks of {seq_length} tokens: {source} reads {longest} at most; give a smaller --seq-length"
         )
-    return seq_length or min(longest, LONGEST_BLOCK)
+    block = seq_length or min(longest, LONGEST_BLOCK)
+    if block <= num_around:
+        raise InputError(
+            f"{source}: its tokenizer puts {num_around} tokens around a text, so a block of {block} has no room for "
+            "one; give a larger --seq-length, or a model that reads more"
+        )
+    return block - num_around
 
 
 def longest_input(model: Any) -> int:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tiedlm.data.sources.corpus import Corpus
+from tiedlm.errors import InputError
 from tiedlm.exchange.scored_model import ScoredModel
+from tiedlm.masked_batch import UNK_ID
 
 STRETCH_BYTES = 512
 """About as long as a block, so that a run of stretches, too, is as long as a text resembles itself."""
@@ -56,7 +58,7 @@ def read_split(scored: ScoredModel, corpus: Corpus, split: str) -> SplitText:
     """Encode a split.
 
     Raises:
-        InputError: the model's tokenizer cannot read it.
+        InputError: the model's tokenizer cannot read it, knows nothing of it, or makes less than a block of it.
     """
     ids, left_out, num_tokens, num_bytes, ends_line = [], [], [], [], []
     for batch in corpus.batches(split):
@@ -74,9 +76,23 @@ def read_split(scored: ScoredModel, corpus: Corpus, split: str) -> SplitText:
         groups[np.cumsum(of_pieces)[has_end] - 1] += num_stretches
     of_stretches = [np.bincount(stretches, sizes).astype(np.int64) for sizes in (of_pieces, num_bytes, has_end)]
     together = np.concatenate(ids)
+    _check_readable(together, scored, corpus.name, split)
     digest = hashlib.sha256(together.tobytes()).hexdigest()
     reading = Reading(digest, scored.seq_length, scored.eval_mask_seed, scored.has_line_ends, *of_stretches)
     return SplitText(together, groups, sum(left_out) if left_out else None, reading)
+
+
+def _check_readable(ids: npt.NDArray[np.int32], scored: ScoredModel, name: str, split: str) -> None:
+    if len(ids) and (ids == UNK_ID).all():
+        raise InputError(
+            f"{scored.name}: its tokenizer knows no token of the {split} split of {name}, all are unknown; give the "
+            "tokenizer that belongs to the model, or a text in its language"
+        )
+    if len(ids) < scored.seq_length:
+        raise InputError(
+            f"corpus {name!r}: its {split} split has {len(ids)} tokens, fewer than one block of {scored.seq_length}; "
+            "give more text, or a smaller --seq-length"
+        )
 
 
 def read_splits(

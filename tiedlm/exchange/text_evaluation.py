@@ -114,7 +114,7 @@ def evaluate_text(
     """Score splits of a corpus: of each the stretches that are asked for, or blocks of at most `asked.max_tokens`.
 
     Raises:
-        InputError: a split is shorter than a block, or the model's loss on it is no number; or there is no such device.
+        InputError: a split cannot be read, or the model's loss on it is no number; or there is no such device.
     """
     runtime = resolve_runtime(asked.device, asked.precision)
     scored.model.to(runtime.device)
@@ -126,7 +126,6 @@ def evaluate_text(
     scores, sums = [], {}
     for split in asked.splits:
         text = read_split(scored, corpus, split)
-        _check_readable(text.ids, scored, corpus.name, split)
         rows = _rows(text, scored.seq_length, asked, split)
         blocks, groups = (_blocks(of_tokens, scored.seq_length)[rows] for of_tokens in (text.ids, text.groups))
         tell = functools.partial(on_progress, f"evaluating {split}")
@@ -150,19 +149,6 @@ def evaluate_text(
         notes=scored.notes,
     )
     return ScoredText(evaluation, sums)
-
-
-def _check_readable(ids: npt.NDArray[np.int32], scored: ScoredModel, name: str, split: str) -> None:
-    if len(ids) and (ids == UNK_ID).all():
-        raise InputError(
-            f"{scored.name}: its tokenizer knows no token of the {split} split of {name}, all are unknown; give the "
-            "tokenizer that belongs to the model, or a text in its language"
-        )
-    if len(ids) < scored.seq_length:
-        raise InputError(
-            f"corpus {name!r}: its {split} split has {len(ids)} tokens, fewer than one block of {scored.seq_length}; "
-            "give more text, or a smaller --seq-length"
-        )
 
 
 def _blocks(of_tokens: npt.NDArray[np.integer], seq_length: int) -> torch.Tensor:

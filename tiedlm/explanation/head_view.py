@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ from tiedlm.processes.guarded_process import Guard
 
 PAIR = Path(__file__).parent / "pair"
 PAIR_TOKENIZER = "word"
+ROUNDING = 1e-5
+"""Of fp32, in a sum of products, as a share of the largest."""
 SPECIAL_NAMES = {name for names in ROLES.values() for name in names}
 """Also where a corpus has them as words, such as the `<unk>` of the Penn Treebank."""
 
@@ -124,7 +127,8 @@ def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView
     """Of a masked LM that `transformers` reads.
 
     Raises:
-        InputError: the model is not whole, or has no output matrix; or the sentence has no masked word.
+        InputError: the model is not whole, or its scores are no products of an output matrix, or no numbers; or the
+            sentence has no masked word.
     """
     model, tokenizer = load_foreign(folder, guard)
     decoder = model.get_output_embeddings()
@@ -142,11 +146,20 @@ def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView
         decoder.register_forward_pre_hook(lambda _, inputs: into_decoder.append(inputs[0])),
         model.base_model.register_forward_hook(lambda _, __, output: out_of_encoder.append(output[0])),
     ]
-    read(model, torch.tensor([ids]), folder.source, guard)
+    logits = read(model, torch.tensor([ids]), folder.source, guard)[0]
     for handle in handles:
         handle.remove()
-    bias = getattr(decoder, "bias", None)
+    if not torch.isfinite(logits).all():
+        raise InputError(
+            f"{folder.source}: its scores are not finite numbers; the model is damaged, so get its files anew"
+        )
     table = word_embeddings(model).weight
+    bias = _bias(decoder, into_decoder[-1][0], logits) if into_decoder and decoder.weight.shape == table.shape else None
+    if bias is None:
+        raise InputError(
+            f"{folder.source}: {type(model).__name__} does not score a token by the product with one row, as long as "
+            "its row of the table, and a bias; give another masked LM"
+        )
     special = set(tokenizer.all_special_ids)
 
     def token_name(token: int) -> str:
@@ -160,13 +173,27 @@ def view_foreign(folder: ForeignFolder, sentence: str, guard: Guard) -> HeadView
         guess=into_decoder[-1][0, place],
         output_rows=decoder.weight.detach(),
         input_rows=table.detach(),
-        bias=torch.zeros(len(decoder.weight)) if bias is None else bias.detach(),
+        bias=bias,
         is_tied=decoder.weight is table,
         num_parameters=_count(model),
         token_names=token_name,
         is_word=lambda token: token not in special and tokenizer.convert_ids_to_tokens(token) not in SPECIAL_NAMES,
         unknown=_unknown(text, ids, offsets, tokenizer.unk_token_id),
     )
+
+
+def _bias(decoder: Any, guesses: Tensor, logits: Tensor) -> Tensor | None:
+    """What is added to the products of guesses (T, E) to make them logits (T, V), the same at every place; else None.
+
+    The matrix has it, or the class adds it afterwards, as ESM does.
+    """
+    weight, own = decoder.weight.detach(), getattr(decoder, "bias", None)
+    added = logits - guesses @ weight.T
+    tolerance = ROUNDING * float(logits.abs().max())
+    for bias in (torch.zeros(len(weight)) if own is None else own.detach(), added[0]):
+        if float((added - bias).abs().max()) <= tolerance:
+            return bias
+    return None
 
 
 def _unknown(text: str, ids: list[int], offsets: Sequence[tuple[int, int]], unk_id: int | None) -> list[str]:

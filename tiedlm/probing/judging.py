@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from tiedlm.errors import InputError
 from tiedlm.probing.pair_items import Cloze, Item
 from tiedlm.probing.pair_scores import Outcomes
 from tiedlm.probing.sentence_model import Reading, SentenceModel
@@ -62,6 +63,9 @@ def judge(
     """Ask a model every item that it can be asked, in fp32; the others are counted by what is in the way.
 
     A tie counts one half. (In bf16 many scores would be equal that are not.)
+
+    Raises:
+        InputError: as `likelihoods`.
     """
     points, not_scored = np.full(len(items), np.nan), Counter[str]()
     for start in range(0, len(items), ITEMS_AT_ONCE):
@@ -86,7 +90,11 @@ def judge(
 
 @torch.no_grad()
 def likelihoods(model: SentenceModel, items: Sequence[Item], device: str) -> list[Likelihoods | str]:
-    """What a model gives each item, or what is in the way; sums do not depend on the order of their terms."""
+    """What a model gives each item, or what is in the way; sums do not depend on the order of their terms.
+
+    Raises:
+        InputError: it gives what is no number, or its tokenizer cannot read a text.
+    """
     model.module.to(device)
     model.module.eval()
     asked = _ask(model, items)
@@ -108,6 +116,8 @@ def _ask(model: SentenceModel, items: Sequence[Item]) -> list[_Asked | str]:
             asked.append(LONG)
         elif isinstance(item, Cloze):
             asked.append(_forms(model, *read))
+        elif any(model.mask_id in reading.ids for reading in read):
+            asked.append(MASKED)
         elif any(model.unk_id in reading.ids for reading in read):
             asked.append(UNKNOWN)
         else:
@@ -168,5 +178,9 @@ def _log_probabilities(model: SentenceModel, terms: Iterable[_Term], device: str
             tokens = torch.tensor([term.token for _, term in wanted], device=device)
             logits = model.logits_at(input_ids, places).double()  # (B, V)
             likely = logits[numbers, tokens] - logits.logsumexp(1)[numbers]
+            if likely.isnan().any():  # which would be neither likelier nor a tie
+                raise InputError(
+                    f"{model.name}: its probabilities are not numbers; the model is damaged, so get its files anew"
+                )
             found |= zip((term for _, term in wanted), likely.tolist(), strict=True)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tiedlm.regular_file import read_regular_file
 
 MAX_FILE_BYTES = 200_000_000
 CLOZE, SENTENCES = ("sentence", "right", "wrong"), ("sentence_good", "sentence_bad")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+"""JSON may have one of the two escapes of a character alone; no tokenizer reads that."""
 PARADIGMS = ("paradigm", "UID")
 """Names of the field that tells what an item tests; BLiMP's is the second."""
 
@@ -82,7 +85,7 @@ def _item(raw: dict[str, Any], place: str) -> Item:
 
 def _text(raw: dict[str, Any], field: str, place: str) -> str:
     value = raw.get(field)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or HALF_CHARACTER.search(value):
         told = "is missing" if field not in raw else f"is {str(value)[:60]!r}, which is no text"
         raise InputError(f"{place}: {field} {told}; give a text in quotes")
     return value

@@ -109,8 +109,7 @@ def summarise(outcomes: Outcomes, pairs: PairSet, train: TrainWords | None) -> P
     whole = crossed_interval(points[None], group_numbers(items))
 
     def parts(labels: Sequence[str | None], names: Sequence[str]) -> list[PartScore]:
-        of_label = np.array([str(label) for label in labels])
-        rows = [of_label == name for name in names]
+        rows = [np.array([label == name for label in labels]) for name in names]
         return [
             PartScore(name, int(is_of.sum()), mean(points[is_of]), None if floor is None else mean(floor[is_of]))
             for name, is_of in zip(names, rows, strict=True)
