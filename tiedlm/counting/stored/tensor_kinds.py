@@ -135,7 +135,7 @@ def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Besid
     names that no parameter has tell.
     """
     if tensor.name in layout.parameters or (tensor.is_parameter and tensor.is_floating):
-        return None
+        return PACKED if is_packed_weight(tensor, beside) else None
     kind = kind_by_name(tensor, beside)
     if kind is None and tensor.name in layout.buffers:
         return "buffers of its class"
