@@ -218,6 +218,18 @@ def test_a_matrix_of_unknown_name_is_compared_by_its_shape(tmp_path: Path) -> No
     assert "to_words.weight" in (checkpoint_of(answer).mismatch or "")
 
 
+@pytest.mark.parametrize("names", [("encoder", "decoder"), ("embedding", "fc")])
+def test_an_output_of_another_width_is_found_by_its_rows(names: tuple[str, str], tmp_path: Path) -> None:
+    """As of an LSTM whose states are wider than its embeddings: PyTorch's word_language_model, and lessons."""
+    looks_up, output = names
+    shapes = {f"{looks_up}.weight": (60, 8), f"{output}.weight": (60, 24), f"{output}.bias": (60,)}
+    shapes |= {"rnn.weight_ih_l0": (96, 8), "embed_per_layer.weight": (60, 8)}
+    save_file({name: torch.randn(shape) for name, shape in shapes.items()}, tmp_path / "model.safetensors")
+    answer = count_params(tmp_path / "model.safetensors")
+    assert (answer.count.vocab_size, answer.count.embedding_size, answer.count.output_shape) == (60, 8, (60, 24))
+    assert checkpoint_of(answer).input_embedding.name == f"{looks_up}.weight"
+
+
 def test_an_encoder_without_a_head_is_neither_tied_nor_untied(tmp_path: Path) -> None:
     """As every sentence encoder is stored: with a pooler, under the names of the base class."""
     save(tiny("bert"), tmp_path)
