@@ -60,7 +60,7 @@ def find_pair(
     if first is None:
         return None
     wider = [tensor for tensor in _of_rows(unknown, first) if not looks_like_embedding(tensor.name)]
-    partners = (_of_shape(unknown, first) or wider) if has_head else []
+    partners = (_of_shape(unknown, first) or wider or _last_layer(by_group, first, layout)) if has_head else []
     if len(partners) == 1:
         return EmbeddingPair(first, partners[0])
     return EmbeddingPair(first, None, may_be_output=tuple(tensor.name for tensor in partners))
@@ -92,6 +92,13 @@ def _of_rows(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredT
     """Others with a row for each word, of whatever width: an LSTM's states may be wider than its embeddings."""
     alike = [tensor for tensor in tensors if tensor.shape[0] == one.shape[0] and tensor is not one]
     return [tensor for tensor in alike if tensor.name.endswith(".weight")]
+
+
+def _last_layer(by_group: Mapping[str, Sequence[StoredTensor]], one: StoredTensor, layout: Layout) -> list[StoredTensor]:
+    """The only matrix of its shape in a layer: the output may be the last (Phi-1's `layers.25.linear`)."""
+    layers = [tensor for group, members in by_group.items() if group.endswith("layers") for tensor in members]
+    alike = [tensor for tensor in _of_shape(layers, one) if tensor.name not in layout.parameters]
+    return alike if len(alike) == 1 else []
 
 
 def _guess_input(unknown: Sequence[StoredTensor], aliases: Mapping[str, str]) -> StoredTensor | None:

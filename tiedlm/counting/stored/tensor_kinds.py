@@ -37,6 +37,7 @@ GROUP_NAMES = {
         "generator_lm_head.weight",
         "embed_out.weight",
         "^output.weight",
+        "language_model.output.weight",
         "^transformer.output_layer.weight",
         "pred_layer.proj.weight",
         "lm_head.out_proj.weight",
@@ -120,7 +121,7 @@ UNKNOWN = Layout()
 def group_of(name: str, shape: tuple[int, ...], layers_group: str | None, layout: Layout = UNKNOWN) -> str:
     """The group of a parameter, or `other`; layers whose names tell no more are of `layers_group`, or `layers`."""
     is_matrix = len(shape) == 2 and 0 not in shape
-    if name in layout.inputs | layout.outputs:
+    if is_matrix and name in layout.inputs | layout.outputs:
         return "word_embeddings" if name in layout.inputs else "decoder_weight"
     group = _fit(_path(name)) or "other"
     if group in ("word_embeddings", "decoder_weight") and (not is_matrix or name in layout.parameters):
