@@ -120,6 +120,17 @@ FILES = {
         a.weight_orig F32 8,8
         a.weight_u F32 8 running statistics
         a.weight_v F32 8 running statistics""",
+    "spectral norm, parametrized": """
+        a.parametrizations.weight.original F32 8,8
+        a.parametrizations.weight.0._u F32 8 running statistics
+        a.parametrizations.weight.0._v F32 8 running statistics""",
+    "AWD-LSTM": """
+        rnns.0.module.weight_hh_l0_raw F32 32,8
+        rnns.0.module.weight_hh_l0 F32 32,8 copies of weights with some dropped""",
+    "AWD-LSTM of fastai 1": """
+        rnns.0.weight_hh_l0_raw F32 32,8
+        rnns.0.module.weight_hh_l0 F32 32,8 copies of weights with some dropped
+        rnns.0.module.weight_ih_l0 F32 32,8""",
     "weight norm": """
         a.weight_g F32 8,1
         a.weight_v F32 8,8""",

@@ -138,6 +138,13 @@ ROUTERS_AND_STATISTICS = (
         "torch.nn.utils.spectral_norm; the weight_v of weight_norm is a parameter and has no weight_orig beside it",
         with_any("weight_orig"),
     ),
+    Row(STATISTICS, "parametrizations.*.#._u parametrizations.*.#._v", "torch.nn.utils.parametrizations.spectral_norm"),
+    Row(
+        "copies of weights with some dropped",
+        "module.weight_hh_*",
+        "awd-lstm-lm: WeightDrop; fastai 1: WeightDropout",
+        either(with_named("", "_raw"), with_named(r"module\.(weight_hh_\w+)", r"\1_raw")),
+    ),
     Row("masks of pruned weights", "weight_mask", "torch.nn.utils.prune", with_any("weight_orig")),
     Row("masks of pruned weights", "bias_mask", "torch.nn.utils.prune", with_any("bias_orig")),
     Row(
