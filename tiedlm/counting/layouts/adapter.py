@@ -17,8 +17,8 @@ from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.tensor_kinds import group_of, is_known_matrix
 from tiedlm.counting.stored.torch_archive import UnreadArchive
-from tiedlm.counting.stored.weight_files import listed, read_weights
-from tiedlm.errors import printable
+from tiedlm.counting.stored.weight_files import read_weights
+from tiedlm.errors import listed, printable
 
 CONFIG = "adapter_config.json"
 FILES = ("adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors", "pytorch_adapter.bin")

@@ -94,7 +94,9 @@ def _of_rows(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredT
     return [tensor for tensor in alike if tensor.name.endswith(".weight")]
 
 
-def _last_layer(by_group: Mapping[str, Sequence[StoredTensor]], one: StoredTensor, layout: Layout) -> list[StoredTensor]:
+def _last_layer(
+    by_group: Mapping[str, Sequence[StoredTensor]], one: StoredTensor, layout: Layout
+) -> list[StoredTensor]:
     """The only matrix of its shape in a layer: the output may be the last (Phi-1's `layers.25.linear`)."""
     layers = [tensor for group, members in by_group.items() if group.endswith("layers") for tensor in members]
     alike = [tensor for tensor in _of_shape(layers, one) if tensor.name not in layout.parameters]

@@ -47,7 +47,7 @@ ATTENTION = (
     Row(MASKS, "attn.masked_bias attention.masked_bias", "transformers 4: GPT2Attention", is_one_number),
     Row(
         MASKS,
-        "mask mask_cache bias_mask tril triu *causal* att*_mask *ahead_mask *future_mask subsequent_mask src_mask tgt_mask",
+        "mask mask_cache bias_mask tril triu *causal* att*_mask *ahead_mask *future_mask src_mask tgt_mask",
         "minGPT, CodeGen, lit-gpt, and lessons that register torch.tril",
         is_mask,
     ),

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tiedlm.errors import listed
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Opening one runs whatever its author put into it (https://docs.python.org/3/library/pickle.html)."""
 OTHERS = (".msgpack", ".h5", ".onnx", ".ot", ".engine", ".nemo", ".distcp", ".tflite")
 READ = (".safetensors", ".gguf", ".npz")
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|tokenizer).*")
-MAX_NAMES = 4
 
 
 def why_not_opened(path: Path) -> str | None:
@@ -38,7 +39,4 @@ def unread_note(folder: Path, read: Iterable[Path]) -> tuple[str, ...]:
         and not NO_WEIGHTS.fullmatch(path.name)
         and path.is_file()
     )
-    if not names:
-        return ()
-    shown = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
-    return (f"beside it lie weights that were not read: {shown}",)
+    return (f"beside it lie weights that were not read: {listed(names)}",) if names else ()
