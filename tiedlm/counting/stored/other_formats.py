@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tiedlm.counting.stored.safetensors_header import OTHER_FILES
 from tiedlm.errors import listed
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -18,7 +19,12 @@ NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|to
 def why_not_opened(path: Path) -> str | None:
     """In a sentence, why a file of weights is refused; None for any other file."""
     ending = path.suffix.lower()
-    if ending in PICKLES:
+    if ending in PICKLES and path.is_file():
+        with path.open("rb") as file:
+            first = file.read(8)
+        what = next((what for begins, what in OTHER_FILES.items() if first.startswith(begins)), None)
+        if what is not None and not first.startswith(b"\x80"):
+            return f"{path}: is {what}; give the model's config.json or .safetensors"
         return (
             f"{path}: is a pickle, which can run code when it is opened, so it is not opened; save it as .safetensors, "
             "or by torch.save of PyTorch 1.6 or newer, whose archive tells its tensors"
