@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +18,12 @@ WORDS_OF_NO_MEMORY = (
 def printable(text: str) -> str:
     """Text from a file with its control characters spelled out, so that it cannot steer a terminal or break a line."""
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def listed(names: Sequence[str], shown: int = 4) -> str:
+    """`a, b, c, d and 3 more`, of names from files."""
+    more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+    return ", ".join(printable(name[:100]) for name in names[:shown]) + more
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

@@ -67,6 +67,12 @@ KINDS: dict[str, tuple[dict[str, tuple[int, ...]], str, str]] = {
         "LoRA",
         "128 parameters in 2 matrices",
     ),
+    "of the adapters library": (
+        {"bert.layer.0.adapters.a.adapter_down.0.weight": (2, H), "bert.layer.0.adapters.a.adapter_up.weight": (H, 2)},
+        "bottlenecks",
+        "128 parameters in 2 tensors",
+    ),
+    "P-tuning v2": ({"transformer.prefix_encoder.embedding.weight": (4, 2 * H)}, "prefix tuning", "256 parameters"),
 }
 
 
@@ -104,6 +110,14 @@ def test_the_file_has_the_answer_of_its_folder(with_config: bool, tmp_path: Path
     assert "is an adapter (DoRA) of example/tiny, with 128 parameters" in said
     for given in (path, tmp_path / "adapter_config.json"):
         assert refusal(given).partition(": ")[2] == said.partition(": ")[2]
+
+
+def test_an_adapter_of_the_adapters_library_names_its_base(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"model_name": "example/tiny", "model_type": "bert"}))
+    assert "is an adapter (PEFT) of example/tiny, with weights that do not lie here;" in refusal(tmp_path)
+    shapes = KINDS["of the adapters library"][0]
+    torch.save(tensors(shapes), tmp_path / "pytorch_adapter.bin")
+    assert "is an adapter (bottlenecks) of example/tiny, with 128 parameters" in refusal(tmp_path)
 
 
 def test_a_model_with_an_adapter_beside_it_is_counted(tmp_path: Path) -> None:

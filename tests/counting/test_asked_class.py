@@ -427,10 +427,25 @@ def packed_by_gptq(tensors: dict[str, Any]) -> None:
         }
 
 
-def test_packed_weights_are_counted_by_what_the_file_holds_of_its_class(tmp_path: Path) -> None:
+def packed_under_their_names(tensors: dict[str, Any]) -> None:
+    """As bitsandbytes and modelopt store them: two weights of four bits to a byte, under the weight's own name."""
+    for name in [name for name in tensors if "proj.weight" in name]:
+        tensors[name] = torch.zeros(tensors[name].numel() // 2, 1, dtype=torch.uint8)
+        tensors[f"{name}.absmax"] = torch.ones(3)
+
+
+def in_eight_bits(tensors: dict[str, Any]) -> None:
+    """As bitsandbytes, EETQ and Quark store them."""
+    for name in [name for name in tensors if "proj.weight" in name]:
+        tensors[name] = tensors[name].to(torch.int8)
+        tensors[name.replace("weight", "SCB")] = torch.ones(len(tensors[name]))
+
+
+@pytest.mark.parametrize("pack", [packed_by_gptq, packed_under_their_names, in_eight_bits])
+def test_packed_weights_are_counted_by_what_the_file_holds_of_its_class(pack: Any, tmp_path: Path) -> None:
     once = save(tiny("llama", tied=False), tmp_path)
     quantised = {"quantization_config": {"quant_method": "gptq", "bits": 4}}
-    packed = rewritten(tmp_path, packed_by_gptq, **quantised)
+    packed = rewritten(tmp_path, pack, **quantised)
     assert packed.count.total == once.count.total
     assert (packed.count.tie_word_embeddings, packed.basis) == (False, "class")
 

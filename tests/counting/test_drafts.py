@@ -110,7 +110,8 @@ def test_the_target_is_named_where_the_configuration_names_it(tmp_path: Path) ->
 def test_a_model_is_no_draft(tmp_path: Path) -> None:
     """Nor one with a matrix called fc, or one of NVIDIA's that see and are called Eagle."""
     seeing = {"architectures": ["Eagle2_5_VLForConditionalGeneration"], "vision_config": {}, "text_config": LLAMA}
-    for config, more in ((LLAMA, {"fc.weight": torch.zeros(2, H)}), (LLAMA | seeing, {})):
+    older = {"architectures": ["EagleLlamaForCausalLM"], "model_type": "eagle_llama", "mm_vision_tower": "clip"}
+    for config, more in ((LLAMA, {"fc.weight": torch.zeros(2, H)}), (LLAMA | seeing, {}), (LLAMA | older, {})):
         (tmp_path / "config.json").write_text(json.dumps(config))
         answer = count_params(stored(tmp_path / "model.safetensors", llama() | more))
         assert not any("speculative" in note for note in answer.notes)

@@ -42,6 +42,11 @@ FILES = {
     "a lesson": """
         blocks.0.sa.heads.0.tril F32 8,8 causal masks
         blocks.0.att.mask BOOL 8,8 causal masks
+        blocks.0.attn.attention_mask F32 1,1,8,8 causal masks
+        blocks.0.attn.causal_bias F32 8,8 causal masks
+        blocks.0.attn.look_ahead_mask F32 8,8 causal masks
+        blocks.0.causal_conv.weight F32 8,8
+        blocks.0.causal_mask F32 8
         blocks.0.mask F32 1,8""",
     "learned biases of attention": """
         encoder.layers.0.attention.bias F32 12,8,8
@@ -79,6 +84,9 @@ FILES = {
     "lessons of sinusoids": """
         pos_encoding.encoding F32 64,8 sinusoidal positions
         encoder.pos_encoder.positional_encoding F32 1,64,8 sinusoidal positions
+        position_encoding.pos_encoding F32 1,64,8 sinusoidal positions
+        pos_emb.sinusoid_table F32 64,8 sinusoidal positions
+        src_embed.positional_encodings F32 64,1,8
         pos_encoding.encoding.weight F32 64,8""",
     "LLMs-from-scratch": """
         trf_blocks.0.att.cos F32 64,8 rotary frequencies
@@ -91,7 +99,9 @@ FILES = {
         rotary_emb.cos F32 64,8 rotary frequencies
         mixer.cos F32 64,8
         rope.cos F32 8
-        rope_cos.weight F32 8,8""",
+        rope_cos.weight F32 8,8
+        layers.0.rotary_embedding.sin F32 64,8 rotary frequencies
+        layers.0.rotary._cos_cached F32 64,8 rotary frequencies""",
     "torchtune": "layers.0.attn.rope.cache F32 64,4,2 rotary frequencies",
     "x-transformers": """
         attn_layers.rotary_pos_emb.inv_freq F32 4 rotary frequencies
@@ -120,6 +130,17 @@ FILES = {
         a.weight_orig F32 8,8
         a.weight_u F32 8 running statistics
         a.weight_v F32 8 running statistics""",
+    "spectral norm, parametrized": """
+        a.parametrizations.weight.original F32 8,8
+        a.parametrizations.weight.0._u F32 8 running statistics
+        a.parametrizations.weight.0._v F32 8 running statistics""",
+    "AWD-LSTM": """
+        rnns.0.module.weight_hh_l0_raw F32 32,8
+        rnns.0.module.weight_hh_l0 F32 32,8 copies of weights with some dropped""",
+    "AWD-LSTM of fastai 1": """
+        rnns.0.weight_hh_l0_raw F32 32,8
+        rnns.0.module.weight_hh_l0 F32 32,8 copies of weights with some dropped
+        rnns.0.module.weight_ih_l0 F32 32,8""",
     "weight norm": """
         a.weight_g F32 8,1
         a.weight_v F32 8,8""",

@@ -184,12 +184,13 @@ def renamed(names: dict[str, str]) -> Any:
         ({"model.embed_tokens.weight": "tok_embeddings.weight", "lm_head.weight": "output.weight"}, "different", False),
         ({"model.embed_tokens.weight": "backbone.embeddings.weight"}, "different", False),
         ({"lm_head.weight": "to_words.weight"}, "different", False),
+        ({"lm_head.weight": "layers.9.linear.weight"}, "different", False),
     ],
 )
 def test_names_of_others_give_no_false_alarm(
     names: dict[str, str], copies: str, tied: bool | None, tmp_path: Path
 ) -> None:
-    """Meta's and Mistral's own names, Mamba's, and one that nobody knows, which its shape tells."""
+    """Meta's and Mistral's own names, Mamba's, and two that nobody knows (Phi-1's), which their shape tells."""
     save(tiny("llama", tied=False), tmp_path)
     answer = rewritten(tmp_path, renamed(names))
     assert (checkpoint_of(answer).copies, answer.count.tie_word_embeddings) == (copies, tied)
@@ -216,6 +217,25 @@ def test_a_matrix_of_unknown_name_is_compared_by_its_shape(tmp_path: Path) -> No
     )
     assert answer.count.tie_word_embeddings is False
     assert "to_words.weight" in (checkpoint_of(answer).mismatch or "")
+
+
+@pytest.mark.parametrize("shape", [(60 * 24,), (1, 60, 24), (0, 24)])
+def test_embeddings_that_are_no_matrix_cost_a_sentence(shape: tuple[int, ...], tmp_path: Path) -> None:
+    save(tiny("llama"), tmp_path)
+    with pytest.raises(InputError, match="no tensor is known by its name as a word-embedding matrix"):
+        rewritten(tmp_path, lambda tensors: tensors.update({"model.embed_tokens.weight": torch.zeros(shape)}))
+
+
+@pytest.mark.parametrize("names", [("encoder", "decoder"), ("embedding", "fc")])
+def test_an_output_of_another_width_is_found_by_its_rows(names: tuple[str, str], tmp_path: Path) -> None:
+    """As of an LSTM whose states are wider than its embeddings: PyTorch's word_language_model, and lessons."""
+    looks_up, output = names
+    shapes = {f"{looks_up}.weight": (60, 8), f"{output}.weight": (60, 24), f"{output}.bias": (60,)}
+    shapes |= {"rnn.weight_ih_l0": (96, 8), "embed_per_layer.weight": (60, 8)}
+    save_file({name: torch.randn(shape) for name, shape in shapes.items()}, tmp_path / "model.safetensors")
+    answer = count_params(tmp_path / "model.safetensors")
+    assert (answer.count.vocab_size, answer.count.embedding_size, answer.count.output_shape) == (60, 8, (60, 24))
+    assert checkpoint_of(answer).input_embedding.name == f"{looks_up}.weight"
 
 
 def test_an_encoder_without_a_head_is_neither_tied_nor_untied(tmp_path: Path) -> None:

@@ -441,6 +441,12 @@ def test_a_damaged_archive_is_read_or_refused(tmp_path: Path) -> None:
             assert str(error).isprintable()  # noqa: PT017 (either is right)
 
 
+def test_what_is_no_pickle_is_not_called_one(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(InputError, match="is a Git-LFS pointer, for which git lfs pull gets the file"):
+        count_params(tmp_path / "model.bin")
+
+
 def test_a_pickle_alone_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "old.bin", {"wte.weight": torch.zeros(7, 4)}, _use_new_zipfile_serialization=False)
     with pytest.raises(InputError, match="is a pickle, which can run code"):

@@ -15,13 +15,12 @@ from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.stored_weights import PackedWeights, count_checkpoint
 from tiedlm.counting.stored.tensor_kinds import kind_of_buffer
 from tiedlm.counting.stored.tie_verdict import CheckpointCount, TieClaim
-from tiedlm.errors import InputError, printable
+from tiedlm.errors import InputError, listed, printable
 
 if TYPE_CHECKING:
     from tiedlm.counting.built.asked_class import AskedClass
 
 Basis = Literal["known model", "closed form", "class", "names"]
-NAMES_SHOWN = 4
 MAX_STRANGE_SHARE = 0.5
 """Of the tensors of a file; where its class knows fewer than the rest, it is the class of another model."""
 
@@ -311,14 +310,9 @@ def _difference(
     return (
         *([f"packed weights counted by its configuration: {checkpoint.packed}"] if checkpoint.packed else []),
         told,
-        *([f"not of the class: {_listed(further)}"] if further else []),
-        *([f"of the class and not in the file: {_listed(missing)}"] if missing else []),
+        *([f"not of the class: {listed(further)}"] if further else []),
+        *([f"of the class and not in the file: {listed(missing)}"] if missing else []),
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _same_but_untied(checkpoint: CheckpointCount) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def answer_draft(
         number = sum(tensor.num_elements for tensor in tensors if kind_of_buffer(tensor) is None)
         raise InputError(
             f"{name}: is a draft for speculative decoding ({draft.method}) with {number:,} parameters and neither "
-            f"matrix over the vocabulary: both are {_whose(draft)}; give that"
+            f"matrix of a tie: both are {_whose(draft)}; give that"
         )
     try:
         answer = answer_tensors(name, tensors, None, aliases)

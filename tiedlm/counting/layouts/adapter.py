@@ -2,7 +2,7 @@
 
 It is told by the names of its tensors, so that the file alone, its folder and a GGUF of it have one answer. The names
 are those that `peft` 0.21 saves (`utils/save_and_load.py`, `tuners/*/model.py`), MLX, torchtune, kohya's scripts,
-diffusers and llama.cpp (`convert_lora_to_gguf.py`).
+diffusers, `adapters`, P-tuning v2 and llama.cpp (`convert_lora_to_gguf.py`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tiedlm.counting.stored.json_file import read_json
 from tiedlm.counting.stored.safetensors_header import StoredTensor
 from tiedlm.counting.stored.tensor_kinds import group_of, is_known_matrix
 from tiedlm.counting.stored.torch_archive import UnreadArchive
-from tiedlm.counting.stored.weight_files import listed, read_weights
-from tiedlm.errors import printable
+from tiedlm.counting.stored.weight_files import read_weights
+from tiedlm.errors import listed, printable
 
 CONFIG = "adapter_config.json"
-FILES = ("adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors")
+FILES = ("adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors", "pytorch_adapter.bin")
 PREFIX = "base_model."
 """Before every name that `peft` saves, but prompts'."""
 OWN_PARTS = {  # what the part of a name that is the adapter's own begins with â†’ what the adapter is
@@ -38,6 +38,8 @@ OWN_PARTS = {  # what the part of a name that is the adapter's own begins with â
     "boft_": "BOFT",
     "ln_tuning_": "trained norms",
     "adaption_": "adaption prompts",
+    "prefix_encoder": "prefix tuning",
+    "adapter_": "bottlenecks",
 }
 SHORT_NAMES = {"LORA": "LoRA", "ADALORA": "AdaLoRA", "VERA": "VeRA", "LOHA": "LoHa", "LOKR": "LoKr"}
 """Of `peft_type`, as their papers write them; the others are acronyms or plain words."""
@@ -50,7 +52,8 @@ WITH_PREFIX = re.compile(rf"(?:^|\.)((?:{'|'.join(TUNERS)})_\w+)", re.ASCII)
 """Parts that each method of `peft` gives names to (`prefix` of its tuners)."""
 WITHOUT_PREFIX = re.compile(
     r"(?:^|\.)(lora_[AaBbE]|lora_embedding_[AB]|lora_(?:down|up)|lora_magnitude_vector|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?"
-    r"|ia3_l|trainable_tokens_delta|prompt_embeddings|prefix_task_(?:rows|cols)|adaption_(?:gate|prompt))(?:\.|$)",
+    r"|ia3_l|trainable_tokens_delta|prompt_embeddings|prefix_task_(?:rows|cols)|prefix_encoder|adaption_(?:gate|prompt)"
+    r"|adapter_(?:down|up))(?:\.|$)",
     re.ASCII,
 )
 LAYERS = ("encoder_layers", "decoder_layers", "layers")
@@ -71,16 +74,18 @@ def adapter_sentence(place: Path, tensors: Sequence[StoredTensor], is_named: boo
         return None
     folder = place if place.is_dir() else place.parent
     raw = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    base = str(raw.get("base_model_name_or_path") or raw.get("model") or "")  # MLX says `model`
+    keys = ("base_model_name_or_path", "model", "model_name")  # of peft, MLX and the adapters library
+    base = str(next(filter(None, map(raw.get, keys)), ""))
     kind = _kind(raw, own)
     added = [tensor for tensor in tensors if tensor.name in own]
     others = [tensor for tensor in tensors if tensor.name not in own]
-    told = [f"{sum(tensor.num_elements for tensor in added):,} parameters in {_what(added, own)}"]
+    number = sum(tensor.num_elements for tensor in added)
+    told = [f"{number:,} parameters in {_what(added, own)}" if tensors else "weights that do not lie here"]
     told += [f"further tensors {listed([tensor.name for tensor in others])}"] if others else []
     rows = [tensor for tensor in added if own[tensor.name].startswith("trainable_tokens_")]
     told += [f"{tensor.shape[0]:,} rows of the embeddings ({tensor.name})" for tensor in rows[:1] if tensor.shape]
     copies = [tensor for tensor in others if is_known_matrix(base_name(tensor))]
-    told += [told_copies(copies, folder, base)]
+    told += [told_copies(copies, folder, base)] if tensors else []
     named = printable(base[:100]) or "a base that it does not name"
     return f"{place}: is an adapter ({kind}) of {named}, with {'; '.join(told)}; give its base, or the merged model"
 

@@ -29,8 +29,8 @@ CLASSES = {
 }
 """What the name of a class, or a type, has in it → the method."""
 TYPE_KEYS = ("speculators_model_type", "model_type")
-OTHERS_KEY = "vision_config"
-"""Models that see have the name of Eagle too (Eagle 2.5 of NVIDIA), and are whole."""
+OTHERS_KEYS = ("vision_config", "mm_vision_tower")
+"""Models that see have the name of Eagle too (NVIDIA's Eagle X5 and 2.5), and are whole."""
 DRAFT_KEYS = ("draft_vocab_size", "medusa_num_heads", "eagle_config", "speculators_config", "truncated_vocab_size")
 """Keys that only the configuration of a draft has."""
 VOCABULARY_MAPS = ("d2t", "t2d")
@@ -53,7 +53,7 @@ class Draft:
 def draft_of(tensors: Sequence[StoredTensor], config: Mapping[str, Any] | None) -> Draft | None:
     """Which draft a file is, by its configuration or its tensors; None for any other model."""
     raw = config or {}
-    if OTHERS_KEY in raw:
+    if any(key in raw for key in OTHERS_KEYS):
         return None
     words = [named_class(raw) or "", *(str(raw.get(key) or "") for key in TYPE_KEYS)]
     said = next((method for word, method in CLASSES.items() if any(word in told.lower() for told in words)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiedlm.counting.stored.gguf_header import GgufModel
-from tiedlm.errors import printable
+from tiedlm.errors import listed, printable
 
 ADAPTER_ENDS = (".lora_a", ".lora_b", ".loraA", ".loraB")
 NO_MODELS = {
@@ -46,7 +46,7 @@ def _adapter(path: Path, model: GgufModel) -> str:
     )
     named = printable(base[:100]) or "a base that it does not name"
     number = sum(tensor.num_elements for tensor in own)
-    further = f"; further tensors {', '.join(tensor.name for tensor in others[:4])}" if others else ""
+    further = f"; further tensors {listed([tensor.name for tensor in others])}" if others else ""
     return (
         f"{path}: is an adapter ({SHORT_NAMES.get(stated, printable(stated[:20]))}) of {named}, with {number:,} "
         f"parameters in {len(own):,} matrices of low rank{further}; give its base, "

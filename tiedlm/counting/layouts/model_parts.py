@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiedlm.counting.stored.weight_files import listed
+from tiedlm.errors import listed
 
 NUMBERED = re.compile(
     r"(?=.*\d-of-|.*(?:part|shard|chunk)[-_.]?\d+_of_)"  # model_fold_1_of_5.pt is a whole

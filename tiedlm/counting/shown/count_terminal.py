@@ -90,7 +90,7 @@ def _checkpoint_lines(checkpoint: CheckpointCount) -> Text:
     lines += [f"{again}: {name}, {number:,}" for name, number in checkpoint.duplicates.items()]
     lines += [f"no parameters, not counted: {kind}, {number:,}" for kind, number in checkpoint.not_parameters.items()]
     lines += [
-        f"of the embeddings' shape, under no known name: {name}" for name in checkpoint.pair.may_be_output[:NAMES_SHOWN]
+        f"with a row for each word, under no known name: {name}" for name in checkpoint.pair.may_be_output[:NAMES_SHOWN]
     ]
     return Text("\n".join(lines))
 

@@ -20,7 +20,7 @@ class EmbeddingPair:
     is_aliased: bool = False
     """Whether the file's own metadata say that the one matrix has a second name, of the other role."""
     may_be_output: tuple[str, ...] = ()
-    """Several matrices of the embedding's shape, none of which is known by its name."""
+    """Several matrices of the embedding's shape, or of its rows, none of which is known by its name."""
 
 
 def find_pair(
@@ -37,7 +37,10 @@ def find_pair(
     unknown = [
         tensor
         for tensor in by_group.get("other", [])
-        if len(tensor.shape) == 2 and tensor.num_elements and tensor.name not in layout.parameters
+        if len(tensor.shape) == 2
+        and tensor.num_elements
+        and tensor.name not in layout.parameters
+        and "per_layer" not in tensor.name  # Gemma 3n's further table, in GGUF too
     ]
     known = [*inputs, *outputs]
     shared = next((tensor for tensor in known or unknown if _is_aliased(tensor, aliases)), None)
@@ -48,7 +51,7 @@ def find_pair(
         alike = [tensor for tensor in inputs if tensor.shape == outputs[0].shape]
         return EmbeddingPair((alike or inputs)[0], outputs[0])
     if outputs:
-        partners = _of_shape(unknown, outputs[0])
+        partners = _of_shape(unknown, outputs[0]) or _of_rows(unknown, outputs[0])
         likely = [tensor for tensor in partners if looks_like_embedding(tensor.name)] or partners
         if len(likely) == 1:
             return EmbeddingPair(likely[0], outputs[0])
@@ -56,7 +59,8 @@ def find_pair(
     first = inputs[0] if inputs else _guess_input(unknown, aliases)
     if first is None:
         return None
-    partners = _of_shape(unknown, first) if has_head else []
+    wider = [tensor for tensor in _of_rows(unknown, first) if not looks_like_embedding(tensor.name)]
+    partners = (_of_shape(unknown, first) or wider or _last_layer(by_group, first, layout)) if has_head else []
     if len(partners) == 1:
         return EmbeddingPair(first, partners[0])
     return EmbeddingPair(first, None, may_be_output=tuple(tensor.name for tensor in partners))
@@ -82,6 +86,21 @@ def _looks_up(stored: StoredTensor, aliases: Mapping[str, str]) -> bool:
 
 def _of_shape(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredTensor]:
     return [tensor for tensor in tensors if tensor.shape == one.shape and tensor is not one]
+
+
+def _of_rows(tensors: Sequence[StoredTensor], one: StoredTensor) -> list[StoredTensor]:
+    """Others with a row for each word, of whatever width: an LSTM's states may be wider than its embeddings."""
+    alike = [tensor for tensor in tensors if tensor.shape[0] == one.shape[0] and tensor is not one]
+    return [tensor for tensor in alike if tensor.name.endswith(".weight")]
+
+
+def _last_layer(
+    by_group: Mapping[str, Sequence[StoredTensor]], one: StoredTensor, layout: Layout
+) -> list[StoredTensor]:
+    """The only matrix of its shape in a layer: the output may be the last (Phi-1's `layers.25.linear`)."""
+    layers = [tensor for group, members in by_group.items() if group.endswith("layers") for tensor in members]
+    alike = [tensor for tensor in _of_shape(layers, one) if tensor.name not in layout.parameters]
+    return alike if len(alike) == 1 else []
 
 
 def _guess_input(unknown: Sequence[StoredTensor], aliases: Mapping[str, str]) -> StoredTensor | None:

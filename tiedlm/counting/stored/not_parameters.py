@@ -47,7 +47,7 @@ ATTENTION = (
     Row(MASKS, "attn.masked_bias attention.masked_bias", "transformers 4: GPT2Attention", is_one_number),
     Row(
         MASKS,
-        "mask tril triu causal_mask attn_mask bias_mask future_mask mask_cache",
+        "mask mask_cache bias_mask tril triu *causal* att*_mask *ahead_mask *future_mask src_mask tgt_mask",
         "minGPT, CodeGen, lit-gpt, and lessons that register torch.tril",
         is_mask,
     ),
@@ -56,7 +56,7 @@ ATTENTION = (
     ),
     Row(MASKS, "self_mask_value_float16 self_mask_value_float32", "transformers 4: LSHSelfAttention", is_one_number),
     Row(CONSTANTS, "slope_rate query_decay key_decay diagonal_decay", "transformers: MiniMaxLightningAttention"),
-    Row(CONSTANTS, "alibi alibi_slopes alibi_mask", "Baichuan, flash-attn: MHA"),
+    Row(CONSTANTS, "alibi alibi_slopes alibi_mask alibi_bias alibi.slopes", "Baichuan, flash-attn: MHA"),
     Row(CONSTANTS, "retnet_rel_pos.angle retnet_rel_pos.decay", "torchscale: RetNetRelPos"),
     Row(CONSTANTS, "fast_attention.projection_matrix", "performer-pytorch: FastAttention"),
     Row(CONSTANTS, "logn_tensor", "Qwen 1: QWenAttention"),
@@ -68,12 +68,12 @@ ATTENTION = (
     Row(CONSTANTS, "global_mean global_invstd", "transformers: Phi4MultimodalAudioMeanVarianceNormLayer"),
 )
 POSITIONS = (
-    Row(ROTARY, "inv_freq *_inv_freq cos_cached sin_cached freqs_cis freqs_cos freqs_sin", "transformers; llama2.c"),
+    Row(ROTARY, "inv_freq *_inv_freq *cos_cache* *sin_cache* freqs_cis freqs_cos freqs_sin", "transformers; llama2.c"),
     Row(ROTARY, "rope.freqs rope_cache xpos.scale rotary_emb.scale", "Meta's llama, lit-gpt, torchscale, flash-attn"),
     Row(ROTARY, "rotary_pos_emb.scale", "x-transformers: RotaryEmbedding, with use_xpos", is_vector),
     Row(
         ROTARY,
-        "^cos ^sin att.cos att.sin attn.cos attn.sin rope.cos rope.sin rope_cos rope_sin rotary_emb.cos rotary_emb.sin",
+        "^cos ^sin att*.cos att*.sin rope.cos rope.sin rope_cos rope_sin rotary*.cos rotary*.sin",
         "LLMs-from-scratch: GroupedQueryAttention; lessons that register the angles of all positions",
         is_array,
     ),
@@ -99,11 +99,10 @@ POSITIONS = (
     ),
     Row(
         SINUSOIDS,
-        "pos_encoding.encoding pos_encoder.encoding positional_encoding.encoding pos_encoder.positional_encoding",
-        "lessons that register the table of PositionalEncoding under its name",
+        "pos*.encoding* pos*.pos*_enc* pos*.*sinusoid* ^pos_encoding transformer.pos_encoding",
+        "lessons that register the table of PositionalEncoding under its name; transformers 4: CTRLModel",
         is_table_of_positions,
     ),
-    Row(SINUSOIDS, "^pos_encoding transformer.pos_encoding", "transformers 4: CTRLModel", is_table_of_positions),
     Row(
         "constants of long convolutions",
         "pos_emb.t modulation.deltas",
@@ -137,6 +136,13 @@ ROUTERS_AND_STATISTICS = (
         "weight_u weight_v",
         "torch.nn.utils.spectral_norm; the weight_v of weight_norm is a parameter and has no weight_orig beside it",
         with_any("weight_orig"),
+    ),
+    Row(STATISTICS, "parametrizations.*.#._u parametrizations.*.#._v", "torch.nn.utils.parametrizations.spectral_norm"),
+    Row(
+        "copies of weights with some dropped",
+        "module.weight_hh_*",
+        "awd-lstm-lm: WeightDrop; fastai 1: WeightDropout",
+        either(with_named("", "_raw"), with_named(r"module\.(weight_hh_\w+)", r"\1_raw")),
     ),
     Row("masks of pruned weights", "weight_mask", "torch.nn.utils.prune", with_any("weight_orig")),
     Row("masks of pruned weights", "bias_mask", "torch.nn.utils.prune", with_any("bias_orig")),

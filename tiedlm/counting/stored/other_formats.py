@@ -6,18 +6,25 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from tiedlm.counting.stored.safetensors_header import OTHER_FILES
+from tiedlm.errors import listed
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 """Opening one runs whatever its author put into it (https://docs.python.org/3/library/pickle.html)."""
 OTHERS = (".msgpack", ".h5", ".onnx", ".ot", ".engine", ".nemo", ".distcp", ".tflite")
 READ = (".safetensors", ".gguf", ".npz")
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler|tokenizer).*")
-MAX_NAMES = 4
 
 
 def why_not_opened(path: Path) -> str | None:
     """In a sentence, why a file of weights is refused; None for any other file."""
     ending = path.suffix.lower()
-    if ending in PICKLES:
+    if ending in PICKLES and path.is_file():
+        with path.open("rb") as file:
+            first = file.read(8)
+        what = next((what for begins, what in OTHER_FILES.items() if first.startswith(begins)), None)
+        if what is not None and not first.startswith(b"\x80"):
+            return f"{path}: is {what}; give the model's config.json or .safetensors"
         return (
             f"{path}: is a pickle, which can run code when it is opened, so it is not opened; save it as .safetensors, "
             "or by torch.save of PyTorch 1.6 or newer, whose archive tells its tensors"
@@ -38,7 +45,4 @@ def unread_note(folder: Path, read: Iterable[Path]) -> tuple[str, ...]:
         and not NO_WEIGHTS.fullmatch(path.name)
         and path.is_file()
     )
-    if not names:
-        return ()
-    shown = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
-    return (f"beside it lie weights that were not read: {shown}",)
+    return (f"beside it lie weights that were not read: {listed(names)}",) if names else ()

@@ -37,6 +37,7 @@ GROUP_NAMES = {
         "generator_lm_head.weight",
         "embed_out.weight",
         "^output.weight",
+        "language_model.output.weight",
         "^transformer.output_layer.weight",
         "pred_layer.proj.weight",
         "lm_head.out_proj.weight",
@@ -120,7 +121,7 @@ UNKNOWN = Layout()
 def group_of(name: str, shape: tuple[int, ...], layers_group: str | None, layout: Layout = UNKNOWN) -> str:
     """The group of a parameter, or `other`; layers whose names tell no more are of `layers_group`, or `layers`."""
     is_matrix = len(shape) == 2 and 0 not in shape
-    if name in layout.inputs | layout.outputs:
+    if is_matrix and name in layout.inputs | layout.outputs:
         return "word_embeddings" if name in layout.inputs else "decoder_weight"
     group = _fit(_path(name)) or "other"
     if group in ("word_embeddings", "decoder_weight") and (not is_matrix or name in layout.parameters):
@@ -135,7 +136,7 @@ def kind_of_buffer(tensor: StoredTensor, layout: Layout = UNKNOWN, beside: Besid
     names that no parameter has tell.
     """
     if tensor.name in layout.parameters or (tensor.is_parameter and tensor.is_floating):
-        return None
+        return PACKED if is_packed_weight(tensor, beside) else None
     kind = kind_by_name(tensor, beside)
     if kind is None and tensor.name in layout.buffers:
         return "buffers of its class"

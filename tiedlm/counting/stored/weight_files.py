@@ -15,7 +15,7 @@ from tiedlm.counting.stored.numpy_archive import read_npz
 from tiedlm.counting.stored.other_formats import PICKLES, why_not_opened
 from tiedlm.counting.stored.safetensors_header import WEIGHTS, StoredTensor, read_header
 from tiedlm.counting.stored.torch_archive import UnreadArchive, is_archive, read_archive
-from tiedlm.errors import InputError, printable
+from tiedlm.errors import InputError, listed
 from tiedlm.regular_file import read_regular_file
 
 FOLDER_WEIGHTS = (
@@ -30,7 +30,6 @@ MAX_INDEX_BYTES = 100_000_000
 INDEX_NAME = re.compile(r".+\.index(\.[\w-]+)?\.json", re.ASCII)
 """`model.safetensors.index.json`, of a variant `model.safetensors.index.fp16.json` (transformers, `_add_variant`)."""
 PART_NAME = re.compile(r"[\w.-]{1,250}\.(safetensors|bin|pt|pth)", re.ASCII)
-MAX_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,3 @@ def read_weight_map(path: Path) -> dict[str, str]:
     if len(text) > MAX_INDEX_BYTES:
         raise InputError(f"{path}: is over the limit of {MAX_INDEX_BYTES:,} bytes of an index; give a file of weights")
     return dict(index_entries(text, str(path)))
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and 3 more`."""
-    more = f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(printable(name[:100]) for name in names[:MAX_NAMES]) + more
