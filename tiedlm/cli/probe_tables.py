@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiedlm.errors import printable
+from tiedlm.reporting.wording import count_seeds
 
 if TYPE_CHECKING:
     from tiedlm.probing.folder_pairs import FolderPairs, PairDifference
@@ -143,7 +144,7 @@ def _difference(one: PairDifference) -> RenderableType:
     table = _table(f"{second} − {first}, points", "right more often", "95 % interval", "p (Holm)", "items")
     adjusted = "–" if one.p_holm is None else f"{one.p_holm:.3g}"
     table.add_row(
-        f"{len(one.seeds)} seeds", _points(one.mean), _points_interval(one.ci95), adjusted, f"{one.num_items:,}"
+        count_seeds(len(one.seeds)), _points(one.mean), _points_interval(one.ci95), adjusted, f"{one.num_items:,}"
     )
     for band in one.by_right_form:
         if band.num_items:
