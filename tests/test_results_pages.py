@@ -49,9 +49,9 @@ FIRST_SCREEN = [
         }.items()
     ),
     "loss by {{ delta('ptb-tuned') | unsigned }} and {{ delta('wikitext-2-tuned') | unsigned }} nats",
-    "{{ mean('ptb-arms', 'tied-permuted-any') | unsigned }} to {{ mean('ptb-arms', 'tied-permuted') | unsigned }} nats "
-    "behind it",
-    "untied is {{ delta('ptb-arms') | unsigned }} behind",
+    "untied is {{ contrast('ptb-sharing', 'tying-helps') | unsigned }} nats behind tied",
+    "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied",
+    "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
     "tokens that train has fewer than 1,000 times",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
