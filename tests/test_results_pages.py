@@ -53,6 +53,8 @@ FIRST_SCREEN = [
     "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied",
     "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
     "tokens that train has fewer than 1,000 times",
+    "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
+    "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
 ]
@@ -134,6 +136,26 @@ def test_a_difference_is_that_of_scipy(second: str, first: str) -> None:
     mean = (losses("ptb-arms", second) - losses("ptb-arms", first)).mean()
     assert record_numbers.delta("ptb-arms", second, first) == shown(mean, *test.confidence_interval())
     assert record_numbers.p("ptb-arms", second, first) == f"p = {test.pvalue:.3f}"
+
+
+def test_a_difference_in_nats_a_word_is_over_the_words_of_the_text() -> None:
+    """Which are as many as the tokens of a run that takes each word as one."""
+    cell = "ptb-subwords/tokenizer=bpe_512"
+    cut, whole = (
+        json.loads((REPOSITORY / f"results/{folder}/tied-seed10.json").read_text())["metrics"]["valid"]["num_tokens"]
+        for folder in (cell, "ptb-sharing")
+    )
+    first, second = (losses(cell, arm) * cut / whole for arm in ("tied", "untied"))
+    test = stats.ttest_rel(second, first)
+    assert record_numbers.word_delta(cell) == shown((second - first).mean(), *test.confidence_interval())
+    assert record_numbers.tokens_a_word(cell) == f"{cut / whole:.1f}"
+
+
+def test_the_share_of_rare_tokens_in_the_text_is_that_of_the_rarer_bands() -> None:
+    bands = json.loads((REPOSITORY / "results/ptb-sharing/tied-seed10.json").read_text())["metrics"]["valid"]["bands"]
+    sizes = [band["num_tokens"] for band in bands]
+    assert [band["least_count"] for band in bands] == [0, 10, 100, 1_000, 10_000]
+    assert record_numbers.rare_share("ptb-sharing", 1_000) == f"{100 * sum(sizes[:3]) / sum(sizes):.1f} %"
 
 
 def test_a_loss_is_the_mean_of_the_records() -> None:

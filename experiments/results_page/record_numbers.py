@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Mapping
 
-from loaded import chosen, comparison, difference, records
+from loaded import all_records, chosen, comparison, difference, records
 
 from tiedlm.comparison.paired_statistics import SIGNIFICANCE, Delta, holm, paired_t, t_test
 from tiedlm.comparison.tested_differences import BandDifference
@@ -60,6 +60,26 @@ def delta(folder: str, second: str = "untied", first: str = "tied", split: str =
 def mean(folder: str, second: str = "untied", first: str = "tied", split: str = "valid") -> str:
     """The same without its interval: `+0.099`."""
     return f"{_delta(folder, {second: 1.0, first: -1.0}, split).mean:+.3f}"
+
+
+def word_delta(folder: str, second: str = "untied", first: str = "tied", split: str = "valid") -> str:
+    """The same difference in nats a word, which another tokenizer does not change: `+0.099 [+0.073, +0.126]`."""
+    text = next(iter(records(folder)[first].values())).metrics[split]
+    ratio = text.num_tokens / text.num_words
+    return _shown(_delta(folder, {second: ratio, first: -ratio}, split))
+
+
+def tokens_a_word(folder: str, split: str = "valid") -> str:
+    """Into how many tokens a tokenizer cuts a word: `1.7`."""
+    text = next(iter(all_records(folder))).metrics[split]
+    return f"{text.num_tokens / text.num_words:.1f}"
+
+
+def rare_share(folder: str, below: int, split: str = "valid") -> str:
+    """How many of a split's tokens train has fewer than so many times: `46.3 %`."""
+    text = next(iter(all_records(folder))).metrics[split]
+    num_rare = sum(band.num_tokens for band in text.bands if band.least_count < below)
+    return f"{100 * num_rare / text.num_tokens:.1f} %"
 
 
 def combined(folder: str, weights: Mapping[str, float], split: str = "valid") -> str:
