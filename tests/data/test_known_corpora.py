@@ -90,6 +90,7 @@ def test_from_an_empty_machine_to_training_and_then_offline(
     assert finished.returncode == 0, finished.stderr
     local = json.loads(finished.stdout)
     assert (local["metrics"], local["data"]) == (record["metrics"], record["data"])
+    assert local["text_source"] == "local files"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / CACHE))
     assert load_corpus("ptb").sha256 == record["data"]["text_sha256"]

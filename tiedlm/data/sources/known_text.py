@@ -23,6 +23,8 @@ from tiedlm.errors import InputError
 
 CACHE_FORMAT = 1
 SOURCE_FILE = "source.json"
+LOCAL_FILES = "local files"
+"""The source of a text whose hash was verified; where it lay on one machine would tell a reader of records nothing."""
 DOWNLOADS_FOLDER = "downloads"
 
 
@@ -158,7 +160,7 @@ def _below(name: str, base: Path, option: str) -> KnownText:
                 except InputError as error:
                     problems.append(str(error))
                 else:
-                    return KnownText(str(folder), {s: partial(_stripped, readers[s]) for s in SPLITS}, sha256)
+                    return KnownText(LOCAL_FILES, {s: partial(_stripped, readers[s]) for s in SPLITS}, sha256)
         except InputError as error:
             problems.append(str(error))
     nearest = f"; {problems[0]}" if problems else ""
