@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.contour import ContourSet
 from matplotlib.patches import Rectangle
 from rich.console import Console
 
@@ -150,6 +151,22 @@ def test_a_cell_without_a_verdict_is_paler_than_any_with_one(tmp_path: Path) -> 
     (place / "untied-seed1.json").unlink()
     (place / "tied-seed1.json").unlink()
     assert faces(compare_cells(tmp_path))[0] == ["#ffffff", "//"]
+
+
+def test_a_line_of_zero_lies_only_between_verdicts_for_either_arm(tmp_path: Path) -> None:
+    write_cells(tmp_path)
+    decided = scan_of(tmp_path)
+    assert num_lines(decided) > 0
+    for test in decided.tests:
+        for name, result in test.cells.items():
+            test.cells[name] = result.model_copy(update={"ahead": None if result.ahead == "untied" else result.ahead})
+    assert num_lines(decided) == 0
+
+
+def num_lines(scan: Scan) -> int:
+    """How many sets of lines of one height its first panel has."""
+    axes = map_figure(scan, (6.0, 4.0), is_tall=False).axes[0]
+    return sum(isinstance(part, ContourSet) for part in axes.collections)
 
 
 def test_a_map_has_a_bar_of_full_and_of_pale_colours(tmp_path: Path) -> None:

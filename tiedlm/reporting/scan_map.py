@@ -78,6 +78,7 @@ def _scale(scan: Scan) -> Scale:
 def _draw_panel(axes: Axes, scan: Scan, arms: tuple[str, str], scale: Scale, ink: str, font: float) -> None:
     rows, columns = axes_of(scan)
     tested = np.full((len(rows), len(columns)), math.nan)
+    ahead: set[str | None] = set()
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     for row, column in np.ndindex(*tested.shape):
         result = result_of(scan, cell_at(scan, row, column), arms)
@@ -86,8 +87,9 @@ def _draw_panel(axes: Axes, scan: Scan, arms: tuple[str, str], scale: Scale, ink
             continue
         if result.verdict != NO_VERDICT:
             tested[row, column] = result.mean
+            ahead.add(result.ahead)
         _draw_cell(axes, (column, row), result, scale, f"{result.mean:+.{digits(scan)}f}", font)
-    if min(tested.shape) > 1 and np.nanmin(tested, initial=0.0) < 0 < np.nanmax(tested, initial=0.0):
+    if min(tested.shape) > 1 and ahead >= set(arms):  # else what turns the sign may be chance
         for colour, width in (("#ffffff", 3.5), ("#000000", 1.5)):  # seen on dark cells too
             axes.contour(np.ma.masked_invalid(tested), levels=[0.0], colors=colour, linewidths=width)
     of_rows, of_columns = key_names(scan)

@@ -51,8 +51,9 @@ BITS_A_BYTE = (
 MAP = (
     "In the map a cell in full colour, with its number in bold, has a verdict for one of the arms. A pale cell has "
     "none: its difference is inconclusive, or exploratory. A hatched cell with its number in parentheses is not "
-    "tested: it has one seed, or a model that token frequencies beat, which are those of the whole train split. A "
-    "black line, if there is one, is where the difference would be zero, by interpolation between tested cells."
+    "tested: it has one seed, or a model that token frequencies beat, which are those of the whole train split. "
+    "Where both arms have verdicts, a black line is where the difference would be zero, by interpolation between "
+    "tested cells."
 )
 BANDS = "Nats a token by how often the predicted token occurs in train, with the 95 % interval of each band alone."
 GRADIENTS = (
