@@ -18,10 +18,10 @@ from tiedlm.api.run_states import FolderState
 from tiedlm.cli.config_tables import EXPERIMENT_SCHEMA_VERSION, ShippedExperiments
 from tiedlm.cli.doctor import Examination
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.scan_result import Scan, ScanDesign
 from tiedlm.comparison.similarity import Similarity
 from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.experiment import Experiment
 from tiedlm.config.tune import Tune
 from tiedlm.counting.counted_model import CountedModel, CountedModels

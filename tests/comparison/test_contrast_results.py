@@ -16,7 +16,6 @@ from tests.comparison.test_differences import many_arms
 from tiedlm.comparison.cells import cell_folders
 from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
-from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.outlook import outlook
 from tiedlm.comparison.paired_statistics import equality_p, holm, paired_t
 from tiedlm.comparison.scan_result import ScanDesign, make_scan
@@ -24,7 +23,7 @@ from tiedlm.comparison.sealed_design import seal
 from tiedlm.comparison.stages import check_seeds
 from tiedlm.comparison.tested_differences import ContrastResult
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.config.contrasts import Contrast
+from tiedlm.config.contrasts import Contrast, Contrasts
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
 from tiedlm.reporting.closing import closing_sentence
@@ -45,9 +44,13 @@ def planned(**contrasts: dict[str, Any]) -> dict[str, Contrast]:
 
 
 def compared(
-    records: list[RunRecord], contrasts: dict[str, Contrast], design: TwoStage | None = None, **options: Any
+    records: list[RunRecord],
+    contrasts: dict[str, Contrast],
+    design: TwoStage | None = None,
+    num_seeds: int | None = None,
+    **options: Any,
 ) -> Comparison:
-    return compare(records, design, planned=seal(Contrasts(contrasts=contrasts)), **options)
+    return compare(records, design, planned=seal(Contrasts(contrasts=contrasts, num_seeds=num_seeds)), **options)
 
 
 def on_valid(comparison: Comparison) -> dict[str, ContrastResult]:
@@ -182,6 +185,40 @@ def test_a_contrast_without_a_test_counts_in_the_family() -> None:
     assert {among[f"other-{number}"].p_holm for number in range(4)} == {None}
 
 
+def test_contrasts_are_tested_once_all_planned_seeds_are_there() -> None:
+    """And not at each look, by which a difference that is not there is found ever more often."""
+    tied, untied = [4.0, 4.0, 4.0, 4.0], [4.1, 4.12, 4.09, 4.11]
+    contrasts = planned(lead={"weights": LEAD, "predicted": "positive"})
+    for number in (1, 2, 3):
+        early = compared(pairs(tied[:number], untied[:number]), contrasts, num_seeds=4)
+        found = on_valid(early)["lead"]
+        assert (found.verdict, found.p_holm, found.num_planned_seeds) == ("no verdict", None, 4)
+        assert found.reason == f"no verdict: {number} of the 4 seeds that were planned are trained"
+        assert (found.ci95 is None) == (number == 1)
+        missing = outlook(early)
+        assert missing.state == "unfinished"
+        assert missing.advice is not None
+        assert (missing.advice.seeds, missing.advice.num_runs) == ([0, 1, 2, 3], 2 * (4 - number))
+        told = f"On valid, no verdict: lead. Verdicts come once all 4 planned seeds are trained; {number} are."
+        assert closing_sentence(early) == told
+    whole = compared(pairs(tied, untied), contrasts, num_seeds=4)
+    assert on_valid(whole)["lead"].verdict == "as predicted"
+    assert not any("were planned over" in note for note in whole.notes)
+    more = compared(pairs(tied, untied), contrasts, num_seeds=3)
+    assert on_valid(more)["lead"].verdict == "as predicted"
+    assert any("were planned over 3 seeds, and 4 are there" in note for note in more.notes)
+    older = compared(pairs(tied[:3], untied[:3]), contrasts)
+    assert on_valid(older)["lead"].verdict == "as predicted"
+
+
+def test_a_two_stage_design_has_its_own_number_of_seeds() -> None:
+    design = TwoStage(half_width_nats=0.05, first_stage_seeds=[0, 1, 2], max_seeds=20)
+    contrasts = planned(lead={"weights": LEAD, "predicted": "positive"})
+    found = compared(pairs([4.0, 4.0, 4.0], [4.1, 4.12, 4.09]), contrasts, design, num_seeds=10)
+    assert on_valid(found)["lead"].verdict == "as predicted"
+    assert outlook(found).state != "unfinished"
+
+
 def test_a_contrast_over_cells_has_no_value_without_a_scan() -> None:
     raw = {"weights": LEAD, "predicted": "negative", "where": {"train.num_steps": [6]}}
     found = on_valid(compared(pairs([4.0, 4.1], [4.2, 4.2]), planned(slope=raw)))["slope"]
@@ -192,7 +229,9 @@ def test_a_contrast_over_cells_has_no_value_without_a_scan() -> None:
 VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.04, 0.16], "train.adam_epsilon": [1e-8, 1e-6]}
 
 
-def scanned(leads: dict[tuple[float, float], list[float]], contrasts: dict[str, Contrast]) -> dict[str, ContrastResult]:
+def scanned(
+    leads: dict[tuple[float, float], list[float]], contrasts: dict[str, Contrast], num_seeds: int | None = None
+) -> dict[str, ContrastResult]:
     """The results on valid of a scan in which untied is behind by so many nats in each cell, seed by seed."""
     found = {}
     for folder, values in cell_folders(VALUES).items():
@@ -202,7 +241,9 @@ def scanned(leads: dict[tuple[float, float], list[float]], contrasts: dict[str, 
             records = [made_up("tied", seed, 4.0, **changes) for seed in range(len(of_cell))]
             records += [made_up("untied", seed, 4.0 + lead, **changes) for seed, lead in enumerate(of_cell)]
             found[folder] = compared(records, contrasts, is_cell=True)
-    scan = make_scan(ScanDesign(experiment="toy", values=VALUES), found, contrasts)
+    scan = make_scan(
+        ScanDesign(experiment="toy", values=VALUES), found, Contrasts(contrasts=contrasts, num_seeds=num_seeds)
+    )
     assert {cell.verdict for test in scan.tests for cell in test.cells.values()} <= {"exploratory", "no verdict"}
     return {item.name: item for item in scan.contrasts if item.split == "valid"}
 
@@ -239,6 +280,10 @@ def test_a_contrast_over_cells_is_their_mean_or_a_least_squares_slope() -> None:
     for name, values in expected.items():
         assert found[name].values == pytest.approx(list(values), rel=1e-9, abs=1e-9)
         assert found[name].p_value == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue, rel=1e-6)
+    assert scanned(leads, contrasts, 3)["everywhere"].p_value == found["everywhere"].p_value
+    assert scanned(leads, contrasts, 4)["everywhere"].reason == (
+        "no verdict: 3 of the 4 seeds that were planned are trained"
+    )
     leads.pop((0.16, 1e-8))
     assert scanned(leads, contrasts)["everywhere"].reason == "no verdict: 1 of its 6 cells are not trained yet"
     assert scanned(leads, contrasts)["small"].p_value == pytest.approx(found["small"].p_value)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tiedlm.comparison.cells import cells_with_records
-from tiedlm.comparison.designs import CONTRASTS_FILE, Contrasts, check_new_design, sealed_contrasts
+from tiedlm.comparison.designs import CONTRASTS_FILE, check_new_design, sealed_contrasts
 from tiedlm.comparison.sealed_design import Sealed, seal
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.experiment import Experiment
 from tiedlm.errors import InputError
 from tiedlm.execution.run_lock import held_runs
@@ -18,12 +19,14 @@ from tiedlm.record.run_id import RunId
 def planned_contrasts(experiment: Experiment, folder: Path) -> Sealed[Contrasts] | None:
     """The contrasts as they are, or shall be, in the folder; None where there are none.
 
-    An experiment that was read from records has no contrast whose arms have no record.
+    An experiment that was read from records has no contrast whose arms have no record. The number of seeds that was
+    planned first stays.
 
     Raises:
         InputError: the folder has runs and other contrasts, or its records were trained by others.
     """
-    plan, earlier = Contrasts(contrasts=experiment.contrasts), sealed_contrasts(folder)
+    plan = Contrasts(contrasts=experiment.contrasts, num_seeds=experiment.seeds)
+    earlier = sealed_contrasts(folder)
     if earlier is None or (plan.contrasts and not _has_runs(folder)):
         sealed = seal(plan)
         check_new_design("contrasts", sealed, folder)

@@ -16,7 +16,6 @@ from tiedlm.comparison.comparability import check_reusable, check_runtime, check
 from tiedlm.comparison.designs import (
     CONTRASTS_FILE,
     DESIGN_FILE,
-    Contrasts,
     check_designs,
     designs_beside,
     is_cell,
@@ -27,6 +26,7 @@ from tiedlm.comparison.designs import (
 from tiedlm.comparison.sealed_design import Sealed, save_decision
 from tiedlm.comparison.stages import check_seeds
 from tiedlm.comparison.tuning_table import check_not_tuned
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.experiment import Experiment
 from tiedlm.data.sources.corpus import Corpus, is_own_text
 from tiedlm.data.sources.layout import TOKENIZER_FILE

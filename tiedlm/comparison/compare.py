@@ -16,7 +16,6 @@ from tiedlm.comparison.comparability import check_comparable, flatten
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.curves import difference_curve
-from tiedlm.comparison.designs import Contrasts
 from tiedlm.comparison.differences import differences_on
 from tiedlm.comparison.paired_statistics import MIN_BLOCKS
 from tiedlm.comparison.sealed_design import Sealed, seal
@@ -25,6 +24,7 @@ from tiedlm.comparison.tested_differences import ContrastResult, Difference
 from tiedlm.comparison.text_notes import text_notes
 from tiedlm.comparison.tuning_table import Tuning
 from tiedlm.comparison.two_stage import TwoStage
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.corpus_config import BY_LINES_FOR_WANT_OF_PARAGRAPHS
 from tiedlm.counting.closed_forms.parameters import saved_formula
 from tiedlm.errors import InputError
@@ -76,7 +76,7 @@ def compare(
     by_split = {split: differences_on(split, pairs, design, planned is not None) for split in splits}
     differences = [by_split[split][place] for place in range(len(others)) for split in by_split]
     summaries = {arm: _summarise(runs[arm]) for arm in arms}
-    tested = {} if planned is None or is_cell else planned.design.contrasts
+    tested = None if planned is None or is_cell else planned.design
     contrasts = [result for split in splits for result in contrast_results(tested, [Cell(summaries)], split, design)]
     similar = summarise(similarity, [record.sha256 for record in records]) if similarity else []
     unpaired = {arm: sorted(seeds_of[arm] - {record.seed for record in runs[arm]}) for arm in arms}
@@ -85,7 +85,7 @@ def compare(
         *_notes(runs, unpaired),
         *text_notes(text, any(BY_LINES_FOR_WANT_OF_PARAGRAPHS in record.text_source for record in records)),
         *_plan_notes(records, design),
-        *_contrast_notes(records, planned),
+        *_contrast_notes(records, planned, None if design else len(shared[baseline])),
         *_width_notes(contrasts or differences, design),
         *_tuning_notes(runs, tuning),
     ]
@@ -183,13 +183,24 @@ def _plan_notes(records: list[RunRecord], design: TwoStage | None) -> list[str]:
     ]
 
 
-def _contrast_notes(records: list[RunRecord], planned: Sealed[Contrasts] | None) -> list[str]:
-    """That the contrasts were decided on by who could know results."""
+def _contrast_notes(records: list[RunRecord], planned: Sealed[Contrasts] | None, num_seeds: int | None) -> list[str]:
+    """That the contrasts, or their number of seeds, were decided on by who could know results.
+
+    `num_seeds` is how many there are; None where a two-stage design decided on it.
+    """
     if planned is None:
         return []
+    notes = []
     number = sum((record.design_sha256 or {}).get("contrasts") not in planned.digests for record in records)
-    told = f"the contrasts were decided on after {number} of {len(records)} runs were trained"
-    return [told] if number else []
+    if number:
+        notes.append(f"the contrasts were decided on after {number} of {len(records)} runs were trained")
+    planned_number = planned.design.num_seeds
+    if planned_number is not None and num_seeds is not None and num_seeds > planned_number:
+        notes.append(
+            f"the contrasts were planned over {planned_number} seeds, and {num_seeds} are there; who adds seeds once a "
+            "result is known errs in more than 5 % of cases"
+        )
+    return notes
 
 
 def _width_notes(tested: Sequence[Difference | ContrastResult], design: TwoStage | None) -> list[str]:

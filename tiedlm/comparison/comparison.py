@@ -19,7 +19,7 @@ from tiedlm.record.trained_on import TrainedOn
 class Comparison(Strict, Tabular):
     """Everything a report says; `tiedlm compare --json` prints it."""
 
-    schema_version: Literal[8] = 8
+    schema_version: Literal[9] = 9
     experiment: str
     corpus: str
     seeds: list[int]

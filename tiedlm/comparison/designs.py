@@ -17,8 +17,8 @@ from tiedlm.comparison.sealed_design import PUT_BACK, Sealed, load_design_file, 
 from tiedlm.comparison.trials import tuned_folders
 from tiedlm.comparison.tuning_table import TUNE_FOLDER
 from tiedlm.comparison.two_stage import TwoStage
-from tiedlm.config.contrasts import Contrast
-from tiedlm.config.strict import Name, Strict
+from tiedlm.config.contrasts import Contrasts
+from tiedlm.config.strict import Strict
 from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 from tiedlm.record.divergence import Divergence
@@ -38,12 +38,6 @@ FILES: dict[DesignOption, str] = {
 OLDER_TUNE_FOLDER, OLDER_TUNE_FILE = "search", "grid.json"
 
 D = TypeVar("D", bound=Strict)
-
-
-class Contrasts(Strict):
-    """What is tested in a folder, decided on before its runs."""
-
-    contrasts: dict[Name, Contrast]
 
 
 def sealed_contrasts(folder: Path) -> Sealed[Contrasts] | None:

@@ -85,7 +85,7 @@ def compare_cells(folder: Path, of_cell: Callable[[Path], Comparison] = compare_
             except InputError as error:
                 raise InputError(f"cell {name}: {error}") from error
     planned = sealed_contrasts(folder)
-    return make_scan(design, found, None if planned is None else planned.design.contrasts)
+    return make_scan(design, found, None if planned is None else planned.design)
 
 
 def _arms_with_records(cell: Path) -> set[str]:

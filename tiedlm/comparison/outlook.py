@@ -91,6 +91,10 @@ def outlook(comparison: Comparison) -> Outlook:
     if hardly_learned:
         longer = MUCH_LONGER * _steps(comparison)[-1]
         return Outlook("hardly learned", hardly_learned, advice=_other_steps(comparison, longer))
+    num_planned = max((item.num_planned_seeds or 0 for item in comparison.contrasts), default=0)
+    if len(everything) < num_planned:
+        following = itertools.islice(itertools.count(max(everything) + 1), num_planned - len(everything))
+        return Outlook("unfinished", trend=trend, advice=_more_seeds(comparison, [*everything, *following]))
     if len(everything) < SEEDS_FOR_A_VERDICT:
         unused = (seed for seed in itertools.count(min(everything)) if seed not in everything)
         more = sorted([*everything, *itertools.islice(unused, SEEDS_FOR_A_VERDICT - len(everything))])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tiedlm.comparison.designs import Contrasts
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.experiment import BUILT_IN_ARMS, SECTIONS_OF_ARMS, Experiment, Overrides
 from tiedlm.config.experiment_file import shipped_experiments
 from tiedlm.config.run_config import RunConfig

@@ -14,13 +14,13 @@ from tiedlm.comparison.contrast_results import Cell, contrast_results
 from tiedlm.comparison.tabular import Row, Tabular
 from tiedlm.comparison.tested_differences import ContrastResult, Difference
 from tiedlm.config.cell_values import CellValues
-from tiedlm.config.contrasts import Contrast
+from tiedlm.config.contrasts import Contrasts
 from tiedlm.config.run_config import neutral_values
 from tiedlm.config.strict import Strict
 from tiedlm.errors import InputError
 from tiedlm.version import __version__
 
-SCAN_SCHEMA_VERSION: Literal[5] = 5
+SCAN_SCHEMA_VERSION: Literal[6] = 6
 MAX_CELLS_NAMED = 3
 
 
@@ -57,7 +57,7 @@ class ScanCell(Strict):
 class Scan(Strict, Tabular):
     """Everything the report of a scan says."""
 
-    schema_version: Literal[5] = SCAN_SCHEMA_VERSION
+    schema_version: Literal[6] = SCAN_SCHEMA_VERSION
     design: ScanDesign
     corpus: str
     """Of the first cell, where cells have several."""
@@ -119,9 +119,7 @@ class Scan(Strict, Tabular):
     __str__ = __repr__
 
 
-def make_scan(
-    design: ScanDesign, found: Mapping[str, Comparison], contrasts: Mapping[str, Contrast] | None = None
-) -> Scan:
+def make_scan(design: ScanDesign, found: Mapping[str, Comparison], planned: Contrasts | None = None) -> Scan:
     """Put the comparisons of the cells together, by their folders, and test the contrasts over them.
 
     Raises:
@@ -161,7 +159,7 @@ def make_scan(
         contrasts=[
             result
             for split in splits
-            for result in contrast_results(contrasts or {}, of_arms, split, missing=values_of_missing)
+            for result in contrast_results(planned, of_arms, split, missing=values_of_missing)
         ],
         tests=[
             test

@@ -85,6 +85,8 @@ class ContrastResult(Strict):
     contrast: Contrast
     seeds: list[int]
     """Those that all its arms have, in all its cells."""
+    num_planned_seeds: int | None
+    """How many were planned; None by a two-stage design, which decides it, and where no number was written down."""
     values: list[float]
     """Its value for each of them, in nats a token."""
     mean: float | None
@@ -120,6 +122,11 @@ class ContrastResult(Strict):
     def is_as_predicted(self) -> bool:
         """Whether the test found what was predicted: the sign, or equality within the margin."""
         return self.is_decided and self.verdict != CONTRARY
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it has fewer seeds than were planned, so that a test now would be one look of several."""
+        return self.num_planned_seeds is not None and self.num_seeds < self.num_planned_seeds
 
     @property
     def lies_outside_margin(self) -> bool:

@@ -82,6 +82,14 @@ class Contrast(NeutralUnwritten):
         return "above 0" if self.predicted == "positive" else "below 0"
 
 
+class Contrasts(NeutralUnwritten):
+    """What is tested in a folder, decided on before its runs."""
+
+    contrasts: dict[Name, Contrast]
+    num_seeds: int | None = None
+    """Over how many seeds; None in files that are older than this."""
+
+
 def _side(terms: list[tuple[str, float]]) -> str:
     """Arms with the sizes of their weights: `tied`, `2 tied`, `mean(a, b)`, `0.5 a + 0.25 b`."""
     if len(terms) > 1 and all(math.isclose(weight, 1 / len(terms), rel_tol=1e-3) for _, weight in terms):

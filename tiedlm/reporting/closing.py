@@ -161,6 +161,9 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
             return "No verdict: with another seed the difference may change its sign."
         case "few seeds":
             return "Two seeds give an interval so wide that it hardly ever decides."
+        case "unfinished" if comparison.design is None:
+            num_planned = max(item.num_planned_seeds or 0 for item in comparison.contrasts)
+            return f"Verdicts come once all {num_planned} planned seeds are trained; {len(comparison.seeds)} are."
         case "unfinished":
             assert comparison.design is not None
             return f"Not all seeds that an interval of ± {comparison.design.half_width_nats:g} nats needs are trained."
