@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,16 @@ def test_planned_contrasts_are_shown_with_what_was_predicted(monkeypatch: pytest
         contrast_numbers.contrast("planned", "gain")
     with pytest.raises(InputError, match="results/pydoc: plans no contrasts on valid"):
         contrast_numbers.contrast_rows("pydoc")
+
+
+def test_the_scatter_of_contrasts_is_that_of_the_records() -> None:
+    plan = tomllib.loads((REPOSITORY / "experiments/ptb-why.toml").read_text())["contrasts"]
+    values = [
+        sum(weight * losses("ptb-why", arm) for arm, weight in contrast["weights"].items())
+        for contrast in plan.values()
+    ]
+    found = [np.std(of_seeds, ddof=1) for of_seeds in values]
+    assert contrast_numbers.contrast_std("ptb-why") == f"{min(found):.2f} to {max(found):.2f}"
 
 
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:
