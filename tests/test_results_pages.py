@@ -9,6 +9,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from scipy import stats
 from tests.comparison.test_differences import many_arms
 from tests.conftest import REPOSITORY
 from tiedlm.comparison.compare import compare
+from tiedlm.comparison.tuning_table import LowestCell, TunedCell, Tuning, expected_lowest
+from tiedlm.config.ranges import Range
+from tiedlm.config.tune import Tune
 from tiedlm.errors import InputError
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
@@ -25,6 +29,7 @@ import contrast_numbers
 import file_numbers
 import map_numbers
 import record_numbers
+import search_numbers
 import size_numbers
 from make_pages import PAGE, SOURCE, page_of, render, with_minus
 from wrapping import NO_BREAK, wrapped
@@ -327,6 +332,52 @@ def test_the_scatter_of_contrasts_is_that_of_the_records() -> None:
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:
     assert map_numbers.best("ptb-tuned", "untied") == "learning_rate 0.005, adam_epsilon 1e-05 (edge)"
     assert map_numbers.best("ptb-tuned", "tied") == "learning_rate 0.01 (edge), adam_epsilon 1e-05 (edge)"
+
+
+def test_a_search_is_told_by_its_lowest_trials_and_by_what_fewer_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two trials the expected lowest loss is the mean over all pairs, each trial drawn again."""
+    draws = [(1e-3, [4.0, 4.5]), (1e-2, [4.2, 4.1]), (5e-3, [4.4, 4.3])]
+    design = Tune(seeds=1, trials=3, ranges={"train.learning_rate": Range(low=1e-3, high=1e-1, scale="log")})
+    found = Tuning(
+        design=design,
+        cells=[
+            TunedCell(
+                folder=f"trial={number}",
+                values={"train.learning_rate": rate},
+                losses_nats={arm: [loss] for arm, loss in zip(("tied", "untied"), losses, strict=True)},
+            )
+            for number, (rate, losses) in enumerate(draws)
+        ],
+        lowest={
+            "tied": LowestCell(
+                folder="trial=0",
+                values={"train.learning_rate": 1e-3},
+                loss_nats=4.0,
+                edges={"train.learning_rate": "lowest"},
+            ),
+            "untied": LowestCell(folder="trial=1", values={}, loss_nats=4.1, edges={}),
+        },
+        expected_lowest_nats={
+            arm: expected_lowest([losses[place] for _, losses in draws]) for place, arm in enumerate(("tied", "untied"))
+        },
+    )
+    monkeypatch.setattr(search_numbers, "comparison", lambda _: SimpleNamespace(tuning=found))
+    assert search_numbers.num_trials("any") == 3
+    assert search_numbers.trial_numbers("any") == [1, 2, 3]
+    assert search_numbers.searched_keys("any") == ["learning_rate"]
+    assert search_numbers.searched_range("any", "learning_rate") == "from 0.001 to 0.1 (log)"
+    assert search_numbers.lowest_value("any", "tied", "learning_rate") == "0.001 (lowest end)"
+    assert search_numbers.lowest_value("any", "untied", "learning_rate") == "–"
+    assert search_numbers.lowest_ppl("any", "untied") == f"{math.exp(4.1):.1f}"
+    means = []
+    for place in (0, 1):
+        of_arm = np.array([losses[place] for _, losses in draws])
+        means.append(np.minimum.outer(of_arm, of_arm).mean())
+    assert search_numbers.expected_loss("any", "tied", 2) == f"{means[0]:.2f}"
+    assert search_numbers.expected_lead("any", 2) == f"{means[1] - means[0]:+.2f}"
+    found = found.model_copy(update={"design": Tune(seeds=1, values={"train.learning_rate": [1e-3, 1e-2]})})
+    with pytest.raises(InputError, match="results/any: has no random search"):
+        search_numbers.num_trials("any")
 
 
 def test_a_prediction_is_quoted_word_by_word() -> None:

@@ -74,6 +74,11 @@ def document(path: str) -> Any:
     return json.loads((RESULTS / path).read_text())
 
 
+def by_short_name(values: Mapping[str, Value]) -> dict[str, Value]:
+    """`num_steps` for `train.num_steps`."""
+    return {key.rpartition(".")[2]: value for key, value in values.items()}
+
+
 def chosen(found: Mapping[str, Value], name: str, place: str) -> Value:
     """One of what a place has.
 

@@ -21,6 +21,7 @@ import file_numbers
 import map_numbers
 import pair_numbers
 import record_numbers
+import search_numbers
 import size_numbers
 import twin_numbers
 from jinja2 import Environment, StrictUndefined
@@ -30,7 +31,16 @@ from wrapping import NO_BREAK, wrapped
 from tiedlm.atomic_file import write_atomically
 
 NUMBER = re.compile(r"[-−+±%\d.,() \[\]]+")
-MODULES = (record_numbers, contrast_numbers, size_numbers, map_numbers, pair_numbers, twin_numbers, file_numbers)
+MODULES = (
+    record_numbers,
+    contrast_numbers,
+    size_numbers,
+    map_numbers,
+    search_numbers,
+    pair_numbers,
+    twin_numbers,
+    file_numbers,
+)
 SOURCE, PAGE = "README.in.md", "README.md"
 NOTICE = "<!-- Made from README.in.md by `python experiments/results_page/make_pages.py`; do not edit. -->\n"
 

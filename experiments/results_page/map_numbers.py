@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from loaded import Value, all_records, chosen, comparison, document, scan
+from loaded import all_records, by_short_name, chosen, comparison, document, scan
 
 from tiedlm.comparison.paired_statistics import t_test
 from tiedlm.comparison.scan_result import ScanCell
@@ -39,7 +39,7 @@ def over_cells(folder: str, **values: float) -> str:
 def slope(folder: str, key: str, **values: float) -> str:
     """The change with each doubling of a key, by least squares over the cells that have these values. Exploratory."""
     found = _cells(folder, values)
-    steps = [math.log2(_by_short_name(cell.values)[key]) for cell in found]
+    steps = [math.log2(by_short_name(cell.values)[key]) for cell in found]
     middle = statistics.fmean(steps)
     spread = sum((step - middle) ** 2 for step in steps)
     return _weighted(found, [(step - middle) / spread for step in steps])
@@ -47,7 +47,7 @@ def slope(folder: str, key: str, **values: float) -> str:
 
 def scanned(folder: str, key: str) -> str:
     """The values that a map has of a key, as cells of a table: `64 | 128 | 256`."""
-    return " | ".join(f"{value:,}" for value in _by_short_name(scan(folder).design.values)[key])
+    return " | ".join(f"{value:,}" for value in by_short_name(scan(folder).design.values)[key])
 
 
 def cell_epochs(folder: str, **values: float) -> str:
@@ -147,7 +147,7 @@ def _tuning(folder: str, values: dict[str, float]) -> dict[Values, dict[str, flo
         config = record.config.every_key()
         cell = {key: config[key] for key in keys}
         if _has(cell, values):
-            of_cell = losses.setdefault(tuple(_by_short_name(cell).items()), {})
+            of_cell = losses.setdefault(tuple(by_short_name(cell).items()), {})
             of_cell.setdefault(record.arm, []).append(record.metrics["valid"].masked_lm_loss_nats)
     if not losses:
         raise InputError(f"results/{folder}: its tuning has no cell of {values}; give values that it tried")
@@ -155,12 +155,7 @@ def _tuning(folder: str, values: dict[str, float]) -> dict[Values, dict[str, flo
 
 
 def _has(of_cell: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
-    return all(chosen(_by_short_name(of_cell), key, "a cell") == value for key, value in wanted.items())
-
-
-def _by_short_name(values: Mapping[str, Value]) -> dict[str, Value]:
-    """`num_steps` for `train.num_steps`."""
-    return {key.rpartition(".")[2]: value for key, value in values.items()}
+    return all(chosen(by_short_name(of_cell), key, "a cell") == value for key, value in wanted.items())
 
 
 def _range(values: Sequence[float], form: str) -> str:
