@@ -228,7 +228,9 @@ def test_a_run_whose_ranks_have_ended_goes_on_from_its_checkpoint(
     assert first.returncode != 0, output
     assert checkpoint.exists(), output
     assert not (folder / "together/tied-seed0.json").exists()
-    assert ("another rank has ended" if is_killed else "is saved; the same command goes on") in output, output
+    # Where one rank is gone, torchrun tells the others to stop; which of the two a rank sees first is chance.
+    told = ["another rank has ended", "tiedlm: interrupted"] if is_killed else ["is saved; the same command goes on"]
+    assert any(words in output for words in told), output
     second = torchrun(folder, 2, "tied", "together", *LONGER)
     output = second.communicate(timeout=HANG_SECONDS)[0]
     assert second.returncode == 0, output
