@@ -59,6 +59,7 @@ FIRST_SCREEN = [
     "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied",
     "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
     "tokens that train has fewer than 1,000 times",
+    "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
     "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
