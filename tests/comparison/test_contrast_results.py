@@ -18,7 +18,7 @@ from tiedlm.comparison.compare import compare
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.outlook import outlook
 from tiedlm.comparison.paired_statistics import equality_p, holm, paired_t
-from tiedlm.comparison.scan_result import ScanDesign, make_scan
+from tiedlm.comparison.scan_result import Scan, ScanDesign, make_scan
 from tiedlm.comparison.sealed_design import seal
 from tiedlm.comparison.stages import check_seeds
 from tiedlm.comparison.tested_differences import ContrastResult
@@ -26,7 +26,7 @@ from tiedlm.comparison.two_stage import TwoStage
 from tiedlm.config.contrasts import Contrast, Contrasts
 from tiedlm.errors import InputError
 from tiedlm.record.run_record import RunRecord
-from tiedlm.reporting.closing import closing_sentence
+from tiedlm.reporting.closing import closing_sentence, scan_command
 from tiedlm.reporting.markdown import render_markdown
 from tiedlm.reporting.short_answer import short_answer
 
@@ -232,7 +232,15 @@ VALUES: dict[str, list[Any]] = {"train.learning_rate": [0.01, 0.04, 0.16], "trai
 def scanned(
     leads: dict[tuple[float, float], list[float]], contrasts: dict[str, Contrast], num_seeds: int | None = None
 ) -> dict[str, ContrastResult]:
-    """The results on valid of a scan in which untied is behind by so many nats in each cell, seed by seed."""
+    """The results on valid of `scan_of`."""
+    found = scan_of(leads, contrasts, num_seeds).contrasts
+    return {item.name: item for item in found if item.split == "valid"}
+
+
+def scan_of(
+    leads: dict[tuple[float, float], list[float]], contrasts: dict[str, Contrast], num_seeds: int | None
+) -> Scan:
+    """A scan in which untied is behind by so many nats in each cell, seed by seed."""
     found = {}
     for folder, values in cell_folders(VALUES).items():
         changes = {f"config__train__{key.partition('.')[2]}": value for key, value in values.items()}
@@ -245,7 +253,19 @@ def scanned(
         ScanDesign(experiment="toy", values=VALUES), found, Contrasts(contrasts=contrasts, num_seeds=num_seeds)
     )
     assert {cell.verdict for test in scan.tests for cell in test.cells.values()} <= {"exploratory", "no verdict"}
-    return {item.name: item for item in scan.contrasts if item.split == "valid"}
+    return scan
+
+
+def test_a_scan_goes_on_until_all_planned_seeds_are_there() -> None:
+    cells = [(rate, epsilon) for rate in VALUES["train.learning_rate"] for epsilon in VALUES["train.adam_epsilon"]]
+    contrasts = planned(lead={"weights": LEAD, "predicted": "positive"})
+    whole = {cell: [0.1, 0.12, 0.11] for cell in cells}
+    assert scan_command(scan_of(whole, contrasts, 3), Path("map")) is None
+    assert scan_command(scan_of(whole, contrasts, None), Path("map")) is None
+    for leads, num_seeds in ((whole, 4), (whole | {cells[0]: [0.1, 0.12]}, 3)):
+        command = scan_command(scan_of(leads, contrasts, num_seeds), Path("map"))
+        assert command is not None
+        assert f" --seeds {num_seeds} --scan train.learning_rate=" in command.command
 
 
 def test_a_contrast_over_cells_is_their_mean_or_a_least_squares_slope() -> None:

@@ -69,7 +69,7 @@ class Outlook(NamedTuple):
     half_width_nats: float | None = None
     """Of an interval that may decide."""
     seeds_needed: int | None = None
-    """For that, by the variance of the seeds that are there."""
+    """For that, by the variance of the seeds that are there; or as many as the contrasts were planned over."""
     trend: Trend | None = None
     advice: Advice | None = None
     """None where nothing needs to be trained."""
@@ -91,19 +91,18 @@ def outlook(comparison: Comparison) -> Outlook:
     if hardly_learned:
         longer = MUCH_LONGER * _steps(comparison)[-1]
         return Outlook("hardly learned", hardly_learned, advice=_other_steps(comparison, longer))
-    num_planned = max((item.num_planned_seeds or 0 for item in comparison.contrasts), default=0)
-    if len(everything) < num_planned:
-        following = itertools.islice(itertools.count(max(everything) + 1), num_planned - len(everything))
-        return Outlook("unfinished", trend=trend, advice=_more_seeds(comparison, [*everything, *following]))
+    planned = planned_seeds(everything, comparison.contrasts)
+    if planned != everything:
+        return Outlook("unfinished", seeds_needed=len(planned), trend=trend, advice=_more_seeds(comparison, planned))
     if len(everything) < SEEDS_FOR_A_VERDICT:
         unused = (seed for seed in itertools.count(min(everything)) if seed not in everything)
         more = sorted([*everything, *itertools.islice(unused, SEEDS_FOR_A_VERDICT - len(everything))])
         return Outlook("few seeds", trend=trend, advice=_more_seeds(comparison, more))
     design = comparison.design
     if design is not None:
-        planned = design.seeds(_first_stages(comparison))
-        if len(everything) < len(planned):
-            missing = _more_seeds(comparison, planned)._replace(
+        needed = design.seeds(_first_stages(comparison))
+        if len(everything) < len(needed):
+            missing = _more_seeds(comparison, needed)._replace(
                 seeds=design.first_stage_seeds, half_width_nats=design.half_width_nats, max_seeds=design.max_seeds
             )
             return Outlook("unfinished", trend=trend, advice=missing)
@@ -121,6 +120,12 @@ def outlook(comparison: Comparison) -> Outlook:
     if undecided:
         return Outlook("equal", tuple(item.label for item in undecided), trend=trend, advice=advice)
     return Outlook("decided", trend=trend, advice=advice)
+
+
+def planned_seeds(seeds: list[int], contrasts: Sequence[ContrastResult]) -> list[int]:
+    """Those that are there and, up to the number that was planned, those that follow them."""
+    number = max((item.num_planned_seeds or 0 for item in contrasts), default=0)
+    return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + number - len(seeds))]
 
 
 def _undecided(

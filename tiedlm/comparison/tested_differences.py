@@ -124,11 +124,6 @@ class ContrastResult(Strict):
         return self.is_decided and self.verdict != CONTRARY
 
     @property
-    def is_unfinished(self) -> bool:
-        """Whether it has fewer seeds than were planned, so that a test now would be one look of several."""
-        return self.num_planned_seeds is not None and self.num_seeds < self.num_planned_seeds
-
-    @property
     def lies_outside_margin(self) -> bool:
         """Whether its whole interval is outside the margin of equality, so that more seeds would hardly find it."""
         margin = self.contrast.equal_within_nats

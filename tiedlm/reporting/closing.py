@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tiedlm.comparison.comparison import Comparison
 from tiedlm.comparison.designs import is_cell
-from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook
+from tiedlm.comparison.outlook import Advice, Outlook, Trend, outlook, planned_seeds
 from tiedlm.comparison.recorded_experiment import folder_argument
 from tiedlm.comparison.scan_result import Scan
 from tiedlm.comparison.stages import seeds_option
@@ -87,14 +87,15 @@ def scan_sentence(scan: Scan) -> str:
 
 
 def scan_command(scan: Scan, folder: Path, options: Sequence[str] = ()) -> NextCommand | None:
-    """The command that trains the missing cells, or shows the first one without a verdict.
+    """The command that trains missing cells and planned seeds, or shows the first cell without a verdict.
 
     None where there is none, or where contrasts are tested.
     """
-    if scan.missing:
-        cell, places = scan.cells[0], scan.design.values.items()
+    cell, places = max(scan.cells, key=lambda cell: len(cell.seeds)), scan.design.values.items()
+    seeds = planned_seeds(cell.seeds, scan.contrasts)
+    if scan.missing or (scan.contrasts and any(len(cell.seeds) < len(seeds) for cell in scan.cells)):
         lists = [f"{key}={','.join(json.dumps(value) for value in values)}" for key, values in places]
-        words = [folder_argument(folder / cell.folder), f"--seeds {seeds_option(cell.seeds)}"]
+        words = [folder_argument(folder / cell.folder), f"--seeds {seeds_option(seeds)}"]
         words += [f"--scan {shlex.quote(of_key)}" for of_key in lists]  # a value in JSON is one in TOML
         rest = [f"--out {shlex.quote(str(folder))}", *map(shlex.quote, options)]
         return NextCommand(" ".join(["tiedlm compare", *words, *_arms_option(cell.perplexities), *rest]))
@@ -162,8 +163,9 @@ def _lack(comparison: Comparison, found: Outlook) -> str:
         case "few seeds":
             return "Two seeds give an interval so wide that it hardly ever decides."
         case "unfinished" if comparison.design is None:
-            num_planned = max(item.num_planned_seeds or 0 for item in comparison.contrasts)
-            return f"Verdicts come once all {num_planned} planned seeds are trained; {len(comparison.seeds)} are."
+            return (
+                f"Verdicts come once all {found.seeds_needed} planned seeds are trained; {len(comparison.seeds)} are."
+            )
         case "unfinished":
             assert comparison.design is not None
             return f"Not all seeds that an interval of ± {comparison.design.half_width_nats:g} nats needs are trained."
