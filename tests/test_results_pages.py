@@ -62,6 +62,9 @@ FIRST_SCREEN = [
     "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
     "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
+    "draws of a tenth of the Penn Treebank, each read "
+    "{{ cell_epochs('ptb-flip', fraction_seed=1, vocabulary='whole') }} times, untied is ahead: untied − tied is "
+    "{{ contrast('ptb-flip', 'flips-at-a-tenth') }} in the mean",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
 ]
@@ -328,6 +331,12 @@ def test_the_scatter_of_contrasts_is_that_of_the_records() -> None:
     ]
     found = [np.std(of_seeds, ddof=1) for of_seeds in values]
     assert contrast_numbers.contrast_std("ptb-why") == f"{min(found):.2f} to {max(found):.2f}"
+
+
+def test_the_scatter_in_the_cells_of_a_map_is_their_standard_deviation_over_seeds() -> None:
+    cells = [f"ptb-flip/fraction_seed={draw},vocabulary={words}" for draw in "123" for words in ("whole", "fraction")]
+    found = [np.std(losses(cell, "untied") - losses(cell, "tied"), ddof=1) for cell in cells]
+    assert map_numbers.cell_std("ptb-flip") == f"{min(found):.2f} to {max(found):.2f}"
 
 
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:

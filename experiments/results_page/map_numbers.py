@@ -22,7 +22,7 @@ Values = tuple[tuple[str, float], ...]
 """Of a cell of a tuning, by the last part of their keys."""
 
 
-def cells(folder: str, split: str = "valid", **values: float) -> str:
+def cells(folder: str, split: str = "valid", **values: float | str) -> str:
     """The means of a map's cells that have these values, as cells of a table: `+0.118 | +0.107 | +0.122`.
 
     In parentheses: token frequencies beat one of the arms.
@@ -30,13 +30,13 @@ def cells(folder: str, split: str = "valid", **values: float) -> str:
     return " | ".join(_mean(cell, split) for cell in _cells(folder, values))
 
 
-def over_cells(folder: str, **values: float) -> str:
+def over_cells(folder: str, **values: float | str) -> str:
     """The mean over the cells that have these values: `+0.116 [+0.082, +0.150]`. Exploratory."""
     found = _cells(folder, values)
     return _weighted(found, [1 / len(found)] * len(found))
 
 
-def slope(folder: str, key: str, **values: float) -> str:
+def slope(folder: str, key: str, **values: float | str) -> str:
     """The change with each doubling of a key, by least squares over the cells that have these values. Exploratory."""
     found = _cells(folder, values)
     steps = [math.log2(by_short_name(cell.values)[key]) for cell in found]
@@ -50,12 +50,12 @@ def scanned(folder: str, key: str) -> str:
     return " | ".join(f"{value:,}" for value in by_short_name(scan(folder).design.values)[key])
 
 
-def cell_epochs(folder: str, **values: float) -> str:
+def cell_epochs(folder: str, **values: float | str) -> str:
     """How many times a run reads its text in the one cell of these values: `26`."""
     return f"{comparison(_only(folder, values)).trained_on.epochs:.2g}"
 
 
-def cell_ppls(folder: str, **values: float) -> str:
+def cell_ppls(folder: str, **values: float | str) -> str:
     """The perplexities of tied and untied in the cells of these values, the lowest and the highest: `139 to 168`."""
     found = [value for cell in _cells(folder, values) for value in cell.perplexities.values()]
     return f"{min(found):,.0f} to {max(found):,.0f}"
@@ -67,17 +67,22 @@ def num_ahead(folder: str, arm: str) -> int:
     return sum((value > 0) == (arm == "tied") for value in found)
 
 
-def cell_folder(folder: str, **values: float) -> str:
+def cell_std(folder: str) -> str:
+    """The standard deviation over seeds in a map's cells, the lowest and the highest: `0.04 to 0.09`."""
+    return _range([statistics.stdev(_values(cell, "valid")) for cell in scan(folder).cells], ".2f")
+
+
+def cell_folder(folder: str, **values: float | str) -> str:
     """The folder of the one cell of these values, for the functions that take a folder."""
     return _only(folder, values)
 
 
-def tuned(folder: str, arm: str, **values: float) -> str:
+def tuned(folder: str, arm: str, **values: float | str) -> str:
     """Perplexities of an arm in the cells of its tuning that have these values: `55.8 to 57.7`."""
     return _range([math.exp(losses[arm]) for losses in _tuning(folder, values).values()], ".1f")
 
 
-def tuned_lead(folder: str, **values: float) -> str:
+def tuned_lead(folder: str, **values: float | str) -> str:
     """untied − tied in the cells of a tuning that have these values, the lowest and the highest: `0.07 to 0.10`."""
     return _range([losses["untied"] - losses["tied"] for losses in _tuning(folder, values).values()], ".2f")
 
@@ -127,19 +132,19 @@ def _has_learned(cell: ScanCell) -> bool:
     return max(cell.perplexities.values()) < cell.unigram_perplexity
 
 
-def _cells(folder: str, values: dict[str, float]) -> list[ScanCell]:
+def _cells(folder: str, values: Mapping[str, float | str]) -> list[ScanCell]:
     found = [cell for cell in scan(folder).cells if _has(cell.values, values)]
     if not found:
         raise InputError(f"results/{folder}: has no cell of {values}; give values that it scanned")
     return found
 
 
-def _only(folder: str, values: dict[str, float]) -> str:
+def _only(folder: str, values: Mapping[str, float | str]) -> str:
     (cell,) = _cells(folder, values)
     return f"{folder}/{cell.folder}"
 
 
-def _tuning(folder: str, values: dict[str, float]) -> dict[Values, dict[str, float]]:
+def _tuning(folder: str, values: Mapping[str, float | str]) -> dict[Values, dict[str, float]]:
     """The mean loss on valid of each arm, in each cell of a folder's tuning that has these values."""
     losses: dict[Values, dict[str, list[float]]] = {}
     keys = document(f"{folder}/tune/tune.json")["values"]
@@ -154,7 +159,7 @@ def _tuning(folder: str, values: dict[str, float]) -> dict[Values, dict[str, flo
     return {cell: {arm: statistics.fmean(found) for arm, found in arms.items()} for cell, arms in losses.items()}
 
 
-def _has(of_cell: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+def _has(of_cell: Mapping[str, float], wanted: Mapping[str, float | str]) -> bool:
     return all(chosen(by_short_name(of_cell), key, "a cell") == value for key, value in wanted.items())
 
 
