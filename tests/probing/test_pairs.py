@@ -28,11 +28,13 @@ from tiedlm.model.masked_lm import MaskedLM
 from tiedlm.model.saved_model import save_model
 from tiedlm.probing.agreement import agreement_items, count_words, other_forms
 from tiedlm.probing.folder_pairs import compare_outcomes
-from tiedlm.probing.judging import LONG, MASKED, SEVERAL, UNKNOWN, Likelihoods, judge, likelihoods
+from tiedlm.probing.judging import LEFT_OUT, LONG, MASKED, SEVERAL, UNKNOWN, Likelihoods, judge, likelihoods
 from tiedlm.probing.pair_file import read_pair_file
 from tiedlm.probing.pair_items import Cloze, Item, PairSet, SentencePair
 from tiedlm.probing.pair_scores import Outcomes, TrainWords
+from tiedlm.probing.row_cosines import row_cosines
 from tiedlm.probing.sentence_model import reading, sentences_of_foreign, sentences_of_run
+from tiedlm.probing.word_similarity import WordPair
 from tiedlm.processes.guarded_process import NoGuard
 from tiedlm.record.record_file import load_record, save_record
 from tiedlm.record.run_id import RunId
@@ -197,8 +199,8 @@ def test_a_word_ends_where_its_tokenizer_or_a_blank_has_it() -> None:
         Tokenizer(models.Unigram([("[UNK]", 0.0), ("▁do", -1.0), ("g.", -1.0), ("▁bone", -1.0)], 0)),
     )
     by_signs.pre_tokenizer, whole.pre_tokenizer = pre_tokenizers.Whitespace(), pre_tokenizers.Metaspace(split=False)
-    assert reading("dog. bone", by_signs.encode("dog. bone")).words == [0, 0, 1, 2]
-    assert reading("dog. bone", whole.encode("dog. bone")).words == [0, 0, 1]
+    assert reading("dog. bone", "[MASK]", by_signs.encode("dog. bone"), None).words == [0, 0, 1, 2]
+    assert reading("dog. bone", "[MASK]", whole.encode("dog. bone"), None).words == [0, 0, 1]
 
 
 @pytest.mark.usefixtures("text")
@@ -228,6 +230,37 @@ def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     found = judge(sentences_of_run(run, "run"), items, "cpu")
     assert found.not_scored == {UNKNOWN: 2, SEVERAL: 1, LONG: 1}
     assert found.is_scored.tolist() == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("of", ["a run", "a model of transformers"])
+@pytest.mark.usefixtures("text")
+def test_a_character_that_a_tokenizer_leaves_out_is_no_likely_one(of: str, tmp_path: Path) -> None:
+    """BPE without an unknown token is silent, so that `zürn` would be `zrn`, and its `ü` would cost nothing."""
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] if of != "a run" else []
+    tokenizer = Tokenizer(models.BPE({token: number for number, token in enumerate([*names, *"acehnrstz"])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(names)
+    if of == "a run":
+        tokenizer.save(str(tmp_path / "mine.json"))
+        model = sentences_of_run(
+            open_run(trained(tmp_path, **{"corpus.tokenizer": f"file:{tmp_path / 'mine.json'}"})), "run"
+        )
+    else:
+        saved_model("Bert", tmp_path / "model", tie=True)
+        tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+        model = sentences_of_foreign(open_foreign(str(tmp_path / "model")), NoGuard())
+    items = [
+        SentencePair("a zürn", "a zrn"),
+        SentencePair("a zrn", "a cat"),
+        Cloze("the [MASK] sees zü", "a", "n"),
+        Cloze("the [MASK] sees", "aü", "n"),
+        Cloze("the [MASK] sees", "a", "n"),
+    ]
+    found = judge(model, items, "cpu")
+    assert found.not_scored == {LEFT_OUT: 3}
+    assert found.is_scored.tolist() == [False, True, False, False, True]
+    cosines = row_cosines(model, [WordPair("a", "n", 1.0), WordPair("aü", "n", 1.0)])
+    assert cosines.has_both == [True, False]
 
 
 def test_forms_are_found_by_their_spelling() -> None:

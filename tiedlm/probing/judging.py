@@ -25,6 +25,7 @@ ITEMS_AT_ONCE = 1_000
 UNKNOWN = "hold a word that the model does not know"
 SEVERAL = "ask for a form that is several tokens"
 LONG = "are longer than the model reads"
+LEFT_OUT = "hold a character that the model's tokenizer leaves out"
 MASKED = "hold the model's own mask token"
 
 
@@ -114,6 +115,8 @@ def _ask(model: SentenceModel, items: Sequence[Item]) -> list[_Asked | str]:
         read = [next(readings) for _ in _texts(item)]
         if any(len(reading.ids) > model.longest for reading in read):
             asked.append(LONG)
+        elif any(reading.num_bytes_left_out for reading in read):
+            asked.append(LEFT_OUT)
         elif isinstance(item, Cloze):
             asked.append(_forms(model, *read))
         elif any(model.mask_id in reading.ids for reading in read):

@@ -37,10 +37,11 @@ def row_cosines(model: SentenceModel, pairs: Sequence[WordPair]) -> Cosines:
 
 
 def _tokens(model: SentenceModel, words: Sequence[str]) -> list[int | None]:
-    """The token that each word is in a sentence; None where it is several, or unknown."""
+    """The token that each word is in a sentence; None where it is several, unknown, or not read whole."""
     masked, *filled = model.read_texts([CARRIER, *(CARRIER.replace(MASK, word) for word in words)])
     place = masked.ids.index(model.mask_id)
-    found = [token_at(place, masked, reading) for reading in filled]
+    left_out = masked.num_bytes_left_out
+    found = [token_at(place, masked, one) if one.num_bytes_left_out == left_out else None for one in filled]
     return [None if token == model.unk_id else token for token in found]
 
 

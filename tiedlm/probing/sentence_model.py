@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor, nn
 
 from tiedlm.data.encoding_limits import enter_encoding
 from tiedlm.data.tokenizer import telling_unknown_words
+from tiedlm.data.tokenizer_kinds import bytes_left_out, dropping
 from tiedlm.errors import InputError, told
 from tiedlm.exchange.fast_tokenizer import model_tokenizer, special_names
 from tiedlm.exchange.foreign_folder import ForeignFolder
@@ -32,6 +33,8 @@ class Reading:
     ids: list[int]
     words: list[int | None]
     """The word that each token is a part of, numbered; None for those around the text."""
+    num_bytes_left_out: int
+    """Of characters that its tokenizer does not know and leaves out in silence."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ def sentences_of_run(run: TrainedRun, name: str) -> SentenceModel:
     """A run of ours; a sentence stands between two ends of a line, as lines do in its training."""
     model, vocabulary = run.model.eval(), run.vocabulary
     tokenizer, mask = model_tokenizer(vocabulary), special_names(vocabulary)[MASK]
+    probe = dropping(vocabulary.tokenizer)
 
     def read_texts(texts: list[str]) -> list[Reading]:
         with telling_unknown_words(vocabulary, texts):
             encodings = tokenizer.encode_batch([text.replace(MASK, mask) for text in texts])
-        return [reading(text.replace(MASK, mask), encoding) for text, encoding in zip(texts, encodings, strict=True)]
+        return [reading(text, mask, encoding, probe) for text, encoding in zip(texts, encodings, strict=True)]
 
     def logits_at(ids: Tensor, places: Tensor) -> Tensor:
         logits: Tensor = model(ids, places.unsqueeze(1))[:, 0]
@@ -109,11 +113,13 @@ def sentences_of_foreign(folder: ForeignFolder, guard: Guard) -> SentenceModel:
             "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of transformers writes"
         )
 
+    mask, probe = tokenizer.mask_token, dropping(tokenizer.backend_tokenizer)
+
     def read_texts(texts: list[str]) -> list[Reading]:
         enter_encoding(guard, texts)
         with told(source, "its tokenizer cannot read the sentences", "give the tokenizer.json of this model"):
-            theirs = [text.replace(MASK, tokenizer.mask_token) for text in texts]
-            return [reading(text, one) for text, one in zip(theirs, tokenizer(theirs).encodings, strict=True)]
+            encodings = tokenizer([text.replace(MASK, mask) for text in texts]).encodings
+            return [reading(text, mask, encoding, probe) for text, encoding in zip(texts, encodings, strict=True)]
 
     def logits_at(ids: Tensor, places: Tensor) -> Tensor:
         return read(model, ids, source, guard)[torch.arange(len(ids), device=ids.device), places]
@@ -136,8 +142,13 @@ def sentences_of_foreign(folder: ForeignFolder, guard: Guard) -> SentenceModel:
     )
 
 
-def reading(text: str, encoding: Encoding) -> Reading:
-    """Words are those of the tokenizer, and end at blanks too: some tokenizers cut a text into no words."""
+def reading(text: str, mask: str, encoding: Encoding, probe: Tokenizer | None) -> Reading:
+    """Of a text with `[MASK]`, encoded with the model's `mask` there; `probe` is the tokenizer's `dropping`.
+
+    Words are those of the tokenizer, and end at blanks too: some tokenizers cut a text into no words.
+    """
+    left_out = 0 if probe is None else bytes_left_out(probe, text.split(MASK))
+    text = text.replace(MASK, mask)
     words: list[int | None] = []
     number, last = -1, None
     of_tokens: list[Any] = list(zip(encoding.word_ids, encoding.offsets, encoding.special_tokens_mask, strict=True))
@@ -149,4 +160,4 @@ def reading(text: str, encoding: Encoding) -> Reading:
         if word != last or begins:
             number, last = number + 1, word
         words.append(number)
-    return Reading(list(encoding.ids), words)
+    return Reading(list(encoding.ids), words, left_out)
