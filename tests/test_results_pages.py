@@ -64,7 +64,8 @@ FIRST_SCREEN = [
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
     "draws of a tenth of the Penn Treebank, each read "
     "{{ cell_epochs('ptb-flip', fraction_seed=1, vocabulary='whole') }} times, untied is ahead: untied − tied is "
-    "{{ contrast('ptb-flip', 'flips-at-a-tenth') }} in the mean",
+    "{{ contrast('ptb-flip', 'flips-at-a-tenth') }} in the mean of three, and on three tenths "
+    "it changes by {{ contrast('ptb-flip-steps', 'lead-goes-with-steps') }} with each doubling of the steps",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
 ]
