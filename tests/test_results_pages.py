@@ -8,6 +8,7 @@ import math
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from tiedlm.errors import InputError
 
 sys.path.insert(0, str(REPOSITORY / "experiments" / "results_page"))
 import contrast_numbers
+import draw_numbers
 import file_numbers
 import map_numbers
 import record_numbers
@@ -42,7 +44,7 @@ FENCES = r"^```.*?^```$|^    .*?$"
 CODE = r"`[A-Za-z-][^`]*`"  # a name or a command, and no number alone
 LINKS = r"\]\([^)]*\)"
 ALLOWED = ["95 %", "Chung et al. 2021"]
-NAMES = r"\b(bf16|fp32|avx2|AVX2|beta2|WikiText-2|wikitext-2-tuned)\b"
+NAMES = r"\b(bf16|fp32|avx2|AVX2|beta2|WikiText-2|wikitext-2-tuned|wikitext-2-sharing)\b"
 
 FIRST_SCREEN = [
     *(
@@ -55,17 +57,19 @@ FIRST_SCREEN = [
         }.items()
     ),
     "loss by {{ delta('ptb-tuned') | unsigned }} and {{ delta('wikitext-2-tuned') | unsigned }} nats",
-    "untied is {{ contrast('ptb-sharing', 'tying-helps') | unsigned }} nats behind tied",
-    "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied",
-    "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
-    "tokens that train has fewer than 1,000 times",
-    "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
+    "{{ band_share('ptb-tuned', 1000) }} and {{ band_share('wikitext-2-tuned', 1000) }} of that lies with tokens that "
+    "train has fewer than 1,000 times",
+    "ahead (untied − tied is {{ over_cells('ptb-flip', vocabulary='whole') }} over three draws)",
+    "changes by {{ contrast('ptb-flip-steps', 'lead-goes-with-steps') }} with each doubling of the steps, on test by "
+    "{{ contrast('ptb-flip-steps', 'lead-goes-with-steps', 'test') }}",
     "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
-    "draws of a tenth of the Penn Treebank, each read "
-    "{{ cell_epochs('ptb-flip', fraction_seed=1, vocabulary='whole') }} times, untied is ahead: untied − tied is "
-    "{{ contrast('ptb-flip', 'flips-at-a-tenth') }} in the mean of three, and on three tenths "
-    "it changes by {{ contrast('ptb-flip-steps', 'lead-goes-with-steps') }} with each doubling of the steps",
+    "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
+    "untied is {{ contrast('ptb-sharing', 'tying-helps') | unsigned }} nats behind tied",
+    "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied "
+    "({{ contrast_p('ptb-sharing', 'conflict-hurts') }};",
+    "is {{ contrast('ptb-sharing', 'saving-alone') | unsigned }} behind untied, without a verdict",
+    "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
 ]
@@ -178,14 +182,6 @@ def test_a_seed_is_left_out() -> None:
     values = (losses("ptb-tuned", "untied") - losses("ptb-tuned", "tied"))[1:]
     interval = stats.ttest_1samp(values, 0).confidence_interval()
     assert record_numbers.delta("ptb-tuned", without=0) == shown(values.mean(), *interval)
-
-
-def test_a_weighted_sum_of_arms_is_that_of_scipy() -> None:
-    values = (losses("ptb-arms", "tied-permuted") + losses("ptb-arms", "tied-permuted-any")) / 2
-    values = values - losses("ptb-arms", "untied")
-    weights = {"tied-permuted": 0.5, "tied-permuted-any": 0.5, "untied": -1.0}
-    interval = stats.ttest_1samp(values, 0).confidence_interval()
-    assert record_numbers.combined("ptb-arms", weights) == shown(values.mean(), *interval)
 
 
 def test_the_width_of_pairs_is_over_that_of_welch() -> None:
@@ -338,6 +334,81 @@ def test_the_scatter_in_the_cells_of_a_map_is_their_standard_deviation_over_seed
     cells = [f"ptb-flip/fraction_seed={draw},vocabulary={words}" for draw in "123" for words in ("whole", "fraction")]
     found = [np.std(losses(cell, "untied") - losses(cell, "tied"), ddof=1) for cell in cells]
     assert map_numbers.cell_std("ptb-flip") == f"{min(found):.2f} to {max(found):.2f}"
+
+
+def of_draws(measured: Callable[[dict[str, Any]], float], vocabulary: str = "fraction") -> np.ndarray[Any, Any]:
+    """(draws, seeds): untied − tied of ptb-flip, from the records' JSON."""
+    folders = [REPOSITORY / f"results/ptb-flip/fraction_seed={draw},vocabulary={vocabulary}" for draw in (1, 2, 3)]
+    losses_of = [
+        [
+            [
+                measured(json.loads((folder / f"{arm}-seed{seed}.json").read_text())["metrics"]["valid"])
+                for seed in (10, 11, 12)
+            ]
+            for folder in folders
+        ]
+        for arm in ("untied", "tied")
+    ]
+    return np.subtract(*losses_of)
+
+
+def interval_of(values: np.ndarray[Any, Any]) -> str:
+    return shown(values.mean(), *stats.ttest_1samp(values, 0).confidence_interval())
+
+
+def test_cells_of_several_draws_are_taken_together() -> None:
+    found = of_draws(lambda text: text["total_nll_nats"] / text["num_tokens"])
+    assert draw_numbers.over_seeds("ptb-flip", vocabulary="fraction") == interval_of(found.mean(axis=0))
+    assert draw_numbers.over_draws("ptb-flip", vocabulary="fraction") == interval_of(found.mean(axis=1))
+    assert draw_numbers.draw_std("ptb-flip", vocabulary="fraction") == f"{found.mean(axis=1).std(ddof=1):.3f}"
+    planned = contrast_numbers.contrast("ptb-flip", "flips-with-its-own-words", "test")
+    assert draw_numbers.over_seeds("ptb-flip", "test", vocabulary="fraction") == planned
+
+
+def test_words_that_the_vocabulary_does_not_have_are_told_apart() -> None:
+    def known(text: dict[str, Any]) -> float:
+        return (text["total_nll_nats"] - text["unk_nll_nats"]) / (text["num_tokens"] - text["num_unk"])
+
+    def rarest(text: dict[str, Any]) -> float:
+        (band,) = (band for band in text["bands"] if band["least_count"] == 0)
+        return (band["total_nll_nats"] - text["unk_nll_nats"]) / (band["num_tokens"] - text["num_unk"])
+
+    def second(text: dict[str, Any]) -> float:
+        (band,) = (band for band in text["bands"] if band["least_count"] == 10)
+        return band["total_nll_nats"] / band["num_tokens"]
+
+    cells = {"vocabulary": "fraction"}
+    assert draw_numbers.without_unk("ptb-flip", **cells) == interval_of(of_draws(known).mean(axis=0))
+    assert draw_numbers.known_band("ptb-flip", 0, **cells) == interval_of(of_draws(rarest).mean(axis=0))
+    assert draw_numbers.known_band("ptb-flip", 10, **cells) == interval_of(of_draws(second).mean(axis=0))
+    unk, whole = (of_draws(lambda text, key=key: text[key]).sum() for key in ("unk_nll_nats", "total_nll_nats"))  # type: ignore[misc]
+    assert draw_numbers.unk_share("ptb-flip", **cells) == f"{100 * unk / whole:.0f} %"
+
+
+def test_the_share_of_rare_words_is_over_all_cells() -> None:
+    def rare(text: dict[str, Any]) -> float:
+        return sum(band["total_nll_nats"] for band in text["bands"] if band["least_count"] < 100)
+
+    share = of_draws(rare, "whole").sum() / of_draws(lambda text: text["total_nll_nats"], "whole").sum()
+    assert draw_numbers.share_below("ptb-flip", 100, vocabulary="whole") == f"{100 * share:.0f} %"
+
+
+def test_contrasts_of_all_experiments_stand_by_holm() -> None:
+    """The smallest p against 0.05 over their number, the next against 0.05 over one less, to the first that fails."""
+    names, p_values = [], []
+    for path in (REPOSITORY / "results").glob("*/contrasts.json"):
+        for result in contrast_numbers.results_of(path.parent.name):
+            if result["split"] == "valid" and result["p_value"] is not None:
+                names.append(f"`{result['name']}` of `{path.parent.name}`")
+                p_values.append(result["p_value"])
+    standing = set()
+    for rank, place in enumerate(np.argsort(p_values)):
+        if p_values[place] >= 0.05 / (len(names) - rank):
+            break
+        standing.add(names[place])
+    assert contrast_numbers.num_tested() == len(names)
+    assert set(contrast_numbers.standing_over_all().split(", ")) == standing
+    assert 0 < len(standing) < len(names)
 
 
 def test_the_best_of_a_search_says_where_it_touches_an_edge() -> None:

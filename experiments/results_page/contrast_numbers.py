@@ -7,6 +7,7 @@ from typing import Any
 
 from loaded import RESULTS, chosen, comparison, scan
 
+from tiedlm.comparison.paired_statistics import SIGNIFICANCE, holm
 from tiedlm.errors import InputError
 from tiedlm.reporting.wording import p_value, with_interval
 
@@ -42,6 +43,23 @@ def contrast_std(folder: str, split: str = "valid") -> str:
     return f"{min(found):.2f} to {max(found):.2f}"
 
 
+def num_tested() -> int:
+    """How many planned contrasts of all experiments have been tested on valid."""
+    return len(_all_tested())
+
+
+def standing_over_all() -> str:
+    """Those that have a verdict, and p < 0.05 by Holm's correction over the contrasts of all experiments on valid."""
+    found = _all_tested()
+    adjusted = holm([result["p_value"] for _, result in found])
+    standing = [
+        f"`{result['name']}` of `{folder}`"
+        for (folder, result), value in zip(found, adjusted, strict=True)
+        if value < SIGNIFICANCE
+    ]
+    return ", ".join(standing)
+
+
 def results_of(folder: str) -> list[dict[str, Any]]:
     """Every contrast of a folder on each split, whether it is over arms or over the cells of a map."""
     is_map = (RESULTS / folder / "scan-design.json").exists()
@@ -54,6 +72,13 @@ def _planned(folder: str, split: str) -> dict[str, dict[str, Any]]:
     if not found:
         raise InputError(f"results/{folder}: plans no contrasts on {split}; name a folder that does")
     return found
+
+
+def _all_tested() -> list[tuple[str, dict[str, Any]]]:
+    """Of every folder that plans any, on valid; without those whose seeds are not all there."""
+    folders = sorted(path.parent.name for path in RESULTS.glob("*/contrasts.json"))
+    found = [(folder, result) for folder in folders for result in _planned(folder, "valid").values()]
+    return [(folder, result) for folder, result in found if result["p_value"] is not None]
 
 
 def _one(folder: str, name: str, split: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import contrast_numbers
+import draw_numbers
 import file_numbers
 import map_numbers
 import pair_numbers
@@ -36,6 +37,7 @@ MODULES = (
     contrast_numbers,
     size_numbers,
     map_numbers,
+    draw_numbers,
     search_numbers,
     pair_numbers,
     twin_numbers,

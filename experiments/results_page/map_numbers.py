@@ -30,10 +30,10 @@ def cells(folder: str, split: str = "valid", **values: float | str) -> str:
     return " | ".join(_mean(cell, split) for cell in _cells(folder, values))
 
 
-def over_cells(folder: str, **values: float | str) -> str:
+def over_cells(folder: str, split: str = "valid", **values: float | str) -> str:
     """The mean over the cells that have these values: `+0.116 [+0.082, +0.150]`. Exploratory."""
     found = _cells(folder, values)
-    return _weighted(found, [1 / len(found)] * len(found))
+    return _weighted(found, [1 / len(found)] * len(found), split)
 
 
 def slope(folder: str, key: str, **values: float | str) -> str:
@@ -55,15 +55,9 @@ def cell_epochs(folder: str, **values: float | str) -> str:
     return f"{comparison(_only(folder, values)).trained_on.epochs:.2g}"
 
 
-def cell_ppls(folder: str, **values: float | str) -> str:
-    """The perplexities of tied and untied in the cells of these values, the lowest and the highest: `139 to 168`."""
-    found = [value for cell in _cells(folder, values) for value in cell.perplexities.values()]
-    return f"{min(found):,.0f} to {max(found):,.0f}"
-
-
-def num_ahead(folder: str, arm: str) -> int:
+def num_ahead(folder: str, arm: str, split: str = "valid") -> int:
     """In how many cells the mean finds an arm ahead, of those in which both have learned something."""
-    found = [_delta(cell, "valid") for cell in scan(folder).cells if _has_learned(cell)]
+    found = [_delta(cell, split) for cell in scan(folder).cells if _has_learned(cell)]
     return sum((value > 0) == (arm == "tied") for value in found)
 
 
@@ -75,6 +69,11 @@ def cell_std(folder: str) -> str:
 def cell_folder(folder: str, **values: float | str) -> str:
     """The folder of the one cell of these values, for the functions that take a folder."""
     return _only(folder, values)
+
+
+def cell_folders(folder: str, **values: float | str) -> list[str]:
+    """The folders of all cells of these values."""
+    return [f"{folder}/{cell.folder}" for cell in _cells(folder, values)]
 
 
 def tuned(folder: str, arm: str, **values: float | str) -> str:
@@ -103,8 +102,8 @@ def best(folder: str, arm: str) -> str:
     return ", ".join(shown)
 
 
-def _weighted(found: Sequence[ScanCell], weights: Sequence[float]) -> str:
-    values = [_values(cell, "valid") for cell in found]
+def _weighted(found: Sequence[ScanCell], weights: Sequence[float], split: str = "valid") -> str:
+    values = [_values(cell, split) for cell in found]
     estimate = sum(weight * statistics.fmean(of_cell) for weight, of_cell in zip(weights, values, strict=True))
     freedom = sum(len(of_cell) - 1 for of_cell in values)
     variance = sum((len(of_cell) - 1) * statistics.variance(of_cell) for of_cell in values) / freedom

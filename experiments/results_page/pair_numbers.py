@@ -104,12 +104,6 @@ def pair_difference_of(name: str, least: int, below: int | None = None, arm: str
     return f"{100 * _sum(kept) / sum(band['num_items'] for band in kept):+z.2f}"
 
 
-def pair_share(name: str, below: int, arm: str = "untied") -> str:
-    """Which share of the difference lies with items whose right form train has less often: `71 %`."""
-    bands = _bands_of(name, arm)
-    return f"{100 * _sum([band for least, band in bands.items() if least < below]) / _sum(list(bands.values())):.0f} %"
-
-
 def pair_p(name: str, arm: str = "untied") -> str:
     """The p-value that decides, Holm's over the arms of the folder: `p = 0.013`."""
     value = _difference(name, arm)["p_holm"]

@@ -57,11 +57,6 @@ def delta(folder: str, second: str = "untied", first: str = "tied", split: str =
     return _shown(_delta(folder, {second: 1.0, first: -1.0}, split, without))
 
 
-def mean(folder: str, second: str = "untied", first: str = "tied", split: str = "valid") -> str:
-    """The same without its interval: `+0.099`."""
-    return f"{_delta(folder, {second: 1.0, first: -1.0}, split).mean:+.3f}"
-
-
 def word_delta(folder: str, second: str = "untied", first: str = "tied", split: str = "valid") -> str:
     """The same difference in nats a word, which another tokenizer does not change: `+0.099 [+0.073, +0.126]`."""
     text = next(iter(records(folder)[first].values())).metrics[split]
@@ -80,11 +75,6 @@ def rare_share(folder: str, below: int, split: str = "valid") -> str:
     text = next(iter(all_records(folder))).metrics[split]
     num_rare = sum(band.num_tokens for band in text.bands if band.least_count < below)
     return f"{100 * num_rare / text.num_tokens:.1f} %"
-
-
-def combined(folder: str, weights: Mapping[str, float], split: str = "valid") -> str:
-    """The weighted sum of arms' losses, paired by seed; exploratory unless the experiment's file planned it."""
-    return _shown(_delta(folder, weights, split))
 
 
 def p(folder: str, second: str = "untied", first: str = "tied", split: str = "valid") -> str:
@@ -198,13 +188,6 @@ def paired_width(folder: str, second: str = "untied", first: str = "tied") -> st
     welch = t_test(0.0, math.sqrt(sum(parts)), freedom).half_width
     low, high = paired_t([b - a for b, a in zip(*losses, strict=True)]).ci95
     return f"{100 * ((high - low) / 2 / welch - 1):.0f} %"
-
-
-def similar(folder: str, arm: str, matrix: str) -> str:
-    """How like the tied run's table it is: linear CKA, and the overlap of nearest tokens: `0.382, 0.107`."""
-    found = {f"{item.arm} {item.matrix}": item for item in comparison(folder).similarity or []}
-    item = chosen(found, f"{arm} {matrix}", f"similarities of {folder}")
-    return f"{item.linear_cka:.3f}, {item.neighbour_overlap:.3f}"
 
 
 def _band(folder: str, least_count: int, arm: str, split: str) -> BandDifference:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from loaded import all_records, chosen, comparison
+from loaded import all_records, comparison
 
 from tiedlm.counting.shown.count_tables import percent
 from tiedlm.record.run_record import RunRecord
-
-
-def params(folder: str, arm: str) -> str:
-    """All stored parameters of an arm: `3,227,155`."""
-    return f"{chosen(comparison(folder).arms, arm, folder).parameters['total']:,}"
 
 
 def saved(folder: str) -> str:

@@ -38,10 +38,5 @@ def num_twin_predictions(name: str, group: str) -> str:
     return f"{chosen(_groups(name), group, f'{name}/{FILE}')['num_tokens']:,}"
 
 
-def twin_seeds(name: str) -> int:
-    """How many seeds."""
-    return len(document(f"{name}/{FILE}")["seeds"])
-
-
 def _groups(name: str) -> Mapping[str, Any]:
     return {row["group"]: row for row in document(f"{name}/{FILE}")["groups"]}
