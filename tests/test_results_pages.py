@@ -59,8 +59,8 @@ FIRST_SCREEN = [
     "loss by {{ delta('ptb-tuned') | unsigned }} and {{ delta('wikitext-2-tuned') | unsigned }} nats",
     "{{ band_share('ptb-tuned', 1000) }} and {{ band_share('wikitext-2-tuned', 1000) }} of that lies with tokens that "
     "train has fewer than 1,000 times",
-    "ahead (untied − tied is {{ over_cells('ptb-flip', vocabulary='whole') }} over three draws)",
-    "changes by {{ contrast('ptb-flip-steps', 'lead-goes-with-steps') }} with each doubling of the steps, on test by "
+    "ahead: untied − tied is {{ over_cells('ptb-flip', vocabulary='whole') }} over three draws",
+    "changes by {{ contrast('ptb-flip-steps', 'lead-goes-with-steps') }} with each doubling of the steps (on test by "
     "{{ contrast('ptb-flip-steps', 'lead-goes-with-steps', 'test') }}",
     "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
