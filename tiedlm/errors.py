@@ -27,9 +27,9 @@ def listed(names: Sequence[str], shown: int = 4) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """` (did you mean ptb?)` for a near miss, or nothing."""
+    """` (did you mean ptb?)` for a near miss, or nothing; of names that begin so, the shortest."""
     names = list(known)
-    begun = sorted((name for name in names if given and name.startswith(given.lower())), key=len)  # least is added
+    begun = sorted((name for name in names if given and name.startswith(given.lower())), key=len)
     like = begun or get_close_matches(given.lower(), names)
     return f" (did you mean {like[0]}?)" if like else ""
 

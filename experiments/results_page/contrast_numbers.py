@@ -49,7 +49,7 @@ def num_tested() -> int:
 
 
 def standing_over_all() -> str:
-    """Those that have a verdict, and p < 0.05 by Holm's correction over the contrasts of all experiments on valid."""
+    """Those of them with p < 0.05 by Holm's correction over all: `` `lead` of `ptb-own-best` ``."""
     found = _all_tested()
     adjusted = holm([result["p_value"] for _, result in found])
     standing = [

@@ -36,7 +36,11 @@ def draw_std(folder: str, **values: float | str) -> str:
 
 def without_unk(folder: str, split: str = "valid", **values: float | str) -> str:
     """At the tokens that the vocabulary has, over seeds."""
-    return _over_seeds(folder, split, values, lambda text: _known_nats(text) / (text.num_tokens - text.num_unk))
+
+    def nats(text: SplitMetrics) -> float:
+        return (text.total_nll_nats - text.unk_nll_nats) / (text.num_tokens - text.num_unk)
+
+    return _over_seeds(folder, split, values, nats)
 
 
 def known_band(folder: str, least_count: int, split: str = "valid", **values: float | str) -> str:
@@ -91,10 +95,6 @@ def _leads(
     for cell in cell_folders(folder, **values):
         tied, untied = records(cell)["tied"], records(cell)["untied"]
         yield [measured(untied[seed].metrics[split]) - measured(tied[seed].metrics[split]) for seed in sorted(tied)]
-
-
-def _known_nats(text: SplitMetrics) -> float:
-    return text.total_nll_nats - text.unk_nll_nats
 
 
 def _shown(values: Sequence[float]) -> str:

@@ -52,7 +52,7 @@ def scanned(folder: str, key: str) -> str:
 
 def cell_epochs(folder: str, **values: float | str) -> str:
     """How many times a run reads its text in the one cell of these values: `26`."""
-    return f"{comparison(_only(folder, values)).trained_on.epochs:.2g}"
+    return f"{comparison(cell_folder(folder, **values)).trained_on.epochs:.2g}"
 
 
 def num_ahead(folder: str, arm: str, split: str = "valid") -> int:
@@ -68,7 +68,8 @@ def cell_std(folder: str) -> str:
 
 def cell_folder(folder: str, **values: float | str) -> str:
     """The folder of the one cell of these values, for the functions that take a folder."""
-    return _only(folder, values)
+    (found,) = cell_folders(folder, **values)
+    return found
 
 
 def cell_folders(folder: str, **values: float | str) -> list[str]:
@@ -136,11 +137,6 @@ def _cells(folder: str, values: Mapping[str, float | str]) -> list[ScanCell]:
     if not found:
         raise InputError(f"results/{folder}: has no cell of {values}; give values that it scanned")
     return found
-
-
-def _only(folder: str, values: Mapping[str, float | str]) -> str:
-    (cell,) = _cells(folder, values)
-    return f"{folder}/{cell.folder}"
 
 
 def _tuning(folder: str, values: Mapping[str, float | str]) -> dict[Values, dict[str, float]]:
