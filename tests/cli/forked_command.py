@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import importlib
 import json
 import multiprocessing
@@ -83,7 +84,7 @@ def run_together(
 
 
 def _is_of_a_model(arguments: str) -> bool:
-    return arguments.startswith(("evaluate ", "explain ")) and "hub:" not in arguments
+    return arguments.startswith(("evaluate ", "explain ", "count-params ")) and "hub:" not in arguments
 
 
 @functools.cache
@@ -91,7 +92,7 @@ def _server(of_models: bool) -> subprocess.Popen[str]:
     """The process that is forked, one of each kind for all tests of this process."""
     # With threads of OpenMP in a process, those that are forked from it would wait for them for ever.
     environment = {name: value for name, value in os.environ.items() if name not in READ_AT_IMPORT}
-    environment["OMP_NUM_THREADS"] = "1"
+    environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}  # the Hub's library reads this when it is imported
     server = subprocess.Popen(
         [sys.executable, "-m", __name__, *(FOR_MODELS_OF_OTHERS if of_models else ())],
         cwd=Path(__file__).parents[2],
@@ -110,6 +111,8 @@ def serve() -> None:
         importlib.import_module(name)
     unwanted = {"tiedlm.cli.console", "tiedlm.execution.local.scheduler"}
     assert not (unwanted if sys.argv[1:] else unwanted | {"huggingface_hub", "datasets"}) & set(sys.modules)
+    gc.collect()
+    gc.freeze()  # else each process looks at, and so copies, all that was imported: four fifths of a short command's time
     for line in iter(sys.stdin.readline, ""):
         processes = [os.fork() or _become(order) for order in json.loads(line)]
         print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
