@@ -65,11 +65,12 @@ FIRST_SCREEN = [
     "cut into {{ vocab('ptb-subwords/tokenizer=bpe_512') }} subwords, hardly any of which is rare, no lead is found "
     "({{ delta('ptb-subwords/tokenizer=bpe_512') }}",
     "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
-    "untied is {{ contrast('ptb-sharing', 'tying-helps') | unsigned }} nats behind tied",
-    "are in their mean {{ contrast('ptb-sharing', 'conflict-hurts') | unsigned }} behind untied "
-    "({{ contrast_p('ptb-sharing', 'conflict-hurts') }};",
-    "is {{ contrast('ptb-sharing', 'saving-alone') | unsigned }} behind untied, without a verdict",
-    "differs from tied by {{ contrast('ptb-sharing', 'direction-is-learned') }}",
+    "untied is {{ contrast('ptb-mechanism', 'tying-helps') | unsigned }} nats behind tied",
+    "differs from untied by {{ contrast('ptb-mechanism', 'holding-together-helps') }}",
+    "half the columns in each matrix, is {{ contrast('ptb-mechanism', 'saving-alone-hurts') | unsigned }} behind untied",
+    "differs from tied by {{ contrast('ptb-mechanism', 'direction-is-learned') }}",
+    "({{ contrast_p('ptb-mechanism', 'rare-rows-suffice') }}; "
+    "{{ contrast_verdict('ptb-mechanism', 'rare-rows-suffice', 'test') }} on test)",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
     "Token frequencies alone reach {{ '%.0f' | format(unigram('ptb-tuned') | float) }} on the Penn Treebank",
 ]
