@@ -67,8 +67,8 @@ FIRST_SCREEN = [
     "untied is {{ contrast('ptb-own-best', 'lead') | unsigned }} behind over ten fresh seeds",
     "untied is {{ contrast('ptb-mechanism', 'tying-helps') | unsigned }} nats behind tied",
     "differs from untied by {{ contrast('ptb-mechanism', 'holding-together-helps') }}",
-    "half the columns in each matrix, is {{ contrast('ptb-mechanism', 'saving-alone-hurts') | unsigned }} behind untied, "
-    "and {{ contrast('wikitext-2-sharing', 'saving-alone-hurts') | unsigned }} on WikiText-2",
+    "half the columns in each matrix, is {{ contrast('ptb-mechanism', 'saving-alone-hurts') | unsigned }} behind "
+    "untied, and {{ contrast('wikitext-2-sharing', 'saving-alone-hurts') | unsigned }} on WikiText-2",
     "*another* token's row is {{ contrast('wikitext-2-sharing', 'conflict-hurts') | unsigned }} behind.",
     "differs from tied by {{ contrast('ptb-mechanism', 'direction-is-learned') }}",
     "({{ contrast_p('ptb-mechanism', 'rare-rows-suffice') }}; "

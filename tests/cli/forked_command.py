@@ -112,7 +112,7 @@ def serve() -> None:
     unwanted = {"tiedlm.cli.console", "tiedlm.execution.local.scheduler"}
     assert not (unwanted if sys.argv[1:] else unwanted | {"huggingface_hub", "datasets"}) & set(sys.modules)
     gc.collect()
-    gc.freeze()  # else each process looks at, and so copies, all that was imported: four fifths of a short command's time
+    gc.freeze()  # else each process looks at, and so copies, all that was imported: most of a short command's time
     for line in iter(sys.stdin.readline, ""):
         processes = [os.fork() or _become(order) for order in json.loads(line)]
         print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
