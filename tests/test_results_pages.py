@@ -70,7 +70,7 @@ FIRST_SCREEN = [
     "half the columns in each matrix, is {{ contrast('ptb-mechanism', 'saving-alone-hurts') | unsigned }} behind "
     "untied, and {{ contrast('wikitext-2-sharing', 'saving-alone-hurts') | unsigned }} on WikiText-2",
     "*another* token's row is {{ contrast('wikitext-2-sharing', 'conflict-hurts') | unsigned }} behind.",
-    "differs from tied by {{ contrast('ptb-mechanism', 'direction-is-learned') }}",
+    "differs from a shared one by {{ contrast('ptb-rotation', 'direction-is-learned') }} over twenty fresh seeds",
     "({{ contrast_p('ptb-mechanism', 'rare-rows-suffice') }}; "
     "{{ contrast_verdict('ptb-mechanism', 'rare-rows-suffice', 'test') }} on test)",
     "BERT-base has {{ model_params('bert-base-uncased') }} and would have {{ model_saved('bert-base-uncased') }} more",
