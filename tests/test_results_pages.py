@@ -69,7 +69,7 @@ FIRST_SCREEN = [
     "differs from untied by {{ contrast('ptb-mechanism', 'holding-together-helps') }}",
     "half the columns in each matrix, is {{ contrast('ptb-mechanism', 'saving-alone-hurts') | unsigned }} behind "
     "untied, and {{ contrast('wikitext-2-sharing', 'saving-alone-hurts') | unsigned }} on WikiText-2",
-    "*another* token's row is {{ contrast('wikitext-2-sharing', 'conflict-hurts') | unsigned }} behind.",
+    "*another*, about as frequent, is {{ contrast('wikitext-2-sharing', 'conflict-hurts') | unsigned }} behind.",
     "differs from a shared one by {{ contrast('ptb-rotation', 'direction-is-learned') }} over twenty fresh seeds",
     "({{ contrast_p('ptb-mechanism', 'rare-rows-suffice') }}; "
     "{{ contrast_verdict('ptb-mechanism', 'rare-rows-suffice', 'test') }} on test)",
